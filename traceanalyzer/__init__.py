@@ -1,0 +1,36 @@
+"""Says what limits a PyTorch or GPU run, where, what to change and what that would save.
+
+    import traceanalyzer as ta
+    trace = ta.load("run.json")
+    analysis = ta.analyze(trace)
+    analysis.verdict, analysis.findings, analysis["breakdown"]
+    ta.report(analysis, "run.html")
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["Analysis", "Trace", "__version__", "analyze", "load", "report"]
+
+if TYPE_CHECKING:
+    from traceanalyzer.model.trace import Trace
+    from traceanalyzer.pipeline import Analysis, analyze, load, report
+
+_HOMES = {
+    "Analysis": "traceanalyzer.pipeline",
+    "Trace": "traceanalyzer.model.trace",
+    "analyze": "traceanalyzer.pipeline",
+    "load": "traceanalyzer.pipeline",
+    "report": "traceanalyzer.pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use, so that `import traceanalyzer` costs nothing."""
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

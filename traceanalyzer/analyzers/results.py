@@ -1,0 +1,283 @@
+"""What the analyzers hand on: frozen dataclasses of numbers and small tables, shaped for reports and rules.
+
+Times are int64 nanoseconds on the trace's axis (`*_ns`), sizes are bytes. A field that is None was not measured
+and is never shown as 0. Rows are already in the order in which they are shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One iteration on one rank.
+
+    `end_ns` is the later of the host range's end and the end of the last device work launched in it
+    (torch-tb-profiler's definition), `window_end_ns` is where the next step begins: windows do not overlap.
+    """
+
+    index: int
+    name: str
+    rank: int
+    start_ns: int
+    host_end_ns: int
+    end_ns: int
+    window_end_ns: int
+
+    @property
+    def duration_ns(self) -> int:
+        """Start to the next step's start; for the last one, to the end of its work."""
+        return self.window_end_ns - self.start_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """`kind` is profiler_step, annotation or window (the whole trace as one step)."""
+
+    kind: str
+    steps: tuple[Step, ...]
+    median_ns: int
+    outliers: tuple[int, ...] = ()  # indexes into `steps` that lie far from the median
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """Where a window of wall time went on one device; the four parts sum to `wall_ns` exactly."""
+
+    wall_ns: int
+    compute_ns: int
+    exposed_communication_ns: int
+    exposed_copy_ns: int
+    idle_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class IdleCause:
+    """Idle time of one device that has one cause."""
+
+    cause: str  # a key of analyzers.idle.CAUSES
+    total_ns: int
+    gaps: int
+
+
+@dataclass(frozen=True, slots=True)
+class IdleGap:
+    """One stretch in which no stream of the device had work, with the evidence for its cause."""
+
+    rank: int
+    device: int
+    start_ns: int
+    duration_ns: int
+    cause: str
+    next_work: str | None  # name of the kernel or copy that ended it
+    host_call: str | None  # what the launching thread did most meanwhile
+    python: str | None  # file:line of the innermost user frame, where stacks exist
+    module: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceBreakdown:
+    """Level-0 partition of one device over the analysed window and over each step."""
+
+    rank: int
+    device: int
+    name: str | None
+    window_start_ns: int
+    whole: Partition
+    steps: tuple[Partition, ...]  # same order as Steps.steps of this rank
+    communication_ns: int  # total, hidden or not
+    copy_ns: int
+    idle_causes: tuple[IdleCause, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    devices: tuple[DeviceBreakdown, ...]
+    largest_gaps: tuple[IdleGap, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KernelRow:
+    """All executions of one kernel name. `category` is compute or communication."""
+
+    name: str
+    category: str
+    count: int
+    total_ns: int
+    mean_ns: int
+    median_ns: int
+    min_ns: int
+    max_ns: int
+    share: float  # of the summed kernel time
+    op: str | None  # the op that launches most of it
+    module: str | None
+    occupancy_percent: float | None  # time-weighted, as estimated by the profiler
+    blocks: int | None  # of the longest execution
+    threads: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    rows: tuple[KernelRow, ...]
+    count: int
+    total_ns: int
+    median_ns: int | None
+    unlinked: int  # executions for which no op was found
+
+
+@dataclass(frozen=True, slots=True)
+class OpRow:
+    """Calls of one op (and one set of shapes). Device time counts kernels and copies launched inside."""
+
+    name: str
+    input_dims: str | None
+    count: int
+    total_ns: int
+    self_ns: int
+    device_ns: int  # launched by the op or the ops inside it
+    self_device_ns: int  # launched by the op itself
+    kernels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ops:
+    by_name: tuple[OpRow, ...]
+    by_shape: tuple[OpRow, ...]  # empty when shapes were not recorded
+    unattributed_device_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleRow:
+    """One nn.Module instance in the tree; `path` joins class names with '/'. Rows are in depth-first order."""
+
+    path: str
+    name: str
+    depth: int
+    calls: int
+    host_ns: int
+    device_ns: int  # with the modules inside
+    self_device_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Modules:
+    """`source` says where the tree came from: nn_module frames, module_hierarchy text or annotations."""
+
+    source: str | None
+    rows: tuple[ModuleRow, ...]
+    unattributed_device_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class CopyRow:
+    kind: str  # memcpy | memset
+    direction: str | None
+    src_kind: str | None
+    dst_kind: str | None
+    count: int
+    bytes: int | None
+    total_ns: int
+    exposed_ns: int  # while nothing else ran on the device
+    op: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    rows: tuple[CopyRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CollectiveRow:
+    """Communication kernels of one kind; `*_bytes` is None when the arguments were not recorded."""
+
+    name: str
+    collective: str | None
+    dtype: str | None
+    group: str | None
+    group_size: int | None
+    count: int
+    in_bytes: int | None
+    out_bytes: int | None
+    total_ns: int
+    min_ns: int
+    max_ns: int
+    exposed_ns: int
+    bus_gb_per_s: float | None  # NCCL's definition, on the shortest execution
+
+
+@dataclass(frozen=True, slots=True)
+class Collectives:
+    rows: tuple[CollectiveRow, ...]
+    overlap_share: float | None  # of communication time that compute hides
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceLaunches:
+    """How far the host runs ahead of one device. Percentiles over linked kernels; None without links."""
+
+    rank: int
+    device: int
+    kernels: int
+    linked: int
+    delay_p5_ns: int | None  # kernel start - launch start
+    delay_p50_ns: int | None
+    delay_p95_ns: int | None
+    queue_p50: int | None  # work launched and not yet finished, sampled at each launch
+    queue_max: int | None
+    launch_call_p50_ns: int | None  # duration of the launching API call
+    tiny_share: float | None  # of kernels shorter than thresholds.TINY_KERNEL_NS
+    bound: str  # host | device | unknown
+
+
+@dataclass(frozen=True, slots=True)
+class ApiRow:
+    name: str
+    count: int
+    total_ns: int
+    max_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Launches:
+    devices: tuple[DeviceLaunches, ...]
+    api: tuple[ApiRow, ...]
+    queue: dict[tuple[int, int], tuple[tuple[int, int], ...]] = field(default_factory=dict)
+    """Per (rank, device): (time, depth) points for a chart, thinned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who allocated memory that is live at the peak."""
+
+    bytes: int
+    count: int
+    op: str | None
+    module: str | None
+    python: str | None  # file:line, innermost user frame first
+    name: str | None  # enclosing annotation
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryTimeline:
+    """The [memory] events of one device on one rank.
+
+    `points` are (ns, allocated, reserved) thinned so that every extreme is kept. `live_at_peak` accounts for
+    `accounted_bytes` of the peak; the rest was allocated before the window.
+    """
+
+    rank: int
+    device_type: str
+    device: int
+    events: int
+    peak_allocated_bytes: int | None
+    peak_allocated_ns: int | None
+    peak_reserved_bytes: int | None
+    points: tuple[tuple[int, int | None, int | None], ...]
+    live_at_peak: tuple[Holder, ...]
+    accounted_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    timelines: tuple[MemoryTimeline, ...]

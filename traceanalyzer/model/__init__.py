@@ -1,0 +1,1 @@
+"""The common event model: what every source is turned into. Imports nothing above it."""

@@ -1,0 +1,93 @@
+"""A trace: Arrow tables, the sources they came from, and what those sources could see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from traceanalyzer.model.schema import BY_NAME
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Capability(StrEnum):
+    """Something that a trace can show. What is absent is reported with how to capture it."""
+
+    DEVICE_WORK = "device_work"
+    LAUNCHES = "launches"
+    STEPS = "steps"
+    SHAPES = "shapes"
+    STACKS = "stacks"
+    MODULES = "modules"
+    MEMORY = "memory"
+    SYNC_EVENTS = "sync_events"
+    COLLECTIVE_ARGUMENTS = "collective_arguments"
+    DEVICE_PROPERTIES = "device_properties"
+
+
+HOW_TO_CAPTURE: Mapping[Capability, str] = {
+    Capability.DEVICE_WORK: "profile with activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]",
+    Capability.LAUNCHES: "profile with ProfilerActivity.CPU as well, so that launches are recorded",
+    Capability.STEPS: "call prof.step() once per iteration",
+    Capability.SHAPES: "profile with record_shapes=True",
+    Capability.STACKS: "profile with with_stack=True",
+    Capability.MODULES: "profile with with_stack=True (nn.Module frames are recorded with the stacks)",
+    Capability.MEMORY: "profile with profile_memory=True",
+    Capability.SYNC_EVENTS: "profile with experimental_config=torch._C._profiler._ExperimentalConfig(enable_cuda_sync_events=True)",
+    Capability.COLLECTIVE_ARGUMENTS: "record with PyTorch 2.3 or newer, which writes the arguments of collectives",
+    Capability.DEVICE_PROPERTIES: "record with a PyTorch that writes deviceProperties, or name the GPU with --gpu",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something about a source that a reader must know.
+
+    `partial` notes mean that part of the input could not be read, so every figure may be too small.
+    """
+
+    kind: str  # "partial" | "repaired" | "info"
+    message: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One input file and what became of it.
+
+    `epoch_ns` is the wall-clock time of `ts == 0` (ns since 1970) or None when the file does not tell;
+    `metadata` holds only the header keys on an allow-list (versions, capture options, distributed info).
+    """
+
+    path: str
+    format: str
+    sha256: str
+    bytes: int
+    events: int
+    rank: int
+    epoch_ns: int | None = None
+    simulated: bool = False
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Tables by name (also as attributes: `trace.kernels.to_pandas()`), sources and capabilities."""
+
+    sources: tuple[Source, ...]
+    tables: Mapping[str, pa.Table]
+    capabilities: frozenset[Capability]
+
+    def __getattr__(self, name: str) -> pa.Table:
+        if name in BY_NAME:
+            return self.tables[name]
+        raise AttributeError(f"a Trace has no table {name!r}; it has {', '.join(BY_NAME)}")
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any source says that it was written by a simulator, not by a profiler."""
+        return any(s.simulated for s in self.sources)

@@ -1,0 +1,66 @@
+"""What rules say: findings, what was checked and fine, and what could not be looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["high", "medium", "low", "info"]
+Confidence = Literal["high", "medium", "low"]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One fact that supports a finding.
+
+    `table`/`row` name the rows that prove it (for links), `start_ns`/`duration_ns` the place on the timeline.
+    """
+
+    text: str
+    table: str | None = None
+    row: int | None = None
+    start_ns: int | None = None
+    duration_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A cause, its evidence and its cure.
+
+    `saving_ns` is the (low, high) bound per step; None when it cannot be told, and `saving_reason` says why.
+    """
+
+    code: str
+    title: str
+    severity: Severity
+    claim: str
+    evidence: tuple[Evidence, ...]
+    fix: str
+    confidence: Confidence
+    saving_ns: tuple[int, int] | None = None
+    saving_bytes: int | None = None
+    saving_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NotAssessed:
+    """A rule that could not look, and what to capture so that it can."""
+
+    code: str
+    title: str
+    needs: str
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    code: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`bottleneck` is compute, memory_bandwidth, communication, overhead, copy, mixed or unknown."""
+
+    bottleneck: str
+    headline: str
+    confidence: Confidence
