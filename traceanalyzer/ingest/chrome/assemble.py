@@ -1,0 +1,209 @@
+"""Parts of tables → the finished tables of one trace: sorted, numbered, on an axis that starts at 0."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from traceanalyzer.ingest.chrome.vocabulary import target_of
+from traceanalyzer.model.columns import ints, texts
+from traceanalyzer.model.schema import TABLES
+from traceanalyzer.model.tables import complete, empty, from_rows, start_order
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Parts = dict[str, list[pa.Table]]
+
+
+@dataclass(slots=True)
+class Assembled:
+    """The finished tables; `start_ns` is the file's time of `ts == 0`."""
+
+    tables: dict[str, pa.Table]
+    start_ns: int
+    events: int
+    negative_durations: int = 0
+    unmatched_begins: int = 0
+    orders: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+
+
+def assemble(parts: Parts, labels: Mapping[int, str], rank: int) -> Assembled:
+    """Finish all tables.
+
+    Args:
+        parts: per table, Arrow tables with the columns that were seen and `order`.
+        labels: names of the pids and tids that were text.
+        rank: written into every row.
+    """
+    joined = {name: _join(tables) for name, tables in parts.items() if tables}
+    extras, processes = joined.pop("extras", None), joined.pop("processes", None)
+    unmatched = _pair_begin_end(joined)
+    starts = [pc.min(t["ts"]).as_py() for t in joined.values() if t.num_rows]
+    start_ns = min((s for s in starts if s is not None), default=0)
+    done = Assembled({}, start_ns, sum(t.num_rows for t in joined.values()), unmatched_begins=unmatched)
+    odd: list[pa.Table] = []
+    for name, table in joined.items():
+        done.tables[name], order, negative = _finish(name, table, start_ns, rank)
+        done.orders[name] = order
+        if negative is not None:
+            odd.append(negative)
+            done.negative_durations += negative.num_rows
+    if odd:
+        extras = _join([*([extras] if extras is not None else []), *odd])
+    done.tables["extras"] = _extras(extras, done.orders)
+    done.tables["processes"] = _processes(processes, labels, rank)
+    for table in TABLES:
+        done.tables.setdefault(table.name, empty(table.name))
+    done.events += 0 if processes is None else processes.num_rows
+    done.events -= _duplicates(done.tables)
+    return done
+
+
+def _duplicates(tables: Mapping[str, pa.Table]) -> int:
+    """Rows of `collectives` repeat an event that has its row elsewhere."""
+    return int(tables["collectives"].num_rows)
+
+
+def _join(tables: list[pa.Table]) -> pa.Table:
+    joined = pa.concat_tables(tables, promote_options="default").unify_dictionaries()
+    return joined.combine_chunks()
+
+
+def _finish(
+    name: str, table: pa.Table, start_ns: int, rank: int
+) -> tuple[pa.Table, NDArray[np.int64], pa.Table | None]:
+    rows = table.num_rows
+    columns: dict[str, Any] = {c: table.column(c).combine_chunks() for c in table.column_names}
+    order = np.asarray(columns.pop("order"))
+    ts = ints(table, "ts")
+    negative = None
+    if "dur" in columns:
+        dur = ints(table, "dur", 0)
+        if (dur < 0).any():
+            negative = _negative_durations(name, dur, order)
+            columns["dur"] = pa.array(np.maximum(dur, 0), mask=~np.asarray(columns["dur"].is_valid()))
+    columns["ts"] = pa.array(ts - start_ns)
+    columns["rank"] = pa.array(np.full(rows, rank, np.int32))
+    permutation = _sort(columns, order)
+    finished = complete(name, columns, rows)
+    if permutation is not None:
+        finished = finished.take(pa.array(permutation)).combine_chunks()
+        finished = finished.set_column(0, "id", pa.array(np.arange(rows)))
+        order = order[permutation]
+    return finished, order, negative
+
+
+def _sort(columns: dict[str, Any], order: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """By start, longest first, then the file's order; None when it is so already."""
+    by_file = None if (np.diff(order) > 0).all() else np.argsort(order, kind="stable")
+    keys = pa.table({k: columns[k] for k in ("ts", "dur", "rank") if k in columns})
+    if by_file is not None:
+        keys = keys.take(pa.array(by_file))
+    by_start = start_order(keys)
+    if by_start is None:
+        return by_file
+    return by_start if by_file is None else by_file[by_start]
+
+
+def _negative_durations(name: str, dur: NDArray[np.int64], order: NDArray[np.int64]) -> pa.Table:
+    bad = np.flatnonzero(dur < 0)
+    spelled = [f'{{"negative_dur_ns":{dur[i]}}}' for i in bad]
+    return pa.table(
+        {
+            "table": pa.array([name] * len(bad)).dictionary_encode(),
+            "row_order": pa.array(order[bad]),
+            "json": pa.array(spelled).dictionary_encode(),
+        }
+    )
+
+
+def _extras(extras: pa.Table | None, orders: Mapping[str, NDArray[np.int64]]) -> pa.Table:
+    """Extras point at an event's place in the file until here; make that the id of its row."""
+    if extras is None or extras.num_rows == 0:
+        return empty("extras")
+    codes, names = texts(extras, "table")
+    places = np.asarray(extras["row_order"])
+    row = np.full(len(places), -1)
+    for code, name in enumerate(names):
+        mine = codes == code
+        order = orders.get(name)
+        if order is not None and mine.any():
+            by_order = np.argsort(order)
+            row[mine] = by_order[np.searchsorted(order, places[mine], sorter=by_order)]
+    sequence = np.lexsort((places, row, np.argsort(np.argsort(names))[codes]))
+    columns = {c: extras.column(c).combine_chunks() for c in ("table", "json")}
+    table = complete("extras", {**columns, "row": pa.array(row)}, len(row)).take(pa.array(sequence))
+    return table.combine_chunks().set_column(0, "id", pa.array(np.arange(len(row))))
+
+
+def _processes(events: pa.Table | None, labels: Mapping[int, str], rank: int) -> pa.Table:
+    """One row per process and per thread, from any number of metadata events."""
+    rows: dict[tuple[int, int | None], dict[str, Any]] = {}
+
+    def row(pid: int, tid: int | None) -> dict[str, Any]:
+        return rows.setdefault((pid, tid), {"rank": rank, "pid": pid, "tid": tid})
+
+    if events is not None:
+        for event in events.sort_by("order").to_pylist():
+            thread = (event["event"] or "").startswith("thread")
+            pid = -1 if event["pid"] is None else event["pid"]
+            target = row(pid, event["tid"] if thread else None)
+            for key in ("name", "labels", "sort_index"):
+                if event.get(key) is not None:
+                    target[key] = event[key]
+    for number, label in labels.items():
+        row(number, None).setdefault("name", label)
+    ordered = sorted(rows.values(), key=lambda r: (r["pid"], r["tid"] is not None, r["tid"] or 0))
+    return from_rows("processes", ordered)
+
+
+def _pair_begin_end(joined: dict[str, pa.Table]) -> int:
+    """Make one row of each B and its E, in the table of its category; returns how many stayed alone.
+
+    Few writers use B and E, and none for device work, so this goes event by event.
+    """
+    others = joined.get("others")
+    if others is None:
+        return 0
+    codes, phases = texts(others, "phase")
+    is_begin_end = np.isin(codes, [i for i, p in enumerate(phases) if p in {"B", "E"}])
+    if not is_begin_end.any():
+        return 0
+    rows = others.filter(pa.array(is_begin_end)).sort_by([("ts", "ascending"), ("order", "ascending")])
+    open_: dict[tuple[int, int], list[dict[str, Any]]] = {}
+    pairs: dict[str, list[dict[str, Any]]] = {}
+    alone: list[dict[str, Any]] = []
+    for event in rows.to_pylist():
+        stack = open_.setdefault((event["pid"], event["tid"]), [])
+        if event["phase"] == "B":
+            stack.append(event)
+        elif stack:
+            begin = stack.pop()
+            begin["dur"] = event["ts"] - begin["ts"]
+            target = target_of("X", begin["category"], begin["name"])
+            begin.update(target.constants, phase="X")
+            pairs.setdefault(target.table, []).append(begin)
+        else:
+            alone.append(event)
+    left = alone + [e for stack in open_.values() for e in stack]
+    joined["others"] = others.filter(pa.array(~is_begin_end))
+    for name, events in [*pairs.items(), ("others", left)]:
+        if events:
+            more = _rows_as(name, events)
+            joined[name] = _join([joined[name], more]) if name in joined else more
+    return len(left)
+
+
+def _rows_as(name: str, events: list[dict[str, Any]]) -> pa.Table:
+    made = from_rows(name, events)
+    by_start = sorted(events, key=lambda e: (e["ts"], -(e["dur"] or 0)))
+    kept = [c for c in made.column_names if c not in {"id", "rank"} and made[c].null_count < made.num_rows]
+    return made.select(kept).append_column("order", pa.array([e["order"] for e in by_start]))
+
+

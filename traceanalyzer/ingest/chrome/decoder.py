@@ -1,0 +1,148 @@
+"""The decoder room: the text of many events → columns of text, grouped by the shape of the events.
+
+No value is interpreted here: every field and argument stays the text it was (`msgspec.Raw`), so a timestamp never
+passes through a float and a nested list costs nothing. Events with the same phase, category and argument names form
+a `Group`; each of its columns is the values' JSON text joined with NUL bytes, which valid JSON cannot contain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+
+import msgspec
+from msgspec import Raw
+
+SEPARATOR = b"\x00"
+_ABSENT = Raw(b"")
+FIELDS: dict[str, tuple[str, ...]] = {
+    "X": ("name", "pid", "tid", "ts", "dur"),
+    **dict.fromkeys("stf", ("name", "pid", "tid", "ts", "id")),
+}
+OTHER_FIELDS = ("name", "pid", "tid", "ts", "dur", "id")
+"""The fields that become columns, by phase. `ph`, `cat` and `args` make the group; drawing hints (`bp`, `s`, `cname`)
+say nothing about the run."""
+
+
+class Event(msgspec.Struct, gc=False):
+    """One Chrome trace event; every value is its JSON text, absent ones are empty."""
+
+    ph: str = ""
+    cat: str = ""
+    name: Raw = _ABSENT
+    pid: Raw = _ABSENT
+    tid: Raw = _ABSENT
+    ts: Raw = _ABSENT
+    dur: Raw = _ABSENT
+    id: Raw = _ABSENT
+    args: dict[str, Raw] | None = None
+
+
+class LooseEvent(msgspec.Struct, gc=False):
+    """An event whose fields have unexpected types."""
+
+    ph: Raw = _ABSENT
+    cat: Raw = _ABSENT
+    name: Raw = _ABSENT
+    pid: Raw = _ABSENT
+    tid: Raw = _ABSENT
+    ts: Raw = _ABSENT
+    dur: Raw = _ABSENT
+    id: Raw = _ABSENT
+    args: Raw = _ABSENT
+
+
+@dataclass(slots=True)
+class Group:
+    """Events of one shape. `fields` and `args` map names to NUL-joined JSON texts of `rows` values each.
+
+    `order` holds each event's position in the file, for a stable sort.
+    """
+
+    phase: str
+    category: str
+    rows: int
+    order: list[int]
+    fields: dict[str, bytes]
+    args: dict[str, bytes]
+
+
+_decode = msgspec.json.Decoder(list[Event]).decode
+_decode_loose = msgspec.json.Decoder(LooseEvent).decode
+_columns_of = {phase: attrgetter(*names) for phase, names in FIELDS.items()}
+_other_columns = attrgetter(*OTHER_FIELDS)
+_SMALL_KINDS = frozenset({"M", "i", "I"})
+"""Phases whose events differ by name in what they mean; the name becomes part of the group."""
+
+
+def decode(data: bytes) -> list[Event]:
+    """Decode whole events (without the array's brackets).
+
+    Raises:
+        msgspec.DecodeError: when `[data]` is not valid JSON, or an event's fields have unexpected types.
+    """
+    return _decode(b"[" + data + b"]")
+
+
+def decode_loosely(element: bytes) -> Event | None:
+    """Decode one element of any type; None when it is not an object.
+
+    Raises:
+        msgspec.DecodeError: when it is not valid JSON.
+    """
+    try:
+        loose = _decode_loose(element)
+    except msgspec.ValidationError:
+        return None
+    fields = {name: getattr(loose, name) for name in OTHER_FIELDS}
+    args: dict[str, Raw] | None = None
+    text = bytes(loose.args)
+    if text.startswith(b"{"):
+        args = msgspec.json.decode(text, type=dict[str, Raw])
+    elif text and text != b"null":
+        args = {"args": loose.args}
+    return Event(ph=_text(loose.ph), cat=_text(loose.cat), args=args, **fields)
+
+
+def _text(raw: Raw) -> str:
+    value = bytes(raw)
+    if not value:
+        return ""
+    decoded = msgspec.json.decode(value)
+    return decoded if isinstance(decoded, str) else value.decode()
+
+
+def group(events: Sequence[Event], first: int) -> Iterable[Group]:
+    """Group events by shape, keeping their order; the event at index i has position `first + i`."""
+    by_shape: dict[tuple[str, ...], list[int]] = {}
+    for index, event in enumerate(events):
+        args = event.args
+        shape = (event.ph, event.cat, *args) if args else (event.ph, event.cat)
+        if event.ph in _SMALL_KINDS:
+            shape = (*shape, bytes(event.name).decode("utf-8", "replace"))
+        members = by_shape.get(shape)
+        if members is None:
+            by_shape[shape] = [index]
+        else:
+            members.append(index)
+    for members in by_shape.values():
+        yield _columns([events[i] for i in members], [first + i for i in members])
+
+
+def _columns(rows: list[Event], order: list[int]) -> Group:
+    phase, args = rows[0].ph, rows[0].args
+    names = FIELDS.get(phase, OTHER_FIELDS)
+    fields = zip(*map(_columns_of.get(phase, _other_columns), rows), strict=True)
+    args_columns: dict[str, bytes] = {}
+    if args:
+        values = zip(*[e.args.values() for e in rows if e.args is not None], strict=True)
+        args_columns = {key: SEPARATOR.join(column) for key, column in zip(args, values, strict=True)}
+    return Group(
+        phase,
+        rows[0].cat,
+        len(rows),
+        order,
+        {name: SEPARATOR.join(column) for name, column in zip(names, fields, strict=True)},
+        args_columns,
+    )

@@ -1,0 +1,212 @@
+"""A Kineto Chrome trace → a Trace: share the chunks out, assemble the tables, say what was odd."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from traceanalyzer.errors import InputError
+from traceanalyzer.ingest.chrome import share as share_room
+from traceanalyzer.ingest.chrome.assemble import Assembled, assemble
+from traceanalyzer.ingest.chrome.damage import Broken
+from traceanalyzer.ingest.chrome.layout import NotJson
+from traceanalyzer.ingest.chrome.share import Share, read_damaged, read_share
+from traceanalyzer.ingest.options import LoadOptions
+from traceanalyzer.ingest.progress import Progress, Silent
+from traceanalyzer.ingest.source import compression_of
+from traceanalyzer.model.capabilities import capabilities_of
+from traceanalyzer.model.tables import from_rows
+from traceanalyzer.model.trace import Note, Source, Trace
+
+PARALLEL_BYTES = {"plain": 24 << 20, "gzip": 2 << 20, "zstd": 2 << 20}
+"""Smaller files are read in one process: another one costs about half a second to start."""
+
+
+class ChromeTrace:
+    """Ingester of torch.profiler traces and other Chrome trace files."""
+
+    name = "chrome"
+
+    def sniff(self, head: bytes, path: Path) -> bool:  # noqa: ARG002
+        """Whether the inflated head begins a JSON object or array."""
+        return head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in {b"{", b"["}
+
+    def read(self, path: Path, options: LoadOptions, progress: Progress | None = None) -> Trace:
+        """Read one file.
+
+        Raises:
+            InputError: when nothing can be read of it, with the offset and the remedy.
+        """
+        progress = progress or Silent()
+        size = path.stat().st_size
+        if size == 0:
+            raise InputError(path, "is empty", "Was the profiler stopped before it wrote? Record again.", 0)
+        progress.start(str(path), size)
+        with ThreadPoolExecutor(1) as pool:
+            digest = pool.submit(_sha256, path)
+            shares = _read(path, options, progress.advance)
+            source_hash = digest.result()
+        progress.finish()
+        return _trace(path, shares, source_hash)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read(path: Path, options: LoadOptions, advance: Callable[[int], None]) -> list[Share]:
+    try:
+        count = _worker_count(path, options)
+        if count == 1:
+            return [read_share(path, options, advance=advance)]
+        return _read_together(path, options, count, advance)
+    except Broken:
+        return [read_damaged(path, options)]
+    except NotJson as error:
+        raise InputError(
+            path, "is not JSON", "Give a file that torch.profiler's export_chrome_trace wrote.", error.offset
+        ) from None
+
+
+def _worker_count(path: Path, options: LoadOptions) -> int:
+    with path.open("rb") as file:
+        compression = compression_of(file.read(4))
+    if path.stat().st_size < PARALLEL_BYTES[compression] or not sys.executable:
+        return 1
+    return options.workers or min(os.cpu_count() or 1, 4)
+
+
+def _read_together(
+    path: Path, options: LoadOptions, count: int, advance: Callable[[int], None]
+) -> list[Share]:
+    with tempfile.TemporaryDirectory(prefix="traceanalyzer-", ignore_cleanup_errors=True) as folder:
+        folders = [Path(folder, str(i)) for i in range(1, count)]
+        workers = []
+        for i, own in enumerate(folders, 1):
+            own.mkdir()
+            command = [sys.executable, "-m", "traceanalyzer.ingest.chrome.worker"]
+            command += [str(path), str(own), str(i), str(count), json.dumps(asdict(options))]
+            workers.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        try:
+            shares = [read_share(path, options, 0, count, advance)]
+            if any(worker.wait() != 0 for worker in workers):
+                raise Broken
+        finally:
+            for worker in workers:
+                worker.kill()
+                worker.wait()
+        return shares + [share_room.load(own) for own in folders]
+
+
+def _trace(path: Path, shares: list[Share], sha256: str) -> Trace:
+    header: dict[str, Any] = {}
+    for share in shares:
+        header |= {k: _json(v) for k, v in share.header.items()}
+    header = {k: v for k, v in header.items() if v is not None}
+    if not any(s.found_events for s in shares):
+        raise InputError(
+            path, "holds no traceEvents", "Give a trace written by torch.profiler's export_chrome_trace.", 0
+        )
+    distributed = header.get("distributedInfo")
+    rank = distributed.get("rank") if isinstance(distributed, dict) else None
+    rank = rank if isinstance(rank, int) and 0 <= rank < 2**31 else 0
+    parts: dict[str, list[Any]] = {}
+    for share in shares:
+        for name, tables in share.parts.items():
+            parts.setdefault(name, []).extend(tables)
+    labels = {k: v for share in shares for k, v in share.labels.items()}
+    done = assemble(parts, labels, rank)
+    done.tables["devices"] = _devices(header.pop("deviceProperties", None), rank)
+    base = header.get("baseTimeNanoseconds")
+    epoch = done.start_ns + base if isinstance(base, int) else done.start_ns
+    source = Source(
+        path=str(path),
+        format="chrome",
+        sha256=sha256,
+        bytes=path.stat().st_size,
+        events=done.events,
+        rank=rank,
+        epoch_ns=epoch if epoch > 10**18 else None,  # later than 2001: a wall clock, not time since boot
+        simulated=header.get("simulated") is True,
+        metadata=header,
+        notes=tuple(_notes(shares, done)),
+    )
+    return Trace((source,), done.tables, capabilities_of(done.tables))
+
+
+def _json(raw: bytes) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+_DEVICE_KEYS = {
+    "device": ("id",),
+    "memory": ("totalGlobalMem",),
+    "sms": ("numSms",),
+    "compute_major": ("computeMajor",),
+    "compute_minor": ("computeMinor",),
+    "warp_size": ("warpSize",),
+    "max_threads_per_sm": ("maxThreadsPerMultiprocessor",),
+    "shared_memory_per_sm": ("sharedMemPerMultiprocessor", "maxSharedMemoryPerMultiProcessor"),
+    "registers_per_sm": ("regsPerMultiprocessor",),
+}
+
+
+def _devices(properties: Any, rank: int) -> Any:
+    rows = []
+    for entry in properties if isinstance(properties, list) else []:
+        if isinstance(entry, dict):
+            row = {"rank": rank, "name": entry.get("name") or None}
+            for column, keys in _DEVICE_KEYS.items():
+                found = [entry[k] for k in keys if isinstance(entry.get(k), int) and abs(entry[k]) < 2**31 * 2**31]
+                row[column] = found[0] if found else None
+            rows.append(row)
+    return from_rows("devices", rows)
+
+
+def _notes(shares: list[Share], done: Assembled) -> list[Note]:
+    """What a reader must know about this file."""
+    notes: list[Note] = []
+    damages = [s.damage for s in shares]
+    offset = next((d.truncated_at for d in damages if d.truncated_at is not None), None)
+    broken = next((s.truncated for s in shares if s.truncated), None)
+    again = "Record again and let the profiler finish writing; figures cover what was read."
+    if broken is not None:
+        notes.append(Note("partial", f"the compressed data is damaged or cut off: {broken}", again))
+    elif offset is not None:
+        notes.append(Note("partial", f"the file ends in the middle of the JSON, at byte {offset}", again))
+    dropped = sum(d.dropped_events for d in damages)
+    if dropped:
+        first = min(d.dropped_at for d in damages if d.dropped_at is not None)
+        size = sum(d.dropped_bytes for d in damages)
+        message = f"{dropped} stretches ({size} bytes) are not valid JSON and were left out, the first at byte {first}"
+        notes.append(Note("partial", message, "Copy or record the file again."))
+    if any(d.mended for d in damages):
+        first = min(d.mended_at for d in damages if d.mended_at is not None)
+        message = f"illegal escapes, control characters or NaN were mended, first after byte {first}"
+        notes.append(Note("repaired", message))
+    for count, message in (
+        (sum(d.not_objects for d in damages), "elements of traceEvents are not objects and were left out"),
+        (sum(s.untimed for s in shares), "events without a readable time were left out"),
+        (done.unmatched_begins, "begin or end events have no partner; they have no duration"),
+    ):
+        if count:
+            notes.append(Note("partial", f"{count} {message}"))
+    if done.negative_durations:
+        message = f"{done.negative_durations} events have a negative duration and count as 0"
+        notes.append(Note("repaired", message, "The recording clock stepped back; record again."))
+    return notes

@@ -1,0 +1,34 @@
+"""`python -m traceanalyzer.ingest.chrome.worker`: do one share in a process of its own.
+
+A plain subprocess rather than multiprocessing, so that a script that calls `traceanalyzer.load` needs no
+`if __name__ == "__main__"`. Exit code 3 means that the file is damaged and the parent must read it alone.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from traceanalyzer.errors import InputError
+from traceanalyzer.ingest.chrome.damage import Broken
+from traceanalyzer.ingest.chrome.layout import NotJson
+from traceanalyzer.ingest.chrome.share import read_share, save
+from traceanalyzer.ingest.options import LoadOptions
+
+DAMAGED = 3
+
+
+def main(arguments: list[str]) -> int:
+    """Arguments: path, folder for the result, index, count, options as JSON."""
+    path, folder, index, count, options = arguments
+    try:
+        share = read_share(Path(path), LoadOptions(**json.loads(options)), int(index), int(count))
+    except (Broken, NotJson, InputError):
+        return DAMAGED
+    save(share, Path(folder))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

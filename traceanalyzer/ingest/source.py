@@ -1,0 +1,138 @@
+"""The source room: a file's bytes, inflated, in blocks, within limits.
+
+Compression is told from the first bytes, never from the name.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from traceanalyzer.errors import InputError
+from traceanalyzer.ingest.options import LoadOptions
+
+BLOCK_BYTES = 4 << 20
+RATIO_FREE_BYTES = 64 << 20
+"""Below this inflated size the ratio is not looked at: small files may well be a thousand times one line."""
+
+Compression = Literal["plain", "gzip", "zstd"]
+
+
+class Truncated(Exception):
+    """The compressed stream ended early or broke; what came before it is good."""
+
+
+def compression_of(head: bytes) -> Compression:
+    """The compression that the first bytes of a file tell."""
+    if head.startswith(b"\x1f\x8b"):
+        return "gzip"
+    if head.startswith(b"\x28\xb5\x2f\xfd"):
+        return "zstd"
+    return "plain"
+
+
+def open_file(path: Path) -> IO[bytes]:
+    """Open a file for reading, or say in one line why that cannot be.
+
+    Raises:
+        InputError: when the path is missing, a directory, not a regular file or not readable.
+    """
+    try:
+        if path.is_dir():
+            raise InputError(path, "is a directory without a supported file", "Name a trace file.")
+        return path.open("rb")
+    except FileNotFoundError:
+        raise InputError(path, "no such file", "Check the path.") from None
+    except PermissionError:
+        raise InputError(path, "permission denied", "Make the file readable for this user.") from None
+    except OSError as error:
+        raise InputError(path, error.strerror or str(error), "Check the file system.") from None
+
+
+def read_head(path: Path, count: int = 65536) -> bytes:
+    """The first inflated bytes of a file, for telling its format."""
+    with open_file(path) as file:
+        raw = file.read(count)
+    try:
+        match compression_of(raw):
+            case "gzip":
+                return zlib.decompressobj(31).decompress(raw, count)
+            case "zstd":
+                import zstandard
+
+                return zstandard.ZstdDecompressor().decompressobj(read_across_frames=False).decompress(raw)[
+                    :count
+                ]
+            case "plain":
+                return raw
+    except Exception as error:
+        raise InputError(path, f"broken compression ({error})", "Copy or download the file again.") from None
+
+
+def _inflating(file: IO[bytes], compression: Compression) -> Any:
+    if compression == "gzip":
+        from isal import igzip
+
+        return igzip.IGzipFile(fileobj=file, mode="rb")
+    if compression == "zstd":
+        import zstandard
+
+        return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True, closefd=False)
+    return file
+
+
+def blocks(
+    path: Path, options: LoadOptions, advance: Callable[[int], None] | None = None
+) -> Iterator[bytes]:
+    """The inflated content in blocks of about 4 MiB.
+
+    Args:
+        path: the file.
+        options: limits on what it may inflate to.
+        advance: told how many bytes of the file on disk each block took.
+
+    Raises:
+        InputError: when a limit is passed.
+        Truncated: after the last good block, when the compressed stream is cut or broken.
+    """
+    with open_file(path) as file:
+        compression = compression_of(file.read(4))
+        file.seek(0)
+        stream = _inflating(file, compression)
+        inflated = consumed = 0
+        while True:
+            try:
+                block: bytes = stream.read(BLOCK_BYTES)
+            except (EOFError, OSError, zlib.error) as error:
+                raise Truncated(str(error)) from None
+            except Exception as error:  # igzip and zstandard have error types of their own
+                raise Truncated(str(error)) from None
+            if not block:
+                return
+            inflated += len(block)
+            if advance is not None:
+                position = file.tell()
+                advance(position - consumed)
+                consumed = position
+            if compression != "plain":
+                _check_limits(path, options, inflated, max(file.tell(), 1))
+            yield block
+
+
+def _check_limits(path: Path, options: LoadOptions, inflated: int, compressed: int) -> None:
+    if inflated > options.max_inflated_bytes:
+        raise InputError(
+            path,
+            f"inflates to more than {options.max_inflated_bytes} bytes",
+            "If you trust the file, raise the limit with --max-inflated-bytes.",
+            inflated,
+        )
+    if inflated > RATIO_FREE_BYTES and inflated > options.max_ratio * compressed:
+        raise InputError(
+            path,
+            f"inflates to more than {options.max_ratio:g} times its size, which no real trace does",
+            "If you trust the file, raise the limit with --max-ratio.",
+            inflated,
+        )
