@@ -46,6 +46,7 @@ def start_order(table: pa.Table) -> NDArray[np.int64] | None:
 def complete(name: str, columns: Mapping[str, Any], rows: int) -> pa.Table:
     """A table with the schema's columns in the schema's order; absent ones are null. Not sorted, no ids."""
     schema = arrow_schema(BY_NAME[name])
+    zeros = pa.py_buffer(bytes(8 * rows + 8))
     arrays = []
     for field in schema:
         if field.name == "id":
@@ -53,10 +54,20 @@ def complete(name: str, columns: Mapping[str, Any], rows: int) -> pa.Table:
             continue
         column = columns.get(field.name)
         if column is None:
-            arrays.append(pa.nulls(rows, field.type))
+            arrays.append(nulls(rows, field.type, zeros))
         else:
             arrays.append(column if column.type == field.type else column.cast(field.type))
     return pa.table(arrays, schema=schema)
+
+
+def nulls(rows: int, type_: pa.DataType, zeros: pa.Buffer) -> pa.Array:
+    """A column of nulls over a buffer of zeros that all such columns share: absent columns cost no memory."""
+    if pa.types.is_dictionary(type_):
+        indices = pa.Array.from_buffers(type_.index_type, rows, [zeros, zeros])
+        return pa.DictionaryArray.from_arrays(indices, pa.array([], type_.value_type))
+    if pa.types.is_primitive(type_):
+        return pa.Array.from_buffers(type_, rows, [zeros, zeros])
+    return pa.nulls(rows, type_)
 
 
 def with_ids(table: pa.Table) -> pa.Table:

@@ -37,37 +37,29 @@ def assemble(parts: Parts, labels: Mapping[int, str], rank: int) -> Assembled:
     """Finish all tables.
 
     Args:
-        parts: per table, Arrow tables with the columns that were seen and `order`.
+        parts: per table, Arrow tables with the columns that were seen and `order`; emptied on the way, so that a
+            table is never held three times.
         labels: names of the pids and tids that were text.
         rank: written into every row.
     """
-    joined = {name: _join(tables) for name, tables in parts.items() if tables}
-    extras, processes = joined.pop("extras", None), joined.pop("processes", None)
-    unmatched = _pair_begin_end(joined)
-    starts = [pc.min(t["ts"]).as_py() for t in joined.values() if t.num_rows]
+    extras, processes = parts.pop("extras", []), parts.pop("processes", [])
+    unmatched = _pair_begin_end(parts)
+    starts = [pc.min(t["ts"]).as_py() for tables in parts.values() for t in tables if t.num_rows]
     start_ns = min((s for s in starts if s is not None), default=0)
-    done = Assembled({}, start_ns, sum(t.num_rows for t in joined.values()), unmatched_begins=unmatched)
-    odd: list[pa.Table] = []
-    for name, table in joined.items():
-        done.tables[name], order, negative = _finish(name, table, start_ns, rank)
-        done.orders[name] = order
+    done = Assembled({}, start_ns, sum(t.num_rows for t in processes), unmatched_begins=unmatched)
+    for name in list(parts):
+        table = _join(parts.pop(name))
+        # rows of `collectives` repeat an event that has its row elsewhere
+        done.events += 0 if name == "collectives" else table.num_rows
+        done.tables[name], done.orders[name], negative = _finish(name, table, start_ns, rank)
         if negative is not None:
-            odd.append(negative)
+            extras.append(negative)
             done.negative_durations += negative.num_rows
-    if odd:
-        extras = _join([*([extras] if extras is not None else []), *odd])
-    done.tables["extras"] = _extras(extras, done.orders)
-    done.tables["processes"] = _processes(processes, labels, rank)
+    done.tables["extras"] = _extras(_join(extras) if extras else None, done.orders)
+    done.tables["processes"] = _processes(_join(processes) if processes else None, labels, rank)
     for table in TABLES:
         done.tables.setdefault(table.name, empty(table.name))
-    done.events += 0 if processes is None else processes.num_rows
-    done.events -= _duplicates(done.tables)
     return done
-
-
-def _duplicates(tables: Mapping[str, pa.Table]) -> int:
-    """Rows of `collectives` repeat an event that has its row elsewhere."""
-    return int(tables["collectives"].num_rows)
 
 
 def _join(tables: list[pa.Table]) -> pa.Table:
@@ -91,12 +83,11 @@ def _finish(
     columns["ts"] = pa.array(ts - start_ns)
     columns["rank"] = pa.array(np.full(rows, rank, np.int32))
     permutation = _sort(columns, order)
-    finished = complete(name, columns, rows)
     if permutation is not None:
-        finished = finished.take(pa.array(permutation)).combine_chunks()
-        finished = finished.set_column(0, "id", pa.array(np.arange(rows)))
+        table = pa.table(columns).take(pa.array(permutation)).combine_chunks()
+        columns = {c: table.column(c).chunk(0) for c in table.column_names}
         order = order[permutation]
-    return finished, order, negative
+    return complete(name, columns, rows), order, negative
 
 
 def _sort(columns: dict[str, Any], order: NDArray[np.int64]) -> NDArray[np.int64] | None:
@@ -163,14 +154,15 @@ def _processes(events: pa.Table | None, labels: Mapping[int, str], rank: int) ->
     return from_rows("processes", ordered)
 
 
-def _pair_begin_end(joined: dict[str, pa.Table]) -> int:
+def _pair_begin_end(parts: Parts) -> int:
     """Make one row of each B and its E, in the table of its category; returns how many stayed alone.
 
     Few writers use B and E, and none for device work, so this goes event by event.
     """
-    others = joined.get("others")
-    if others is None:
+    if "others" not in parts:
         return 0
+    others = _join(parts["others"])
+    parts["others"] = [others]
     codes, phases = texts(others, "phase")
     is_begin_end = np.isin(codes, [i for i, p in enumerate(phases) if p in {"B", "E"}])
     if not is_begin_end.any():
@@ -192,11 +184,10 @@ def _pair_begin_end(joined: dict[str, pa.Table]) -> int:
         else:
             alone.append(event)
     left = alone + [e for stack in open_.values() for e in stack]
-    joined["others"] = others.filter(pa.array(~is_begin_end))
+    parts["others"] = [others.filter(pa.array(~is_begin_end))]
     for name, events in [*pairs.items(), ("others", left)]:
         if events:
-            more = _rows_as(name, events)
-            joined[name] = _join([joined[name], more]) if name in joined else more
+            parts.setdefault(name, []).append(_rows_as(name, events))
     return len(left)
 
 

@@ -7,12 +7,19 @@ a `Group`; each of its columns is the values' JSON text joined with NUL bytes, w
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 from msgspec import Raw
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 SEPARATOR = b"\x00"
 _ABSENT = Raw(b"")
@@ -63,17 +70,17 @@ class Group:
     phase: str
     category: str
     rows: int
-    order: list[int]
+    order: NDArray[np.int64]
     fields: dict[str, bytes]
     args: dict[str, bytes]
 
 
 _decode = msgspec.json.Decoder(list[Event]).decode
 _decode_loose = msgspec.json.Decoder(LooseEvent).decode
-_columns_of = {phase: attrgetter(*names) for phase, names in FIELDS.items()}
-_other_columns = attrgetter(*OTHER_FIELDS)
-_SMALL_KINDS = frozenset({"M", "i", "I"})
-"""Phases whose events differ by name in what they mean; the name becomes part of the group."""
+_GETTERS = {phase: [(n, attrgetter(n)) for n in names] for phase, names in FIELDS.items()}
+_OTHER_GETTERS = [(n, attrgetter(n)) for n in OTHER_FIELDS]
+NAMED_PHASES = frozenset({"M", "i", "I"})
+"""Phases whose events differ by name in what they mean; the name is part of the group."""
 
 
 def decode(data: bytes) -> list[Event]:
@@ -115,34 +122,30 @@ def _text(raw: Raw) -> str:
 
 def group(events: Sequence[Event], first: int) -> Iterable[Group]:
     """Group events by shape, keeping their order; the event at index i has position `first + i`."""
-    by_shape: dict[tuple[str, ...], list[int]] = {}
+    by_shape: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for index, event in enumerate(events):
         args = event.args
-        shape = (event.ph, event.cat, *args) if args else (event.ph, event.cat)
-        if event.ph in _SMALL_KINDS:
-            shape = (*shape, bytes(event.name).decode("utf-8", "replace"))
-        members = by_shape.get(shape)
-        if members is None:
-            by_shape[shape] = [index]
+        by_shape[(event.ph, event.cat, *args) if args else (event.ph, event.cat)].append(index)
+    for (phase, category, *keys), members in by_shape.items():
+        if phase in NAMED_PHASES:
+            by_name: dict[bytes, list[int]] = defaultdict(list)
+            for index in members:
+                by_name[bytes(events[index].name)].append(index)
+            for same_name in by_name.values():
+                yield _columns(events, phase, category, keys, same_name, first)
         else:
-            members.append(index)
-    for members in by_shape.values():
-        yield _columns([events[i] for i in members], [first + i for i in members])
+            yield _columns(events, phase, category, keys, members, first)
 
 
-def _columns(rows: list[Event], order: list[int]) -> Group:
-    phase, args = rows[0].ph, rows[0].args
-    names = FIELDS.get(phase, OTHER_FIELDS)
-    fields = zip(*map(_columns_of.get(phase, _other_columns), rows), strict=True)
-    args_columns: dict[str, bytes] = {}
-    if args:
-        values = zip(*[e.args.values() for e in rows if e.args is not None], strict=True)
-        args_columns = {key: SEPARATOR.join(column) for key, column in zip(args, values, strict=True)}
-    return Group(
-        phase,
-        rows[0].cat,
-        len(rows),
-        order,
-        {name: SEPARATOR.join(column) for name, column in zip(names, fields, strict=True)},
-        args_columns,
-    )
+def _columns(
+    events: Sequence[Event], phase: str, category: str, keys: list[str], members: list[int], first: int
+) -> Group:
+    rows = [events[i] for i in members]
+    fields = {
+        name: SEPARATOR.join([getter(e) for e in rows]) for name, getter in _GETTERS.get(phase, _OTHER_GETTERS)
+    }
+    args: dict[str, bytes] = {}
+    if keys:
+        flat = list(chain.from_iterable([e.args.values() for e in rows if e.args]))
+        args = {key: SEPARATOR.join(flat[i :: len(keys)]) for i, key in enumerate(keys)}
+    return Group(phase, category, len(rows), np.asarray(members, np.int64) + first, fields, args)

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from traceanalyzer.ingest.chrome import values
-from traceanalyzer.ingest.chrome.decoder import SEPARATOR, Group
+from traceanalyzer.ingest.chrome.decoder import NAMED_PHASES, SEPARATOR, Group
 from traceanalyzer.ingest.chrome.vocabulary import (
     COLLECTIVE_ARGS,
     DEVICE_TYPES,
@@ -56,7 +56,7 @@ class Mapper:
     def add(self, group: Group) -> None:
         """Take one group; it is converted when enough of its shape has come together."""
         shape = (group.phase, group.category, *group.args)
-        if group.phase in {"M", "i", "I"}:
+        if group.phase in NAMED_PHASES:
             shape = (*shape, _name_of(group))
         pending = self._pending.setdefault(shape, _Pending())
         pending.groups.append(group)
@@ -76,7 +76,7 @@ class Mapper:
         first, rows = groups[0], sum(g.rows for g in groups)
         fields = {k: SEPARATOR.join(g.fields[k] for g in groups) for k in first.fields}
         args = {k: SEPARATOR.join(g.args[k] for g in groups) for k in first.args}
-        order = np.fromiter((i for g in groups for i in g.order), np.int64, rows)
+        order = np.concatenate([g.order for g in groups])
         target = target_of(first.phase, first.category, _name_of(first))
         build = _Build(target, rows, order, fields, args)
         if target.table == "counters":
@@ -152,7 +152,7 @@ class Mapper:
 
 def _name_of(group: Group) -> str:
     """The name of the first event: what tells instants and metadata apart."""
-    if group.phase not in {"M", "i", "I"}:
+    if group.phase not in NAMED_PHASES:
         return ""
     return values.one_text(group.fields["name"].split(SEPARATOR, 1)[0]) or ""
 

@@ -124,8 +124,8 @@ def _trace(path: Path, shares: list[Share], sha256: str) -> Trace:
     rank = rank if isinstance(rank, int) and 0 <= rank < 2**31 else 0
     parts: dict[str, list[Any]] = {}
     for share in shares:
-        for name, tables in share.parts.items():
-            parts.setdefault(name, []).extend(tables)
+        for name in list(share.parts):
+            parts.setdefault(name, []).extend(share.parts.pop(name))
     labels = {k: v for share in shares for k, v in share.labels.items()}
     done = assemble(parts, labels, rank)
     done.tables["devices"] = _devices(header.pop("deviceProperties", None), rank)
