@@ -1,1 +1,140 @@
-"""."""
+"""Bytes → trace. INGESTERS is tried in order; third parties add theirs through `traceanalyzer.ingesters`."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Protocol
+
+from traceanalyzer.errors import InputError
+from traceanalyzer.ingest import cache
+from traceanalyzer.ingest.chrome.read import ChromeTrace
+from traceanalyzer.ingest.combine import combine
+from traceanalyzer.ingest.options import LoadOptions
+from traceanalyzer.ingest.progress import Progress
+from traceanalyzer.ingest.source import read_head
+from traceanalyzer.model.trace import Note, Trace
+
+
+class Ingester(Protocol):
+    """One input format. `sniff` sees the first inflated bytes; `read` never executes what it reads."""
+
+    name: str
+
+    def sniff(self, head: bytes, path: Path) -> bool:
+        """Whether the file is of this format."""
+
+    def read(self, path: Path, options: LoadOptions, progress: Progress | None = None) -> Trace:
+        """The file as a trace with one Source. Raises InputError when nothing can be read."""
+
+
+INGESTERS: tuple[Ingester, ...] = (ChromeTrace(),)
+SUPPORTED = "torch.profiler Chrome traces (.json, .json.gz, .json.zst)"
+
+
+def read_inputs(
+    inputs: Sequence[str | Path], options: LoadOptions | None = None, progress: Progress | None = None
+) -> Trace:
+    """Read files, directories, globs and `-` (stdin) into one trace on one time axis.
+
+    Raises:
+        InputError: for the first input that cannot be read.
+    """
+    options = options or LoadOptions()
+    ingesters, warnings = _all_ingesters()
+    with _stdin_as_file(inputs) as named:
+        traces = [_read_one(path, ingesters, options, progress) for path in expand(named, ingesters)]
+    trace = combine(traces)
+    if warnings:
+        first = trace.sources[0]
+        notes = tuple(Note("info", w) for w in warnings)
+        trace = replace(trace, sources=(replace(first, notes=first.notes + notes), *trace.sources[1:]))
+    return trace
+
+
+def _all_ingesters() -> tuple[tuple[Ingester, ...], list[str]]:
+    found, warnings = list(INGESTERS), []
+    for point in entry_points(group="traceanalyzer.ingesters"):
+        try:
+            found.append(point.load()())
+        except Exception as error:
+            warnings.append(f"the ingester plugin {point.name} could not be loaded: {error}")
+    return tuple(found), warnings
+
+
+def expand(inputs: Sequence[str | Path], ingesters: Sequence[Ingester] = INGESTERS) -> list[Path]:
+    """The files that the inputs name, in a stable order, each once.
+
+    A directory stands for every file below it whose content is a supported format.
+    """
+    files: dict[Path, None] = {}
+    for item in inputs:
+        text = os.fspath(item)
+        path = Path(text)
+        if not path.exists() and glob.has_magic(text):
+            matches = [Path(p) for p in sorted(glob.glob(text, recursive=True))]
+            if not matches:
+                raise InputError(text, "matches no file", "Check the pattern.")
+        else:
+            matches = [path]
+        for match in matches:
+            for file in _below(match, ingesters) if match.is_dir() else [match]:
+                files[file] = None
+    return list(files)
+
+
+def _below(folder: Path, ingesters: Sequence[Ingester]) -> list[Path]:
+    found = [p for p in sorted(folder.rglob("*")) if p.is_file() and _recognised(p, ingesters)]
+    if not found:
+        raise InputError(folder, "is a directory without a supported file", f"Supported: {SUPPORTED}.")
+    return found
+
+
+def _recognised(path: Path, ingesters: Sequence[Ingester]) -> bool:
+    try:
+        head = read_head(path)
+    except InputError:
+        return False
+    return any(i.sniff(head, path) for i in ingesters)
+
+
+def _read_one(
+    path: Path, ingesters: Sequence[Ingester], options: LoadOptions, progress: Progress | None
+) -> Trace:
+    head = read_head(path)
+    if options.use_cache:
+        cached = cache.lookup(path)
+        if cached is not None:
+            return cached
+    ingester = next((i for i in ingesters if i.sniff(head, path)), None)
+    if ingester is None:
+        if path.stat().st_size == 0:
+            raise InputError(path, "is empty", "Was the profiler stopped before it wrote? Record again.", 0)
+        if not head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in {b"{", b"["}:
+            raise InputError(path, "is not of a known format", f"Supported: {SUPPORTED}.", 0)
+        ingester = INGESTERS[0]
+    trace = ingester.read(path, options, progress)
+    if options.use_cache:
+        cache.store(path, trace.sources[0].sha256, trace)
+    return trace
+
+
+@contextmanager
+def _stdin_as_file(inputs: Sequence[str | Path]) -> Iterator[list[str | Path]]:
+    """Replace `-` by a temporary file with what comes in: every reader needs to know the size and seek."""
+    if "-" not in map(str, inputs):
+        yield list(inputs)
+        return
+    with tempfile.TemporaryDirectory(prefix="traceanalyzer-") as folder:
+        file = Path(folder, "stdin")
+        with file.open("wb") as out:
+            while block := sys.stdin.buffer.read(1 << 20):
+                out.write(block)
+        yield [file if str(i) == "-" else i for i in inputs]

@@ -39,8 +39,9 @@ class ChromeTrace:
     name = "chrome"
 
     def sniff(self, head: bytes, path: Path) -> bool:  # noqa: ARG002
-        """Whether the inflated head begins a JSON object or array."""
-        return head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in {b"{", b"["}
+        """Whether the inflated head begins a JSON object or array and names the keys of trace events."""
+        begins = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in {b"{", b"["}
+        return begins and (b'"traceEvents"' in head or b'"ph"' in head)
 
     def read(self, path: Path, options: LoadOptions, progress: Progress | None = None) -> Trace:
         """Read one file.

@@ -1,0 +1,99 @@
+"""Several sources → one trace: one time axis, one rank each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from traceanalyzer.errors import UsageError
+from traceanalyzer.model.schema import TABLES
+from traceanalyzer.model.tables import with_ids
+from traceanalyzer.model.trace import Note, Source, Trace
+
+_RANK_IN_NAME = re.compile(r"rank[-_]?(\d+)", re.IGNORECASE)
+
+
+def combine(traces: Sequence[Trace]) -> Trace:
+    """Put traces of one source each together.
+
+    The time axes are joined over the wall clock; a source without one starts at 0. Two sources that claim the same
+    rank get different ones (from the file name where it tells), with a note: rows of different processes must not
+    share a lane.
+    """
+    if not traces:
+        raise UsageError("no input")
+    if len(traces) == 1:
+        return traces[0]
+    ranked = sorted(_with_own_ranks(traces), key=lambda t: t.sources[0].rank)
+    epochs = [t.sources[0].epoch_ns for t in ranked]
+    known = [e for e in epochs if e is not None]
+    start = min(known, default=0)
+    shifted = [
+        _moved(t, 0 if epoch is None else epoch - start, start if known else None)
+        for t, epoch in zip(ranked, epochs, strict=True)
+    ]
+    offsets = {table.name: _offsets([t.tables[table.name] for t in shifted]) for table in TABLES}
+    tables = {}
+    for table in TABLES:
+        parts = [t.tables[table.name] for t in shifted]
+        if table.name == "extras":
+            parts = [_extras_moved(part, {n: o[i] for n, o in offsets.items()}) for i, part in enumerate(parts)]
+        tables[table.name] = with_ids(pa.concat_tables(parts).unify_dictionaries().combine_chunks())
+    capabilities = frozenset().union(*(t.capabilities for t in shifted))
+    return Trace(tuple(t.sources[0] for t in shifted), tables, capabilities)
+
+
+def _offsets(tables: Sequence[pa.Table]) -> list[int]:
+    return [0, *np.cumsum([t.num_rows for t in tables]).tolist()]
+
+
+def _extras_moved(extras: pa.Table, offsets: dict[str, int]) -> pa.Table:
+    if not extras.num_rows:
+        return extras
+    column = extras["table"].combine_chunks()
+    shifts = np.array([offsets[name] for name in column.dictionary.to_pylist()], np.int64)
+    rows = np.asarray(extras["row"]) + shifts[np.asarray(column.indices)]
+    return extras.set_column(extras.column_names.index("row"), "row", pa.array(rows))
+
+
+def _with_own_ranks(traces: Sequence[Trace]) -> list[Trace]:
+    taken: set[int] = set()
+    out = []
+    for trace in traces:
+        source = trace.sources[0]
+        rank = source.rank
+        if rank in taken:
+            named = _RANK_IN_NAME.search(Path(source.path).name)
+            rank = int(named[1]) if named and int(named[1]) not in taken else max(taken) + 1
+            message = f"says it is rank {source.rank}, as another file does; shown as rank {rank}"
+            trace = _ranked(trace, rank, replace(source, rank=rank, notes=(*source.notes, Note("info", message))))
+        taken.add(rank)
+        out.append(trace)
+    return out
+
+
+def _ranked(trace: Trace, rank: int, source: Source) -> Trace:
+    tables = {}
+    for name, table in trace.tables.items():
+        if "rank" in table.column_names:
+            column = pa.array(np.full(table.num_rows, rank, np.int32))
+            table = table.set_column(table.column_names.index("rank"), "rank", column)
+        tables[name] = table
+    return Trace((source,), tables, trace.capabilities)
+
+
+def _moved(trace: Trace, by_ns: int, epoch_ns: int | None) -> Trace:
+    tables = dict(trace.tables)
+    if by_ns:
+        for name, table in trace.tables.items():
+            if "ts" in table.column_names and table.num_rows:
+                moved = pc.add(table["ts"], pa.scalar(by_ns, pa.int64()))
+                tables[name] = table.set_column(table.column_names.index("ts"), "ts", moved)
+    source = trace.sources[0]
+    return Trace((replace(source, epoch_ns=source.epoch_ns and epoch_ns),), tables, trace.capabilities)
