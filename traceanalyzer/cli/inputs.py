@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-import tempfile
-from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from traceanalyzer.errors import InputError, TraceAnalyzerError
+from traceanalyzer.errors import TraceAnalyzerError
 from traceanalyzer.ingest.options import LoadOptions
 
 if TYPE_CHECKING:
@@ -21,7 +18,6 @@ if TYPE_CHECKING:
     from traceanalyzer.model.trace import Trace
     from traceanalyzer.pipeline import Analysis
 
-STDIN = "stdin"
 _DEFAULTS = LoadOptions()
 
 
@@ -79,21 +75,9 @@ def load(inputs: Sequence[str], options: LoadOptions) -> Trace:
     from traceanalyzer import pipeline
     from traceanalyzer.cli.progress import for_terminal
 
-    if "-" not in inputs:
-        return pipeline.load(*inputs, options=options, progress=for_terminal())
-    with tempfile.TemporaryDirectory(prefix="trace-analyze-") as folder:
-        spooled = Path(folder) / STDIN
-        _spool_stdin(spooled)
-        paths = [str(spooled) if name == "-" else name for name in inputs]
-        try:
-            # A cache entry would outlive the only name by which it could be found.
-            trace = pipeline.load(*paths, options=replace(options, use_cache=False), progress=for_terminal())
-        except InputError as error:
-            if error.path != str(spooled):
-                raise
-            raise InputError(STDIN, error.problem, error.remedy, error.offset) from None
-    sources = (replace(s, path=STDIN) if s.path == str(spooled) else s for s in trace.sources)
-    return replace(trace, sources=tuple(sources))
+    if "-" in inputs and sys.stdin.isatty():
+        raise TraceAnalyzerError("stdin is a terminal. Pipe a trace into it, or name a file.")
+    return pipeline.load(*inputs, options=options, progress=for_terminal())
 
 
 def analyze(inputs: Sequence[str], options: LoadOptions, step: str | None) -> Analysis:
@@ -106,18 +90,10 @@ def analyze(inputs: Sequence[str], options: LoadOptions, step: str | None) -> An
 def stem(inputs: Sequence[str]) -> str:
     """What outputs are named after: the first input without folder and trace suffixes."""
     if inputs[0] == "-":
-        return STDIN
+        return "stdin"
     path = Path(inputs[0])
     name = path.resolve().name if path.is_dir() else path.name
     for suffix in (".gz", ".zst", ".json", ".pt.trace"):
         name = name.removesuffix(suffix)
     # A glob that the shell left alone names no file.
     return "".join(c for c in name if c not in "*?[]") or "trace"
-
-
-def _spool_stdin(path: Path) -> None:
-    """Traces are read more than once (format, hash, content), which a pipe does not allow."""
-    if sys.stdin.isatty():
-        raise TraceAnalyzerError("stdin is a terminal. Pipe a trace into it, or name a file.")
-    with path.open("wb") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)

@@ -143,7 +143,7 @@ def print_csv(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
     for row in chain((columns,), rows):
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow([_csv_cell(cell) for cell in row])
-        click.echo(line.getvalue(), nl=False)
+        _write(line.getvalue())
 
 
 def _csv_cell(cell: Any) -> Any:
@@ -152,7 +152,17 @@ def _csv_cell(cell: Any) -> Any:
 
 def print_json(content: Mapping[str, Any]) -> None:
     """One object with the schema's version first."""
-    click.echo(json.dumps(plain({"schema_version": SCHEMA_VERSION, **content}), indent=2, ensure_ascii=False))
+    whole = plain({"schema_version": SCHEMA_VERSION, **content})
+    _write(json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
+
+
+def _write(text: str) -> None:
+    """Data as it is, byte for byte; on a terminal, with what could steer it spelled out."""
+    if sys.stdout.isatty():
+        from traceanalyzer.report.names import visible
+
+        text = "\n".join(map(visible, text.split("\n")))
+    sys.stdout.write(text)
 
 
 def plain(value: Any) -> Any:
