@@ -1,1 +1,98 @@
-"""."""
+"""The command line, `trace-analyze`: one file per command, named like it.
+
+Data goes to stdout; progress, remarks and errors to stderr. Exit codes: 0 fine, 1 a gate failed, 2 usage or
+unreadable input; 130 interrupted and 141 reader gone, as every Unix filter has it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from io import TextIOWrapper
+from typing import TYPE_CHECKING
+
+import click
+
+from traceanalyzer import __version__
+from traceanalyzer.cli.group import LazyGroup, ReaderGoneError
+from traceanalyzer.errors import TraceAnalyzerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Name and one line of help; the module of the same name holds `command`. In the order of --help.
+COMMANDS: tuple[tuple[str, str], ...] = (
+    ("report", "Say what limits a run and write the report page."),
+    ("summary", "The verdict and where the time went."),
+    ("kernels", "Device kernels by time."),
+    ("ops", "Operators by device and host time."),
+    ("modules", "The nn.Module tree with device time."),
+    ("steps", "Where each step went."),
+    ("memory", "Peak memory and who held it."),
+    ("query", "SQL over everything that was recorded."),
+    ("info", "What a file is, and what it can and cannot show."),
+    ("export", "Write the tables as Parquet files."),
+    ("cache", "Show or clear the cache of files read before."),
+)
+
+
+@click.group(cls=LazyGroup, lazy_commands=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="trace-analyze")
+@click.pass_context
+def trace_analyze(context: click.Context) -> None:
+    """Say what limits a GPU run, where, what to change and what that would save.
+
+    INPUT is any number of torch.profiler traces (plain, .gz or .zst; told by content, not by name),
+    directories and globs; `-` reads stdin.
+    """
+    if os.environ.get("NO_COLOR"):
+        context.color = False
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of `trace-analyze`."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; whatever goes wrong is one line on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # µ on a terminal that has no µ is no reason to fail
+    try:
+        result = trace_analyze.main(arguments, prog_name="trace-analyze", standalone_mode=False)
+    except (Exception, KeyboardInterrupt) as error:
+        if os.environ.get("TRACEANALYZER_DEBUG"):
+            raise
+        return _failed(error)
+    return result if isinstance(result, int) else 0
+
+
+def _failed(error: BaseException) -> int:
+    """Say what went wrong in one line, and with which exit code to leave."""
+    code, message = 2, ""
+    match error:
+        case click.Abort() | KeyboardInterrupt():
+            code = 130
+        case ReaderGoneError():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains when it flushes at exit
+            code = 141
+        case click.ClickException():
+            error.show()
+        case TraceAnalyzerError():
+            message = str(error)
+        case OSError():
+            message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        case MemoryError():
+            message = "not enough memory. Analyse fewer files at once, or use a machine with more memory."
+        case _:
+            message = (
+                f"unexpected {type(error).__name__}: {error}. This is a bug: please report it, with what "
+                "TRACEANALYZER_DEBUG=1 shows."
+            )
+    if message:
+        line = " ".join(
+            message.split()
+        )  # names from files must neither break the line nor steer the terminal
+        click.echo(f"trace-analyze: {''.join(c if c.isprintable() else '?' for c in line)}", err=True)
+    return code

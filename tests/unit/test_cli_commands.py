@@ -1,0 +1,340 @@
+"""What each command prints and writes, on a trace and an analysis made by hand."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet as pq
+import pytest
+from traceanalyzer.report.units import UNKNOWN
+
+from traceanalyzer import pipeline
+from traceanalyzer.analyzers.results import (
+    Breakdown,
+    DeviceBreakdown,
+    Holder,
+    KernelRow,
+    Kernels,
+    Memory,
+    MemoryTimeline,
+    ModuleRow,
+    Modules,
+    OpRow,
+    Ops,
+    Partition,
+    Step,
+    Steps,
+)
+from traceanalyzer.cli import run
+from traceanalyzer.ingest import cache
+from traceanalyzer.model.schema import BY_NAME
+from traceanalyzer.model.tables import empty, from_rows
+from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability, Note, Source, Trace
+from traceanalyzer.pipeline import Analysis
+from traceanalyzer.rules.findings import Verdict
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NASTY = "evil\x1b[2J\u202ename"
+MS = 1_000_000
+
+
+def a_kernel(name: str, total_ns: int) -> KernelRow:
+    times = {"mean_ns": 1_500, "median_ns": 1_500, "min_ns": 1_000, "max_ns": 2_000}
+    unknown = dict.fromkeys(("op", "module", "occupancy_percent", "blocks", "threads"))
+    return KernelRow(name=name, category="compute", count=2, total_ns=total_ns, share=0.5, **times, **unknown)
+
+
+KERNELS = Kernels(
+    (a_kernel("gemm", 3 * MS), a_kernel('a, "b"', MS), a_kernel(NASTY, MS)), 6, 5 * MS, 1_500, 0
+)
+OP = OpRow("aten::mm", None, 2, 10_000, 9_000, 3 * MS, 3 * MS, 2)
+MODULES = (ModuleRow("Net", "Net", 0, 1, 50, 40, 0), ModuleRow("Net/Linear", "Linear", 1, 1, 30, 40, 40))
+STEPS = (
+    Step(5, "ProfilerStep#5", 0, start_ns=0, host_end_ns=90, end_ns=95, window_end_ns=100),
+    Step(6, "ProfilerStep#6", 0, start_ns=100, host_end_ns=170, end_ns=180, window_end_ns=180),
+)
+PARTS = (Partition(100, 50, 20, 10, 20), Partition(80, 40, 20, 10, 10))
+DEVICE = DeviceBreakdown(0, 1, None, 0, Partition(180, 90, 40, 20, 30), PARTS, 60, 20, ())
+HOLDER = Holder(1 << 30, 2, "aten::mm", None, "train.py:7", None)
+TIMELINE = MemoryTimeline(0, "cuda", 0, 4, 3 << 30, 7, None, ((0, 1, None),), (HOLDER,), 1 << 30)
+RESULTS = {
+    "kernels": KERNELS,
+    "ops": Ops((OP,), (replace(OP, input_dims="[[2,3]]"),), 0),
+    "modules": Modules("nn_module", MODULES, 0),
+    "steps": Steps("profiler_step", STEPS, 90),
+    "breakdown": Breakdown((DEVICE,), ()),
+    "memory": Memory((TIMELINE,)),
+}
+
+
+def a_trace() -> Trace:
+    kernels = [{"name": NASTY, "ts": 1, "dur": 2, "device": 0, "stream": 7}]
+    tables = {name: empty(name) for name in BY_NAME} | {"kernels": from_rows("kernels", kernels)}
+    source = Source(
+        "run.json", "chrome", "ab" * 32, 512, 1, 0, notes=(Note("partial", "is cut", "Copy again."),)
+    )
+    return Trace((source,), tables, frozenset({Capability.DEVICE_WORK}))
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of its own, with a file that the fake loader pretends to read."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(cache.DIRECTORY_VARIABLE, str(tmp_path / "cache"))
+    (tmp_path / "run.json").write_text("{}")
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def loaded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """What was asked of the pipeline; it answers with the hand-made trace and results."""
+    asked: list[tuple[Any, ...]] = []
+
+    def load(*inputs: str, options: Any, progress: Any) -> Trace:
+        asked.append((inputs, options, progress))
+        return a_trace()
+
+    def analyze(trace: Trace, *, step: str | None) -> Analysis:
+        asked.append((step,))
+        verdict = Verdict("compute", "Compute bound.", "high")
+        return Analysis(trace, dict(RESULTS), verdict, (), (), ())
+
+    monkeypatch.setattr(pipeline, "load", load)
+    monkeypatch.setattr(pipeline, "analyze", analyze)
+    room = import_module("traceanalyzer.report")
+    monkeypatch.setattr(room, "render", lambda _, form, *, top: f"<{form} {top}>\n", raising=False)
+    return asked
+
+
+@pytest.fixture
+def out(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command that succeeds; its stdout."""
+
+    def of(*arguments: str) -> str:
+        code = run(arguments)
+        captured = capsys.readouterr()
+        assert code == 0, captured.err
+        return captured.out
+
+    return of
+
+
+Out = Callable[..., str]
+
+
+def test_text_shows_readable_units_under_a_header(out: Out) -> None:
+    header, first, *_ = out("kernels", "run.json").splitlines()
+    assert header.split() == ["Kernel", "Total", "Share", "Calls", "Mean"]
+    assert first.split() == ["gemm", "3.00", "ms", "50", "%", "2", "1.50", "µs"]
+
+
+def test_text_never_prints_control_characters_of_names(out: Out) -> None:
+    for arguments in (["kernels", "run.json"], ["query", "run.json", "SELECT name FROM kernels"]):
+        text = out(*arguments)
+        assert "\x1b" not in text
+        assert "\u202e" not in text
+        assert "evil" in text
+
+
+def test_top_limits_rows_and_the_rest_is_told_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["kernels", "run.json", "--top", "1"]) == 0
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 2
+    assert "2 more" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("command", "rows", "field", "value"),
+    [
+        ("kernels", 3, "total_ns", 3_000_000),
+        ("ops", 1, "device_ns", 3_000_000),
+        ("modules", 2, "path", "Net"),
+        ("steps", 2, "idle_ns", 20),
+        ("memory", 1, "peak_allocated_bytes", 3 << 30),
+    ],
+)
+def test_json_has_a_schema_version_and_exact_values(
+    command: str, rows: int, field: str, value: object, out: Out
+) -> None:
+    content = json.loads(out(command, "run.json", "--json"))
+    assert content["schema_version"] == 1
+    assert len(content[command]) == rows
+    assert content[command][0][field] == value
+
+
+@pytest.mark.parametrize("command", ["kernels", "ops", "modules", "steps", "memory"])
+def test_csv_has_the_columns_of_json_and_empty_for_unknown(command: str, out: Out) -> None:
+    rows = list(csv.DictReader(io.StringIO(out(command, "run.json", "--csv"))))
+    assert rows
+    if command != "memory":
+        first = json.loads(out(command, "run.json", "--json"))[command][0]
+        assert list(rows[0]) == list(first)
+        assert [rows[0][k] == "" for k in first] == [v is None for v in first.values()]
+
+
+def test_csv_quotes_names(out: Out) -> None:
+    rows = list(csv.DictReader(io.StringIO(out("kernels", "run.json", "--csv"))))
+    assert [row["name"] for row in rows] == [row.name for row in KERNELS.rows]
+
+
+def test_json_and_csv_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["kernels", "run.json", "--json", "--csv"]) == 2
+    assert "exclude" in capsys.readouterr().err
+
+
+def test_ops_by_shape(out: Out) -> None:
+    assert "[[2,3]]" in out("ops", "run.json", "--by-shape")
+    assert "[[2,3]]" not in out("ops", "run.json")
+
+
+def test_modules_are_indented_by_depth(out: Out) -> None:
+    _, net, linear = out("modules", "run.json").splitlines()
+    assert net.startswith("Net ")
+    assert linear.startswith("  Linear ")
+
+
+def test_steps_without_a_device_show_their_duration_alone(monkeypatch: pytest.MonkeyPatch, out: Out) -> None:
+    monkeypatch.delitem(RESULTS, "breakdown")
+    first, second = json.loads(out("steps", "run.json", "--json"))["steps"]
+    assert (first["wall_ns"], second["wall_ns"]) == (100, 80)
+    assert first["compute_ns"] is None
+
+
+def test_memory_names_the_peak_and_its_holders(out: Out) -> None:
+    text = out("memory", "run.json")
+    assert f"peak 3.00 GiB allocated, {UNKNOWN} reserved" in text
+    assert "train.py:7" in text
+
+
+@pytest.mark.parametrize(
+    ("command", "capability"),
+    [("kernels", "DEVICE_WORK"), ("modules", "MODULES"), ("memory", "MEMORY"), ("steps", "STEPS")],
+)
+def test_what_was_not_recorded_is_said_with_how_to_capture_it(
+    command: str, capability: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(RESULTS, command)
+    assert run([command, "run.json"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert HOW_TO_CAPTURE[Capability[capability]] in captured.err
+
+
+def test_options_reach_the_pipeline(out: Out, loaded: list[tuple[Any, ...]]) -> None:
+    out("kernels", "a.json", "b*.json", "--no-cache", "--max-ratio", "9", "--workers", "3", "--step", "batch")
+    (inputs, options, progress), (step,) = loaded
+    assert inputs == ("a.json", "b*.json")
+    assert (options.use_cache, options.max_ratio, options.workers) == (False, 9.0, 3)
+    assert progress is None  # stderr is no terminal here
+    assert step == "batch"
+
+
+def test_report_writes_beside_the_current_folder_and_summarises(here: Path, out: Out) -> None:
+    assert out("report", "run.json") == "<text 5>\n\n"
+    assert (here / "run.report.html").read_text() == "<html 50>\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("x/run.json.gz", "run"), ("host.1.pt.trace.json", "host.1"), ("run.zst", "run"),
+        ("no_suffix", "no_suffix"), ("rank*.json", "rank"), ("*.json", "trace"), ("-", "stdin"),
+    ],
+)  # fmt: skip
+def test_report_is_named_after_the_first_input(
+    given: str, name: str, here: Path, monkeypatch: pytest.MonkeyPatch, out: Out
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    out("report", given, "other.json")
+    assert (here / f"{name}.report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "written"),
+    [
+        (["--format", "markdown"], {"run.report.md": "<markdown 50>\n"}),
+        (["-o", "x.md", "--top", "7"], {"x.md": "<markdown 7>\n"}),
+        (["-o", "x.html", "--json", "x.json"], {"x.html": "<html 50>\n", "x.json": "<json 50>\n"}),
+    ],
+)
+def test_report_formats(arguments: list[str], written: dict[str, str], here: Path, out: Out) -> None:
+    out("report", "run.json", *arguments)
+    new = {p.name: p.read_text() for p in here.iterdir() if p.is_file() and p.name != "run.json"}
+    assert new == written
+
+
+def test_report_json_on_stdout_is_json_alone_and_writes_nothing(here: Path, out: Out) -> None:
+    assert out("report", "run.json", "--json", "-") == "<json 50>\n"
+    assert [p.name for p in here.iterdir()] == ["run.json"]
+
+
+def test_report_on_stdout(out: Out) -> None:
+    assert out("report", "run.json", "--format", "markdown", "-o", "-") == "<markdown 50>\n"
+
+
+def test_report_does_not_overwrite_unless_forced(
+    here: Path, loaded: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "run.report.html").write_text("mine")
+    assert run(["report", "run.json"]) == 2
+    assert "--force" in capsys.readouterr().err
+    assert loaded == []  # told before the work, not after it
+    assert (here / "run.report.html").read_text() == "mine"
+    assert run(["report", "run.json", "--force"]) == 0
+    assert (here / "run.report.html").read_text() == "<html 50>\n"
+
+
+def test_report_never_overwrites_its_input(here: Path) -> None:
+    assert run(["report", "run.json", "-o", "./run.json", "--force"]) == 2
+    assert (here / "run.json").read_text() == "{}"
+
+
+def test_report_into_a_folder_that_is_not_there_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["report", "run.json", "-o", "no/where.html"]) == 2
+    assert "folder does not exist" in capsys.readouterr().err
+
+
+def test_a_terminal_is_no_trace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    assert run(["info", "-"]) == 2
+    assert "stdin is a terminal" in capsys.readouterr().err
+
+
+def test_info_says_what_is_there_what_is_missing_and_how_to_get_it(out: Out) -> None:
+    text = out("info", "run.json")
+    for said in ("chrome", "512 B", "ab" * 32, "kernels", "device work", "partial: is cut Copy again."):
+        assert said in text
+    assert f"shapes: {HOW_TO_CAPTURE[Capability.SHAPES]}" in text
+    content = json.loads(out("info", "run.json", "--json"))
+    assert content["shows"] == ["device_work"]
+    assert set(content["lacks"]) == {c.value for c in Capability} - {"device_work"}
+
+
+def test_export_writes_every_table(here: Path, out: Out) -> None:
+    out("export", "run.json", "-o", "new/tables")
+    assert {p.stem for p in (here / "new/tables").iterdir()} == set(BY_NAME)
+    assert pq.read_table(here / "new/tables/kernels.parquet").equals(a_trace().kernels)
+
+
+def test_export_does_not_overwrite_unless_forced(here: Path, out: Out) -> None:
+    out("export", "run.json", "-o", "t")
+    assert run(["export", "run.json", "-o", "t"]) == 2
+    out("export", "run.json", "-o", "t", "--force")
+
+
+def test_cache_shows_and_clears(here: Path, out: Out, capsys: pytest.CaptureFixture[str]) -> None:
+    cache.store(here / "run.json", "ab" * 32, a_trace())
+    assert "run.json" in out("cache")
+    assert json.loads(out("cache", "--json"))["entries"][0]["sha256"] == "ab" * 32
+    assert run(["cache", "clear"]) == 0
+    assert "Removed 1 entry" in capsys.readouterr().err
+    assert out("cache") == ""

@@ -1,0 +1,181 @@
+"""The entry point: help is quick, mistakes are one line, exit codes are 0, 1 or 2."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import click
+import pytest
+
+from traceanalyzer import __version__, pipeline
+from traceanalyzer.cli import COMMANDS, run, trace_analyze
+from traceanalyzer.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def trace_analyze_process(*arguments: str, **kwargs: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from traceanalyzer.cli import main; main()", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **kwargs)
+
+
+def failing(error: BaseException) -> Callable[..., Any]:
+    def load(*_: object, **__: object) -> Any:
+        raise error
+
+    return load
+
+
+def test_help_lists_every_command_in_the_literal_order(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    out = capsys.readouterr().out
+    places = [out.index(f"  {name} ") for name, _ in COMMANDS]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize(("name", "help_line"), COMMANDS)
+def test_the_literal_help_is_the_command_s_own(name: str, help_line: str) -> None:
+    command = import_module(f"traceanalyzer.cli.{name}").command
+    assert isinstance(command, click.Command)
+    assert command.short_help == help_line
+
+
+@pytest.mark.parametrize("name", [name for name, _ in COMMANDS])
+def test_every_command_and_option_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = trace_analyze.get_command(click.Context(trace_analyze), name)
+    assert command is not None
+    assert command.help
+    assert [p.name for p in command.params if isinstance(p, click.Option) and not p.help] == []
+    assert run([name, "--help"]) == 0
+    assert name in capsys.readouterr().out
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom traceanalyzer.cli import run\nrun(['--help'])\n"
+        "heavy = {'numpy', 'pandas', 'pyarrow', 'duckdb', 'plotly', 'rich', 'jinja2', 'msgspec', 'torch'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "HEAVY []"
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert __version__ in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("reprot", "report"), ("kernel", "kernels"), ("qurey", "query")]
+)
+def test_a_mistyped_command_is_answered_with_the_nearest(
+    typed: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([typed, "run.json"]) == 2
+    assert f"Did you mean '{meant}'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["report"], ["kernels", "--top", "0", "x"], ["info", "--nonsense", "x"]]
+)
+def test_wrong_usage_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Usage:" in captured.err
+
+
+def test_an_input_error_is_one_line_and_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pipeline, "load", failing(InputError("run.json", "is empty", "Record again.", 0)))
+    assert run(["info", "run.json"]) == 2
+    assert capsys.readouterr() == ("", "trace-analyze: run.json: is empty at byte 0. Record again.\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (PermissionError(13, "Permission denied", "x.json"), 2, "x.json: Permission denied"),
+        (MemoryError(), 2, "not enough memory"),
+        (KeyError("ts"), 2, "This is a bug"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_whatever_goes_wrong_is_no_traceback(
+    error: BaseException,
+    code: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(pipeline, "load", failing(error))
+    assert run(["info", "run.json"]) == code
+    err = capsys.readouterr().err
+    assert said in err
+    assert "Traceback" not in err
+    assert len(err.splitlines()) <= 1
+
+
+def test_a_name_from_a_file_cannot_steer_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pipeline, "load", failing(InputError("\x1b]0;pwned\x07\nx", "is empty", "No.")))
+    run(["info", "x"])
+    err = capsys.readouterr().err
+    assert "\x1b" not in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_missing_file_is_exit_code_2_in_a_process() -> None:
+    done = trace_analyze_process("info", "/no/such/trace.json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "/no/such/trace.json" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a pipe closes otherwise elsewhere")
+def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
+    code = (
+        "from traceanalyzer import cli\nfrom traceanalyzer.cli import table\nimport click\n"
+        "@click.command()\ndef command(): [click.echo('x' * 1000) for _ in range(10000)]\n"
+        "cli.trace_analyze.get_command = lambda *_: command\ncli.main(['report'])"
+    )
+    done = subprocess.run(
+        ["bash", "-c", '"$0" -c "$1" | head -1; exit ${PIPESTATUS[0]}', sys.executable, code],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 141
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("variables", "color"), [({"NO_COLOR": "1"}, False), ({}, None), ({"NO_COLOR": ""}, None)]
+)
+def test_no_color_is_honoured(
+    variables: dict[str, str], color: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    seen: list[bool | None] = []
+
+    @click.command()
+    def command() -> None:
+        seen.append(click.globals.resolve_color_default())
+
+    monkeypatch.setattr(trace_analyze, "get_command", lambda *_: command)
+    assert run(["info"]) == 0
+    assert seen == [color]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shell_completion(shell: str) -> None:
+    done = trace_analyze_process(env={**os.environ, "_TRACE_ANALYZE_COMPLETE": f"{shell}_source"})
+    assert "_TRACE_ANALYZE_COMPLETE" in done.stdout

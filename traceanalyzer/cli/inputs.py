@@ -1,0 +1,99 @@
+"""What every command that reads traces shares: its arguments, its limits, and the reading itself."""
+
+from __future__ import annotations
+
+import sys
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from traceanalyzer.errors import TraceAnalyzerError
+from traceanalyzer.ingest.options import LoadOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from traceanalyzer.model.trace import Trace
+    from traceanalyzer.pipeline import Analysis
+
+_DEFAULTS = LoadOptions()
+
+
+def reads_inputs(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command INPUT… and the options on how to read; it gets `inputs` and `options`."""
+
+    @wraps(command)
+    def with_options(
+        *,
+        no_cache: bool,
+        max_inflated_bytes: int,
+        max_ratio: float,
+        workers: int | None,
+        **rest: Any,
+    ) -> Any:
+        options = LoadOptions(not no_cache, max_inflated_bytes, max_ratio, workers)
+        return command(options=options, **rest)
+
+    decorators = (
+        click.argument("inputs", metavar="INPUT...", nargs=-1, required=True),
+        click.option("--no-cache", is_flag=True, help="Parse anew and leave no copy in the cache."),
+        click.option(
+            "--workers",
+            type=click.IntRange(min=1),
+            help="Processes that parse. Default: one per core, at most 4.",
+        ),
+        click.option(
+            "--max-inflated-bytes",
+            type=click.IntRange(min=1),
+            default=_DEFAULTS.max_inflated_bytes,
+            show_default=True,
+            help="Refuse a compressed file that inflates to more.",
+        ),
+        click.option(
+            "--max-ratio",
+            type=click.FloatRange(min=1),
+            default=_DEFAULTS.max_ratio,
+            show_default=True,
+            help="Refuse a compressed file that inflates by a larger factor.",
+        ),
+    )
+    decorated: Callable[..., Any] = with_options
+    for decorate in reversed(decorators):
+        decorated = decorate(decorated)
+    return decorated
+
+
+step_option = click.option(
+    "--step", metavar="NAME", help="Annotations of this name count as steps, instead of ProfilerStep."
+)
+
+
+def load(inputs: Sequence[str], options: LoadOptions) -> Trace:
+    """Read the inputs into one linked trace; `-` is stdin. Progress on stderr where somebody watches."""
+    from traceanalyzer import pipeline
+    from traceanalyzer.cli.progress import for_terminal
+
+    if "-" in inputs and sys.stdin.isatty():
+        raise TraceAnalyzerError("stdin is a terminal. Pipe a trace into it, or name a file.")
+    return pipeline.load(*inputs, options=options, progress=for_terminal())
+
+
+def analyze(inputs: Sequence[str], options: LoadOptions, step: str | None) -> Analysis:
+    """Read the inputs and analyze them."""
+    from traceanalyzer import pipeline
+
+    return pipeline.analyze(load(inputs, options), step=step)
+
+
+def stem(inputs: Sequence[str]) -> str:
+    """What outputs are named after: the first input without folder and trace suffixes."""
+    if inputs[0] == "-":
+        return "stdin"
+    path = Path(inputs[0])
+    name = path.resolve().name if path.is_dir() else path.name
+    for suffix in (".gz", ".zst", ".json", ".pt.trace"):
+        name = name.removesuffix(suffix)
+    # A glob that the shell left alone names no file.
+    return "".join(c for c in name if c not in "*?[]") or "trace"

@@ -1,0 +1,34 @@
+"""`trace-analyze kernels`: device kernels by time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from traceanalyzer.cli.inputs import analyze, reads_inputs, step_option
+from traceanalyzer.cli.table import Output, print_rows, prints_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from traceanalyzer.ingest.options import LoadOptions
+
+
+@click.command(short_help="Device kernels by time.")
+@reads_inputs
+@step_option
+@prints_table(default_top=20)
+def command(inputs: Sequence[str], options: LoadOptions, step: str | None, output: Output) -> None:
+    """Device kernels by total time: how often, how long, who launches them."""
+    from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
+    from traceanalyzer.report.tables import KERNELS
+
+    kernels = analyze(inputs, options, step).results.get("kernels")
+    print_rows(
+        "kernels",
+        KERNELS,
+        kernels.rows if kernels else (),
+        output,
+        if_none=f"No kernels were recorded: {HOW_TO_CAPTURE[Capability.DEVICE_WORK]}.",
+    )

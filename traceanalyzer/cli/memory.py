@@ -1,0 +1,64 @@
+"""`trace-analyze memory`: peak memory and who held it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from traceanalyzer.cli.inputs import analyze, reads_inputs, step_option
+from traceanalyzer.cli.table import Output, print_json, print_rows, prints_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from traceanalyzer.analyzers.results import MemoryTimeline
+    from traceanalyzer.ingest.options import LoadOptions
+
+
+@click.command(short_help="Peak memory and who held it.")
+@reads_inputs
+@step_option
+@prints_table(default_top=20)
+def command(inputs: Sequence[str], options: LoadOptions, step: str | None, output: Output) -> None:
+    """Peak memory of each device, and who allocated what was live then.
+
+    JSON holds the timeline as well; CSV the holders only.
+    """
+    from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
+    from traceanalyzer.report.tables import HOLDERS
+
+    memory = analyze(inputs, options, step).results.get("memory")
+    timelines: Sequence[MemoryTimeline] = memory.timelines if memory else ()
+    remark = f"No memory events were recorded: {HOW_TO_CAPTURE[Capability.MEMORY]}."
+    if output.form == "json":
+        print_json({"memory": [asdict(timeline) for timeline in timelines]})
+    elif output.form == "csv" or not timelines:
+        rows = [
+            {"rank": t.rank, "device_type": t.device_type, "device": t.device, **asdict(holder)}
+            for t in timelines
+            for holder in t.live_at_peak
+        ]
+        print_rows("memory", HOLDERS, rows, output, if_none=remark)
+    else:
+        for timeline in timelines:
+            click.echo(_headline(timeline))
+            print_rows(
+                "memory",
+                HOLDERS,
+                timeline.live_at_peak,
+                output,
+                if_none="Nothing allocated in the trace was live at the peak.",
+            )
+
+
+def _headline(timeline: MemoryTimeline) -> str:
+    from traceanalyzer.report import units
+
+    return (
+        f"rank {timeline.rank}, {timeline.device_type} {timeline.device}: "
+        f"peak {units.size(timeline.peak_allocated_bytes)} allocated, "
+        f"{units.size(timeline.peak_reserved_bytes)} reserved; "
+        f"{units.size(timeline.accounted_bytes)} of the peak was allocated in the trace"
+    )

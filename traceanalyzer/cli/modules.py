@@ -1,0 +1,33 @@
+"""`trace-analyze modules`: the nn.Module tree with device time."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from traceanalyzer.cli.inputs import analyze, reads_inputs, step_option
+from traceanalyzer.cli.table import Output, print_rows, prints_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from traceanalyzer.ingest.options import LoadOptions
+
+
+@click.command(short_help="The nn.Module tree with device time.")
+@reads_inputs
+@step_option
+@prints_table(default_top=40)
+def command(inputs: Sequence[str], options: LoadOptions, step: str | None, output: Output) -> None:
+    """The nn.Module tree: calls, host time and device time of each module."""
+    from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
+    from traceanalyzer.report.tables import MODULES
+
+    modules = analyze(inputs, options, step).results.get("modules")
+    rows = modules.rows if modules else ()
+    if output.form == "text":  # depth shows as indentation; the path has it for programs
+        rows = tuple(asdict(row) | {"name": "  " * row.depth + row.name} for row in rows)
+    remark = f"No modules were recorded: {HOW_TO_CAPTURE[Capability.MODULES]}."
+    print_rows("modules", MODULES, rows, output, if_none=remark)

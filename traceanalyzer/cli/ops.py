@@ -1,0 +1,36 @@
+"""`trace-analyze ops`: operators by device and host time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from traceanalyzer.cli.inputs import analyze, reads_inputs, step_option
+from traceanalyzer.cli.table import Output, print_rows, prints_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from traceanalyzer.ingest.options import LoadOptions
+
+
+@click.command(short_help="Operators by device and host time.")
+@reads_inputs
+@step_option
+@click.option("--by-shape", is_flag=True, help="One row for each op and each set of input shapes.")
+@prints_table(default_top=20)
+def command(
+    inputs: Sequence[str], options: LoadOptions, step: str | None, output: Output, by_shape: bool
+) -> None:
+    """Operators by time: on the device, on the host, with and without the ops inside them."""
+    from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
+    from traceanalyzer.report.tables import OPS, OPS_BY_SHAPE
+
+    ops = analyze(inputs, options, step).results.get("ops")
+    if by_shape:
+        remark = f"No shapes were recorded: {HOW_TO_CAPTURE[Capability.SHAPES]}."
+        print_rows("ops", OPS_BY_SHAPE, ops.by_shape if ops else (), output, if_none=remark)
+    else:
+        remark = "No operators were recorded: profile with ProfilerActivity.CPU."
+        print_rows("ops", OPS, ops.by_name if ops else (), output, if_none=remark)

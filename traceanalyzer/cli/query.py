@@ -1,0 +1,61 @@
+"""`trace-analyze query`: SQL over everything that was recorded."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from traceanalyzer.cli.inputs import load, reads_inputs
+from traceanalyzer.cli.table import Output, prints_table
+from traceanalyzer.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from traceanalyzer.ingest.options import LoadOptions
+
+_STATEMENT = re.compile(
+    r"[\s(]*(select|with|from|describe|desc|show|summarize|explain|values|table|pivot|unpivot)\s",
+    re.IGNORECASE,
+)
+
+
+@click.command(short_help="SQL over everything that was recorded.")
+@reads_inputs
+@prints_table(default_top=50)
+def command(inputs: Sequence[str], options: LoadOptions, output: Output) -> None:
+    r"""Run SQL (DuckDB's) over the tables of a trace: INPUT... "SELECT ...".
+
+    Every table of the model is there, and a view `events` of what they share. Without a statement there is a
+    prompt; statements can also be piped in. SQL sees the trace only: it can neither read nor write files.
+
+    \b
+      trace-analyze query run.json "SELECT name, sum(dur) ns FROM kernels GROUP BY name ORDER BY ns DESC"
+    """
+    from traceanalyzer.cli import prompt, sql
+
+    files, statement = _split(inputs)
+    if statement is None and "-" in files:
+        raise click.UsageError("With the trace on stdin, give the statement as the last argument.")
+    with sql.connect(load(files, options)) as connection:
+        if statement is not None:
+            sql.show(connection, statement, output)
+        elif sys.stdin.isatty():
+            prompt.converse(connection, output)
+        else:
+            for piped in prompt.statements(sys.stdin):
+                sql.show(connection, piped, output)
+
+
+def _split(arguments: Sequence[str]) -> tuple[Sequence[str], str | None]:
+    """The files, and the statement when the last argument is one."""
+    *files, last = arguments
+    if not _STATEMENT.match(last) or Path(last).exists():
+        return arguments, None
+    if not files:
+        raise UsageError('no input. Say: trace-analyze query INPUT... "SELECT ..."')
+    return files, last

@@ -1,0 +1,104 @@
+"""`trace-analyze report`: the page, the JSON, and a summary on the terminal."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from traceanalyzer.cli.inputs import analyze, reads_inputs, stem, step_option
+from traceanalyzer.errors import TraceAnalyzerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from traceanalyzer.ingest.options import LoadOptions
+
+_SUFFIXES = {"html": ".report.html", "json": ".report.json", "markdown": ".report.md", "text": ".report.txt"}
+_FINDINGS_ON_TERMINAL = 5
+
+
+@click.command(short_help="Say what limits a run and write the report page.")
+@reads_inputs
+@step_option
+@click.option("-o", "--output", metavar="FILE", help="Where the report goes; - is stdout.")
+@click.option(
+    "--json",
+    "json_output",
+    metavar="FILE|-",
+    help="Write the JSON report as well. With - it goes to stdout, and a page is written only with -o.",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(list(_SUFFIXES)),
+    help="Default: what the name after -o asks for, else html.",
+)
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    help="Rows of each table in the report.",
+)
+@click.option("--force", is_flag=True, help="Overwrite files that exist.")
+def command(  # noqa: PLR0913, PLR0917 - one parameter per option
+    inputs: Sequence[str],
+    options: LoadOptions,
+    step: str | None,
+    output: str | None,
+    json_output: str | None,
+    format_: str | None,
+    top: int,
+    force: bool,
+) -> None:
+    """Say what limits a run, and write the report page.
+
+    The page goes to NAME.report.html in the current directory, after the name of the first input. It is one
+    file that needs no network. A summary is printed.
+    """
+    from traceanalyzer.pipeline import format_of
+    from traceanalyzer.report import render
+
+    if output is None and json_output != "-":
+        output = stem(inputs) + _SUFFIXES[format_ or "html"]
+    outputs = [
+        (name, form)
+        for name, form in ((output, format_ or format_of(Path(output or ""))), (json_output, "json"))
+        if name is not None
+    ]
+    if [name for name, _ in outputs].count("-") > 1:
+        raise click.UsageError("Only one of -o and --json can go to stdout.")
+    for name, _ in outputs:
+        _check_place(name, inputs, force)
+    analysis = analyze(inputs, options, step)
+    to_stdout = [form for name, form in outputs if name == "-"]
+    for form in to_stdout:
+        sys.stdout.write(render(analysis, form, top=top))
+    if not to_stdout:
+        click.echo(render(analysis, "text", top=_FINDINGS_ON_TERMINAL))
+    for name, form in outputs:
+        if name != "-":
+            Path(name).write_bytes(render(analysis, form, top=top).encode())
+            click.echo(f"Wrote {name}", err=True)
+
+
+def _check_place(name: str, inputs: Sequence[str], force: bool) -> None:
+    """Refuse before the work, not after it."""
+    if name == "-":
+        return
+    place = Path(name)
+    if not place.parent.is_dir():
+        raise TraceAnalyzerError(f"{name}: the folder does not exist. Create it first.")
+    if not place.exists():
+        return
+    if place.is_dir():
+        raise TraceAnalyzerError(f"{name}: is a folder. Name a file in it.")
+    if any(Path(i).exists() and place.samefile(i) for i in inputs if i != "-"):
+        raise TraceAnalyzerError(f"{name}: is one of the inputs. Name another output with -o.")
+    if not force:
+        raise TraceAnalyzerError(
+            f"{name}: exists. Name another output with -o, or overwrite it with --force."
+        )

@@ -1,0 +1,46 @@
+"""`trace-analyze summary`: the verdict and where the time went."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from traceanalyzer.cli.inputs import analyze, reads_inputs, step_option
+from traceanalyzer.cli.table import Output, print_csv, print_json, prints_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from traceanalyzer.ingest.options import LoadOptions
+
+_KEYS = ("sources", "verdict", "steps", "breakdown", "findings", "not_assessed")
+
+
+@click.command(short_help="The verdict and where the time went.")
+@reads_inputs
+@step_option
+@prints_table(default_top=5)
+def command(inputs: Sequence[str], options: LoadOptions, step: str | None, output: Output) -> None:
+    """The verdict, where the time went, and the first findings.
+
+    CSV holds one row per device; JSON the same parts as the JSON report.
+    """
+    from traceanalyzer.report import render
+
+    analysis = analyze(inputs, options, step)
+    if output.form == "text":
+        click.echo(render(analysis, "text", top=output.top or 5))
+        return
+    content = json.loads(render(analysis, "json", top=output.top or 1))
+    if output.form == "json":
+        print_json({key: content[key] for key in _KEYS})
+        return
+    rows = content["breakdown"]
+    causes = sorted({cause for row in rows for cause in row["idle_causes"]})
+    plain = [key for key in rows[0] if key != "idle_causes"] if rows else ["rank", "device", "wall_ns"]
+    print_csv(
+        [*plain, *(f"idle_{cause}_ns" for cause in causes)],
+        ([*(row[key] for key in plain), *(row["idle_causes"].get(c) for c in causes)] for row in rows),
+    )
