@@ -1,1 +1,87 @@
-"""."""
+"""From a trace to numbers: one module per question, run in the order of `ANALYZERS`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import entry_points
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from traceanalyzer.analyzers.base import Analyzer
+from traceanalyzer.analyzers.breakdown import BreakdownAnalyzer
+from traceanalyzer.analyzers.collectives import CollectivesAnalyzer
+from traceanalyzer.analyzers.copies import CopiesAnalyzer
+from traceanalyzer.analyzers.kernels import KernelsAnalyzer
+from traceanalyzer.analyzers.launches import LaunchesAnalyzer
+from traceanalyzer.analyzers.steps import StepsAnalyzer
+from traceanalyzer.model.trace import HOW_TO_CAPTURE
+
+if TYPE_CHECKING:
+    from traceanalyzer.model.trace import Trace
+
+ENTRY_POINTS = "traceanalyzer.analyzers"
+
+# Each one may use the results of those above it.
+ANALYZERS: tuple[Analyzer, ...] = (
+    StepsAnalyzer(),
+    BreakdownAnalyzer(),
+    KernelsAnalyzer(),
+    CopiesAnalyzer(),
+    CollectivesAnalyzer(),
+    LaunchesAnalyzer(),
+)
+
+
+def run_analyzers(trace: Trace, *, step: str | None = None) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Every result by the name of its analyzer, and what went wrong with third parties' analyzers.
+
+    Args:
+        trace: a linked trace.
+        step: name, glob or regular expression of the annotations that count as steps.
+
+    Raises:
+        UsageError: `step` matches no annotation.
+    """
+    results: dict[str, Any] = {}
+    for analyzer in (StepsAnalyzer(step), *ANALYZERS[1:]):
+        if analyzer.requires <= trace.capabilities:
+            results[analyzer.name] = analyzer.analyze(trace, MappingProxyType(results))
+    plugins, warnings = load_plugins(ENTRY_POINTS)
+    return results, (*warnings, *_run_plugins(plugins, trace, results))
+
+
+def load_plugins(group: str) -> tuple[list[Any], list[str]]:
+    """What third parties offer under an entry-point group; the second part says what could not be loaded."""
+    loaded, warnings = [], []
+    for point in sorted(entry_points(group=group), key=lambda p: (p.name, p.value)):
+        try:
+            offered = point.load()
+            loaded.append(offered() if isinstance(offered, type) else offered)
+        except Exception as error:
+            warnings.append(f"plugin {point.name} ({point.value}) could not be loaded: {_said(error)}")
+    return loaded, warnings
+
+
+def _run_plugins(plugins: Sequence[Any], trace: Trace, results: dict[str, Any]) -> list[str]:
+    warnings = []
+    for plugin in plugins:
+        try:
+            name = str(plugin.name)
+            missing = sorted(plugin.requires - trace.capabilities)
+            if name in results:
+                warnings.append(f"analyzer plugin {name} was not run: there is a result of that name already")
+            elif missing:
+                needs = "; ".join(HOW_TO_CAPTURE[capability] for capability in missing)
+                warnings.append(f"analyzer plugin {name} was not run: {needs}")
+            else:
+                results[name] = plugin.analyze(trace, MappingProxyType(results))
+        except Exception as error:
+            warnings.append(f"analyzer plugin {getattr(plugin, 'name', plugin)!s} failed: {_said(error)}")
+    return warnings
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+__all__ = ["ANALYZERS", "ENTRY_POINTS", "Analyzer", "Mapping", "load_plugins", "run_analyzers"]

@@ -1,0 +1,134 @@
+"""What to show beside a gap: the host call that filled it and the line of Python it came from.
+
+Whatever fills at least half of a stretch of time contains its midpoint, so it is found among the rows that
+are open there: no search, however long the trace.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from functools import cache, cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from traceanalyzer.model.columns import ints, texts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from traceanalyzer.analyzers.host import HostActivity, HostRows
+    from traceanalyzer.model.trace import Trace
+
+INSTALLED = re.compile(r"(^|/)(site-packages|dist-packages)/|(^|/)lib/python3|^<")
+# The profiler cuts installation prefixes off, so these begin a path that is not the user's.
+FRAMEWORKS = frozenset({"torch", "torchvision", "torchaudio", "triton", "numpy", "functorch"})
+
+
+@cache
+def is_user_file(path: str) -> bool:
+    """Whether a source file is the user's own code and not Python's, PyTorch's or something installed."""
+    if INSTALLED.search(path):
+        return False
+    top = path.split("/", 1)[0].removesuffix(".py")
+    return top not in FRAMEWORKS and top not in sys.stdlib_module_names
+
+
+class Evidence:
+    """Answers questions about single moments of a linked trace; made once, asked for the few largest gaps."""
+
+    def __init__(self, trace: Trace, host: HostActivity) -> None:
+        self.trace, self.host = trace, host
+
+    def host_call(self, thread: int, start: int, end: int) -> str | None:
+        """What the thread did for at least half of the time: API call, else op, else annotation."""
+        middle = (start + end) // 2
+        parts = (
+            self._calls_at(thread, middle),
+            self._chain(self.host.ops, self._ops_parent, thread, middle),
+            self._annotations_at(thread, middle),
+        )
+        for rows, open_rows in zip(
+            (self.host.api_calls, self.host.ops, self.host.annotations), parts, strict=True
+        ):
+            for row in open_rows:
+                if _fills_half(rows, row, start, end):
+                    return rows.name(row)
+        return None
+
+    def python_line(self, thread: int, start: int, end: int) -> str | None:
+        """file:line of the innermost user frame that lasted for at least half of the time."""
+        frames = self.host.python_calls
+        middle = (start + end) // 2
+        for row in self._chain(frames, self._python_parent, thread, middle):
+            code = int(self._files[0][row])
+            if code < 0 or not _fills_half(frames, row, start, end):
+                continue
+            path = self._files[1][code]
+            if is_user_file(path):
+                return f"{path}:{self._lines[row]}"
+        return None
+
+    def _calls_at(self, thread: int, time: int) -> Iterator[int]:
+        rows = self._of_thread("api_calls", thread)
+        last = int(np.searchsorted(self.host.api_calls.start[rows], time, side="right"))
+        # A runtime call holds at most a few driver calls, so the open ones are among the last few.
+        for row in rows[max(0, last - 8) : last][::-1].tolist():
+            if self.host.api_calls.end[row] > time:
+                yield row
+
+    def _annotations_at(self, thread: int, time: int) -> Iterator[int]:
+        rows = self._of_thread("annotations", thread)
+        table = self.host.annotations
+        yield from rows[(table.start[rows] <= time) & (table.end[rows] > time)][::-1].tolist()
+
+    def _chain(self, table: HostRows, parent: NDArray[np.int64], thread: int, time: int) -> Iterator[int]:
+        """The rows open at a time, innermost first, by their links to the rows around them."""
+        rows = self._of_thread("ops" if table is self.host.ops else "python_calls", thread)
+        last = int(np.searchsorted(table.start[rows], time, side="right")) - 1
+        row = int(rows[last]) if last >= 0 else -1
+        while row >= 0:
+            if table.end[row] > time:
+                yield row
+            row = int(parent[row])
+
+    def _of_thread(self, table: str, thread: int) -> NDArray[np.int64]:
+        key = (table, thread)
+        if key not in self._rows_of:
+            self._rows_of[key] = np.flatnonzero(getattr(self.host, table).thread == thread)
+        return self._rows_of[key]
+
+    @cached_property
+    def _rows_of(self) -> dict[tuple[str, int], NDArray[np.int64]]:
+        return {}
+
+    @cached_property
+    def _ops_parent(self) -> NDArray[np.int64]:
+        return ints(self.trace.ops, "parent")
+
+    @cached_property
+    def _python_parent(self) -> NDArray[np.int64]:
+        return ints(self.trace.python_calls, "parent")
+
+    @cached_property
+    def _files(self) -> tuple[NDArray[np.int32], list[str]]:
+        return texts(self.trace.python_calls, "file")
+
+    @cached_property
+    def _lines(self) -> NDArray[np.int64]:
+        return ints(self.trace.python_calls, "line")
+
+
+def text_at(table: pa.Table, column: str, row: int) -> str | None:
+    """One cell of a text column."""
+    value = table.column(column)[row].as_py()
+    return None if value is None else str(value)
+
+
+def _fills_half(rows: HostRows, row: int, start: int, end: int) -> bool:
+    inside = min(int(rows.end[row]), end) - max(int(rows.start[row]), start)
+    return 2 * inside >= end - start

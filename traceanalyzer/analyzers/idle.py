@@ -1,0 +1,128 @@
+"""Why a device had nothing to do: a cause for every gap between two pieces of work.
+
+A gap begins when the last stream falls silent and ends when some stream starts work k. What was missing
+shows in the API call L that launched k:
+
+* L began after the gap did: **the host was late**. The gap takes the name of what the launching threads did
+  most between its start and that of L: one of the stalls of `host.STALLS` or ordinary work. Ordinary work
+  is `optimizer`, `autograd` or `dispatch`, unless the gap begins while the host waits inside a
+  synchronising call or a pageable copy: such a wait drains the queue, and with a full queue the work that
+  follows it would have been hidden, so it counts as `host_sync` or `host_copy`. (When L is itself slow, the
+  time inside it counts too.)
+* L had begun before: **the work was on its way**. A gap below 3 us, or one of which L itself fills half, is
+  the device's own `launch_latency`, and a longer one a `dependency`: an event, another stream, a collective
+  that waits for its peers. But when L is slow (50 us and more, or a call that waits or copies pageable
+  memory) and fills at least half of a gap of 3 us or more, the host was late after all and is judged as
+  above.
+* No work follows in the window: `no_more_work`. The launch of k was not recorded: `unknown`.
+
+Only time in which the device is idle is counted, so the part of a synchronising call during which the
+device works costs nothing here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from traceanalyzer.analyzers import thresholds
+from traceanalyzer.analyzers.host import ORDINARY, STALLS, HostActivity
+from traceanalyzer.model.intervals import Intervals, contains, covered, gaps
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from traceanalyzer.analyzers.work import DeviceWork
+
+CAUSES: Mapping[str, str] = MappingProxyType(
+    {
+        "host_sync": "the host waits for the device and then has to fill an empty queue",
+        "dataloader": "the host waits for the next batch",
+        "host_copy": "the host is inside a copy of pageable memory",
+        "allocator": "the host allocates or frees device memory",
+        "gc": "Python collects garbage",
+        "compile": "the host compiles or loads code",
+        "autograd": "the autograd engine prepares the next kernel too slowly",
+        "optimizer": "the optimizer prepares the next kernel too slowly",
+        "dispatch": "Python and the dispatcher launch too slowly",
+        "launch_latency": "the device's own latency between two launches",
+        "dependency": "launched in time, but waiting for other work",
+        "no_more_work": "nothing was launched any more",
+        "unknown": "the launch of the next work was not recorded",
+    }
+)
+CODE: Mapping[str, int] = MappingProxyType({cause: i for i, cause in enumerate(CAUSES)})
+HOST_CAUSES: frozenset[str] = frozenset((*STALLS, *ORDINARY, "dispatch"))
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """The idle gaps of one device; arrays of shape (gaps,), in order of time.
+
+    `next_work` indexes `work`, `call` is the row of the launching API call; -1 for none. The host is looked
+    at from `start` to `host_end`.
+    """
+
+    work: DeviceWork
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    next_work: NDArray[np.int64]
+    call: NDArray[np.int64]
+    host_end: NDArray[np.int64]
+    cause: NDArray[np.int8]  # codes of CAUSES
+
+
+def explain(work: DeviceWork, busy: Intervals, window: tuple[int, int], host: HostActivity) -> Gaps:
+    """Every gap of a device within the window, with its cause. `busy` is when the device had work."""
+    start, end = gaps(busy, *window)
+    follower = np.searchsorted(work.start, end, side="left")
+    followed = (follower < len(work.start)) & (work.start[np.minimum(follower, len(work.start) - 1)] == end)
+    follower = np.where(followed, follower, -1)
+    call = np.where(followed, work.api_call[follower], -1)
+    known = call >= 0
+
+    cause = np.full(len(start), CODE["unknown"], np.int8)
+    cause[~followed] = CODE["no_more_work"]
+    call_start = np.where(known, host.api_calls.start[call] if len(host.api_calls.start) else 0, end)
+    call_end = np.where(known, host.api_calls.end[call] if len(host.api_calls.end) else 0, end)
+    slow = call_end - call_start >= thresholds.SLOW_CALL_NS
+    slow[known] |= (host.copies | host.waits)[call[known]]
+    host_end = np.clip(np.where(slow, call_end, call_start), start, end)
+
+    late = known & (call_start > start)
+    duration = end - start
+    on_its_way = known & ~late
+    cause[on_its_way] = CODE["dependency"]
+    latency = (duration < thresholds.LAUNCH_GAP_NS) | (2 * (np.minimum(call_end, end) - start) >= duration)
+    cause[on_its_way & latency] = CODE["launch_latency"]
+    inside = on_its_way & slow & (duration >= thresholds.LAUNCH_GAP_NS) & (2 * (host_end - start) >= duration)
+
+    judged = np.flatnonzero(late | inside)
+    thread = host.api_calls.thread[call[judged]]
+    for value in np.unique(thread).tolist():
+        rows = judged[thread == value]
+        cause[rows] = _host_cause(host, host.crew(value), start[rows], host_end[rows])
+    return Gaps(work, start, end, follower, call, host_end, cause)
+
+
+def _host_cause(
+    host: HostActivity, crew: frozenset[int], start: NDArray[np.int64], end: NDArray[np.int64]
+) -> NDArray[np.int8]:
+    """What the crew did most in each window, as codes of CAUSES, shape (windows,)."""
+    spent = np.zeros((len(CAUSES), len(start)), np.int64)
+    activity = host.activity(crew)
+    for kind, when in activity.items():
+        spent[CODE[kind]] = covered(when, start, end)
+    spent[CODE["dispatch"]] = end - start - spent.sum(axis=0)
+    for wait in ("host_copy", "host_sync"):
+        drained = contains(activity[wait], start)
+        for kind in (*ORDINARY, "dispatch"):
+            spent[CODE[wait]] += np.where(drained, spent[CODE[kind]], 0)
+            spent[CODE[kind]][drained] = 0
+    most: NDArray[np.int8] = spent.argmax(axis=0).astype(np.int8)
+    return most

@@ -1,0 +1,89 @@
+"""Kernels by name, over the whole trace: how often, how long, and who launches them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from traceanalyzer.analyzers.communication import communication_kernels
+from traceanalyzer.analyzers.groups import group_rows, heaviest
+from traceanalyzer.analyzers.results import KernelRow, Kernels
+from traceanalyzer.model.columns import floats, ints, texts, triples
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from traceanalyzer.model.trace import Capability, Trace
+
+
+class KernelsAnalyzer:
+    """One row per kernel name, most time first. Unlike the breakdown this sums durations over streams."""
+
+    name: ClassVar[str] = "kernels"
+    requires: ClassVar[frozenset[Capability]] = frozenset()
+
+    def analyze(self, trace: Trace, results: Mapping[str, Any]) -> Kernels:  # noqa: ARG002
+        """The kernels of all ranks and devices."""
+        table = trace.kernels
+        duration = np.maximum(ints(table, "dur", 0), 0)
+        total = int(duration.sum())
+        columns = _Columns(trace, duration, total)
+        rows = [columns.row(rows) for rows in group_rows(columns.name)]
+        rows.sort(key=lambda row: (-row.total_ns, row.name))
+        return Kernels(
+            rows=tuple(rows),
+            count=table.num_rows,
+            total_ns=total,
+            median_ns=int(np.median(duration)) if len(duration) else None,
+            unlinked=int((ints(table, "op") < 0).sum()),
+        )
+
+
+class _Columns:
+    """The columns of `kernels` that a row is made of."""
+
+    def __init__(self, trace: Trace, duration: NDArray[np.int64], total: int) -> None:
+        table = trace.kernels
+        self.duration, self.total = duration, total
+        self.name, self.names = texts(table, "name")
+        self.module, self.modules = texts(table, "module")
+        self.communication = communication_kernels(trace)
+        self.occupancy = floats(table, "occupancy")
+        self.blocks = triples(table, "grid").prod(axis=1)
+        self.threads = triples(table, "block").prod(axis=1)
+        op = ints(table, "op")
+        op_name, self.op_names = texts(trace.ops, "name")
+        self.op = np.full(len(op), -1, np.int64)
+        self.op[op >= 0] = op_name[op[op >= 0]]
+
+    def row(self, rows: NDArray[np.int64]) -> KernelRow:
+        duration = self.duration[rows]
+        total = int(duration.sum())
+        longest = int(rows[duration.argmax()])
+        op, module = heaviest(self.op[rows], duration), heaviest(self.module[rows], duration)
+        code = int(self.name[rows[0]])
+        return KernelRow(
+            name=self.names[code] if code >= 0 else "(no name)",
+            category="communication" if self.communication[rows].any() else "compute",
+            count=len(rows),
+            total_ns=total,
+            mean_ns=round(total / len(rows)),
+            median_ns=int(np.median(duration)),
+            min_ns=int(duration.min()),
+            max_ns=int(duration.max()),
+            share=total / self.total if self.total else 0.0,
+            op=None if op is None else self.op_names[op],
+            module=None if module is None else self.modules[module],
+            occupancy_percent=_weighted(self.occupancy[rows], duration),
+            blocks=int(self.blocks[longest]) or None,
+            threads=int(self.threads[longest]) or None,
+        )
+
+
+def _weighted(values: NDArray[np.float64], weights: NDArray[np.int64]) -> float | None:
+    known = ~np.isnan(values)
+    weight = int(weights[known].sum())
+    return float((values[known] * weights[known]).sum() / weight) if weight else None

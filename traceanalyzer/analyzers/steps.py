@@ -1,0 +1,182 @@
+"""Steps: the iterations of the program on each rank.
+
+`ProfilerStep#N` ranges when the program called `prof.step()`; the ranges that the user names instead, when
+they are named; otherwise the whole window counts as one step. A step ends when its host range has ended and
+the last device work launched in it is done (torch-tb-profiler's definition), but its window runs to the
+start of the next step, so that windows tile the time. The last step is kept: its window ends with its work.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from traceanalyzer.analyzers import thresholds
+from traceanalyzer.analyzers.results import Step, Steps
+from traceanalyzer.analyzers.work import DeviceWork, device_work
+from traceanalyzer.errors import UsageError
+from traceanalyzer.model.columns import ints, texts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from traceanalyzer.model.trace import Capability, Trace
+
+PROFILER_STEP = re.compile(r"ProfilerStep\s*#\s*\d+")
+WHOLE_WINDOW = "whole trace"
+
+
+@dataclass(frozen=True)
+class StepsAnalyzer:
+    """Finds the steps; `step` is the name, glob or regular expression of the annotations that count."""
+
+    step: str | None = None
+    name: ClassVar[str] = "steps"
+    requires: ClassVar[frozenset[Capability]] = frozenset()
+
+    def analyze(self, trace: Trace, results: Mapping[str, Any]) -> Steps:  # noqa: ARG002
+        """The steps of every rank, in order of rank and start."""
+        work = device_work(trace)
+        if self.step is not None:
+            kind, ranges = "annotation", _named(trace, self.step)
+        else:
+            kind, ranges = "profiler_step", _profiler_steps(trace)
+        if not ranges:
+            kind, ranges = "window", _whole_window(trace)
+        steps = tuple(step for one_rank in _by_rank(ranges) for step in _timed(one_rank, trace, work))
+        durations = np.array([s.duration_ns for s in steps], np.int64)
+        median = int(np.median(durations)) if len(durations) else 0
+        return Steps(kind, steps, median, _outliers(durations, median))
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    rank: int
+    name: str
+    start: int
+    end: int
+
+
+def _profiler_steps(trace: Trace) -> list[_Range]:
+    # Traces of 2021 hold the steps among the ops.
+    for table in (trace.annotations, trace.ops):
+        names = {n for n in texts(table, "name")[1] if n is not None and PROFILER_STEP.fullmatch(n)}
+        found = _ranges(table, names)
+        if found:
+            return found
+    return []
+
+
+def _named(trace: Trace, wanted: str) -> list[_Range]:
+    """The host ranges of that exact name; if there are none, those that match as glob, then as regex.
+
+    Raises:
+        UsageError: nothing matches; the message lists the most frequent names.
+    """
+    table = trace.annotations
+    codes, names = texts(table, "name")
+    host = ~_on_gpu(table)
+    count = Counter(names[c] for c in codes[host & (codes >= 0)].tolist())
+    chosen = {n for n in count if n == wanted} or {n for n in count if fnmatchcase(n, wanted)}
+    if not chosen:
+        try:
+            pattern = re.compile(wanted)
+        except re.error as error:
+            raise UsageError(f"--step {wanted!r} is not a valid regular expression: {error}") from None
+        chosen = {n for n in count if pattern.search(n)}
+    if not chosen:
+        frequent = ", ".join(
+            repr(n) for n, _ in sorted(count.items(), key=lambda item: (-item[1], item[0]))[:8]
+        )
+        raise UsageError(
+            f"no annotation matches {wanted!r}; the trace has {frequent or 'no annotations at all'}"
+        )
+    return _ranges(table, chosen)
+
+
+def _on_gpu(table: pa.Table) -> NDArray[np.bool_]:
+    if "on_gpu" not in table.column_names:
+        return np.zeros(table.num_rows, np.bool_)
+    return np.array(table.column("on_gpu").fill_null(False).to_numpy(), np.bool_)
+
+
+def _ranges(table: pa.Table, names: set[str]) -> list[_Range]:
+    if not names:
+        return []
+    codes, dictionary = texts(table, "name")
+    wanted = np.array([n in names for n in dictionary] + [False])
+    rows = np.flatnonzero(wanted[codes] & ~_on_gpu(table))
+    rank, ts, duration = ints(table, "rank")[rows], ints(table, "ts")[rows], ints(table, "dur", 0)[rows]
+    return [
+        _Range(r, dictionary[c], t, t + max(d, 0))
+        for r, c, t, d in zip(
+            rank.tolist(), codes[rows].tolist(), ts.tolist(), duration.tolist(), strict=True
+        )
+    ]
+
+
+def _whole_window(trace: Trace) -> list[_Range]:
+    """From the first row to the end of the last, per rank.
+
+    Python frames count only when there is nothing else: they often reach out of the window into the profiler.
+    """
+    extent: dict[int, tuple[int, int]] = {}
+    for names in (("ops", "api_calls", "kernels", "copies"), ("annotations", "python_calls")):
+        for name in names:
+            table = trace.tables[name]
+            rank, ts = ints(table, "rank"), ints(table, "ts")
+            end = ts + np.maximum(ints(table, "dur", 0), 0)
+            for r in np.unique(rank).tolist():
+                of_rank = rank == r
+                low, high = extent.get(r, (np.iinfo(np.int64).max, 0))
+                extent[r] = min(low, int(ts[of_rank].min())), max(high, int(end[of_rank].max()))
+        if extent:
+            break
+    return [_Range(rank, WHOLE_WINDOW, low, high) for rank, (low, high) in extent.items()]
+
+
+def _by_rank(ranges: list[_Range]) -> Iterator[list[_Range]]:
+    """The outermost ranges of each rank: one that begins inside another is a part of it, no step."""
+    for rank in sorted({r.rank for r in ranges}):
+        outermost: list[_Range] = []
+        for r in sorted((r for r in ranges if r.rank == rank), key=lambda r: (r.start, -r.end)):
+            if not outermost or r.start >= outermost[-1].end:
+                outermost.append(r)
+        yield outermost
+
+
+def _timed(ranges: list[_Range], trace: Trace, work: tuple[DeviceWork, ...]) -> Iterator[Step]:
+    """The steps of one rank with the end of the device work that was launched in them."""
+    start = np.array([r.start for r in ranges], np.int64)
+    host_end = np.array([r.end for r in ranges], np.int64)
+    end = host_end.copy()
+    launch_start = ints(trace.api_calls, "ts")
+    for device in work:
+        if device.rank != ranges[0].rank:
+            continue
+        launched = device.start.copy()  # work without a launch row belongs where it began
+        linked = device.api_call >= 0
+        launched[linked] = launch_start[device.api_call[linked]]
+        step = np.searchsorted(start, launched, side="right") - 1
+        inside = (step >= 0) & (launched <= host_end[np.maximum(step, 0)])
+        np.maximum.at(end, step[inside], device.end[inside])
+    window_end = np.concatenate((start[1:], end[-1:]))
+    for i, r in enumerate(ranges):
+        yield Step(i, r.name, r.rank, r.start, r.end, int(end[i]), int(window_end[i]))
+
+
+def _outliers(durations: NDArray[np.int64], median: int) -> tuple[int, ...]:
+    if len(durations) < 3:
+        return ()
+    away = np.abs(durations - median)
+    scaled_mad = 1.4826 * float(np.median(away))
+    limit = max(thresholds.STEP_OUTLIER_DEVIATIONS * scaled_mad, thresholds.STEP_OUTLIER_SHARE * median)
+    return tuple(np.flatnonzero(away > limit).tolist())

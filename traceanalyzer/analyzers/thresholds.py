@@ -1,0 +1,67 @@
+"""Every figure that is a judgement and not a measurement, with where it comes from.
+
+Reports say so when a finding rests on one of these. Times are ns, shares are of 1.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+US: Final = 1_000
+MS: Final = 1_000_000
+
+# --- steps ---
+STEP_OUTLIER_SHARE: Final = 0.10
+"""A step is an outlier only when it is this far from the median … (own judgement: below it is noise)."""
+STEP_OUTLIER_DEVIATIONS: Final = 5.0
+"""… and this many scaled median absolute deviations away (own judgement, wider than the usual 3.5)."""
+
+# --- idle time ---
+LAUNCH_GAP_NS: Final = 3 * US
+"""Gaps of work that was launched in time: shorter is the device's own launch latency, longer a dependency
+(own judgement; HTA uses 30 of its own unit)."""
+SLOW_CALL_NS: Final = 50 * US
+"""An API call that takes longer than this is slow (HTA: cuda_kernel_launch_stats)."""
+
+# --- launches ---
+DEEP_QUEUE_DELAY_NS: Final = 100 * US
+"""Median time from launch to start above which the device is the slower side (HTA: launch delay outlier)."""
+EMPTY_QUEUE_DELAY_NS: Final = 20 * US
+"""Median time from launch to start below which the device waits for the host (own judgement: the latency of
+a launch is 4-10 us on current GPUs; B200 vLLM prefill, host-bound, has 10 us)."""
+TINY_KERNEL_NS: Final = 10 * US
+"""Kernels shorter than this cost about as much to launch as to run."""
+
+# --- rules ---
+IDLE_SHARE: Final = 0.15
+"""Idle share of the step above which it is a problem (NVIDIA's host analysis: 30 %, 15 % with graphs)."""
+CAUSE_SHARE: Final = 0.05
+"""Share of the step that one cause must cost before it is worth a finding (torch-tb-profiler: dataloader)."""
+COMMUNICATION_SHARE: Final = 0.10
+"""Exposed communication worth a finding (torch-tb-profiler)."""
+COPY_SHARE: Final = 0.02
+"""Exposed copies worth a finding (own judgement: cheap to fix)."""
+ALLOCATOR_SHARE: Final = 0.01
+"""Time in cudaMalloc and cudaFree worth a finding (own judgement: a steady step has none)."""
+SMALL_COLLECTIVE_BYTES: Final = 1 << 20
+"""Collectives below this are dominated by latency (own judgement: NCCL reaches its bandwidth above it)."""
+SMALL_COLLECTIVE_SHARE: Final = 0.50
+"""Share of a step's collectives that are small (own judgement)."""
+SMALL_COLLECTIVES_PER_STEP: Final = 8
+"""How many collectives a step has before their number can be a problem (own judgement)."""
+TINY_SHARE: Final = 0.50
+"""Share of kernels that are tiny above which fusing or graphs pay (own judgement)."""
+OPTIMIZER_KERNELS_PER_STEP: Final = 50
+"""A fused or foreach optimizer needs far fewer kernels than this (own judgement)."""
+GRAPH_SHARE: Final = 0.50
+"""Share of kernel time under graph launches from which a reader must know about it (own judgement)."""
+
+# --- verdict ---
+DOMINANT_SHARE: Final = 0.50
+"""A label is dominant with this share …"""
+DOMINANT_LEAD: Final = 0.10
+"""… or with this lead over the next; otherwise the verdict is mixed (own judgement)."""
+BUSY_SHARE: Final = 0.85
+"""Above this the device is busy and the kernels are what to look at (the complement of IDLE_SHARE)."""
+SAVING_LOW: Final = 0.5
+"""A fix removes at least this part of what it is aimed at (own judgement; a replay will measure it)."""
