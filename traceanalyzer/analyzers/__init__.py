@@ -13,6 +13,9 @@ from traceanalyzer.analyzers.collectives import CollectivesAnalyzer
 from traceanalyzer.analyzers.copies import CopiesAnalyzer
 from traceanalyzer.analyzers.kernels import KernelsAnalyzer
 from traceanalyzer.analyzers.launches import LaunchesAnalyzer
+from traceanalyzer.analyzers.memory import MemoryAnalyzer
+from traceanalyzer.analyzers.modules import ModulesAnalyzer
+from traceanalyzer.analyzers.ops import OpsAnalyzer
 from traceanalyzer.analyzers.steps import StepsAnalyzer
 from traceanalyzer.model.trace import HOW_TO_CAPTURE
 
@@ -26,9 +29,12 @@ ANALYZERS: tuple[Analyzer, ...] = (
     StepsAnalyzer(),
     BreakdownAnalyzer(),
     KernelsAnalyzer(),
+    OpsAnalyzer(),
+    ModulesAnalyzer(),
     CopiesAnalyzer(),
     CollectivesAnalyzer(),
     LaunchesAnalyzer(),
+    MemoryAnalyzer(),
 )
 
 
