@@ -8,7 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Literal
 
 from traceanalyzer.errors import InputError
 from traceanalyzer.ingest.options import LoadOptions
@@ -52,41 +52,87 @@ def open_file(path: Path) -> IO[bytes]:
 
 
 def read_head(path: Path, count: int = 65536) -> bytes:
-    """The first inflated bytes of a file, for telling its format."""
+    """The first inflated bytes of a file, for telling its format.
+
+    Raises:
+        InputError: when the file cannot be opened, or is compressed and nothing of it can be inflated.
+    """
     with open_file(path) as file:
         raw = file.read(count)
     try:
-        match compression_of(raw):
-            case "gzip":
-                return zlib.decompressobj(31).decompress(raw, count)
-            case "zstd":
-                import zstandard
-
-                return zstandard.ZstdDecompressor().decompressobj(read_across_frames=False).decompress(raw)[
-                    :count
-                ]
-            case "plain":
-                return raw
-    except Exception as error:
+        head = _inflated_head(raw, count)
+    except Exception as error:  # zlib and zstandard have error types of their own
         raise InputError(path, f"broken compression ({error})", "Copy or download the file again.") from None
+    if raw and not head:
+        raise InputError(path, "broken compression (ends early)", "Copy or download the file again.")
+    return head
 
 
-def _inflating(file: IO[bytes], compression: Compression) -> Any:
-    if compression == "gzip":
-        from isal import igzip
+def _inflated_head(raw: bytes, count: int) -> bytes:
+    match compression_of(raw):
+        case "gzip":
+            return zlib.decompressobj(31).decompress(raw, count)
+        case "zstd":
+            import zstandard
 
-        return igzip.IGzipFile(fileobj=file, mode="rb")
-    if compression == "zstd":
-        import zstandard
+            return zstandard.ZstdDecompressor().decompressobj().decompress(raw)[:count]
+        case "plain":
+            return raw
 
-        return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True, closefd=False)
-    return file
+
+def _gunzip(file: IO[bytes]) -> Iterator[bytes]:
+    """All members of a gzip file in blocks; what was inflated before a break comes before the error."""
+    from isal import isal_zlib
+
+    member = isal_zlib.decompressobj(31)
+    pending, started = b"", False
+    while True:
+        raw = pending or file.read(BLOCK_BYTES // 4)
+        if not raw:
+            if started and not member.eof:
+                raise Truncated("the gzip stream ends early")
+            return
+        if member.eof:
+            member, started = isal_zlib.decompressobj(31), False
+            raw = raw.lstrip(b"\x00")  # padding between members is legal
+            if not raw:
+                return
+        try:
+            block = member.decompress(raw, BLOCK_BYTES)
+        except isal_zlib.error as error:
+            raise Truncated(str(error)) from None
+        started = True
+        pending = member.unused_data if member.eof else member.unconsumed_tail
+        if block:
+            yield block
+
+
+def _unzstd(file: IO[bytes]) -> Iterator[bytes]:
+    import zstandard
+
+    reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True, closefd=False)
+    while True:
+        try:
+            block = reader.read(BLOCK_BYTES)
+        except zstandard.ZstdError as error:
+            raise Truncated(str(error)) from None
+        if not block:
+            return
+        yield block
+
+
+def _plain(file: IO[bytes]) -> Iterator[bytes]:
+    while block := file.read(BLOCK_BYTES):
+        yield block
+
+
+_READERS = {"plain": _plain, "gzip": _gunzip, "zstd": _unzstd}
 
 
 def blocks(
     path: Path, options: LoadOptions, advance: Callable[[int], None] | None = None
 ) -> Iterator[bytes]:
-    """The inflated content in blocks of about 4 MiB.
+    """The inflated content in blocks of at most 4 MiB.
 
     Args:
         path: the file.
@@ -94,31 +140,27 @@ def blocks(
         advance: told how many bytes of the file on disk each block took.
 
     Raises:
-        InputError: when a limit is passed.
+        InputError: when a limit is passed, or the file cannot be read on.
         Truncated: after the last good block, when the compressed stream is cut or broken.
     """
     with open_file(path) as file:
         compression = compression_of(file.read(4))
         file.seek(0)
-        stream = _inflating(file, compression)
         inflated = consumed = 0
-        while True:
-            try:
-                block: bytes = stream.read(BLOCK_BYTES)
-            except (EOFError, OSError, zlib.error) as error:
-                raise Truncated(str(error)) from None
-            except Exception as error:  # igzip and zstandard have error types of their own
-                raise Truncated(str(error)) from None
-            if not block:
-                return
-            inflated += len(block)
-            if advance is not None:
+        try:
+            for block in _READERS[compression](file):
+                inflated += len(block)
                 position = file.tell()
-                advance(position - consumed)
+                if advance is not None:
+                    advance(position - consumed)
                 consumed = position
-            if compression != "plain":
-                _check_limits(path, options, inflated, max(file.tell(), 1))
-            yield block
+                if compression != "plain":
+                    _check_limits(path, options, inflated, max(position, 1))
+                yield block
+        except OSError as error:
+            raise InputError(
+                path, error.strerror or str(error), "Check the disk or the mount.", inflated
+            ) from None
 
 
 def _check_limits(path: Path, options: LoadOptions, inflated: int, compressed: int) -> None:

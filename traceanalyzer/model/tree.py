@@ -44,12 +44,12 @@ def _nest_lane(start: Ints, end: Ints) -> tuple[Ints, NDArray[np.int32]]:
     for _ in range(_CLIPPING_PASSES):
         depth = np.arange(len(begin)) - np.searchsorted(np.sort(finish), begin, side="right")
         parent = _parents(depth)
-        rooted = parent >= 0
-        outlasting = np.zeros(len(begin), bool)
-        outlasting[rooted] = finish[rooted] > finish[parent[rooted]]
+        until = np.where(parent >= 0, finish[np.maximum(parent, 0)], np.iinfo(np.int64).max)
+        outlasting = finish > until
         if not outlasting.any():
             return parent, depth.astype(np.int32)
-        finish = np.where(outlasting, finish[np.maximum(parent, 0)], finish)
+        # where the parent has ended already, it is not the parent: another clip will show that
+        finish = np.where(outlasting & (until > begin), until, finish)
     return _nest_by_stack(begin, finish)
 
 

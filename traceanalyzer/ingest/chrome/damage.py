@@ -75,13 +75,13 @@ def events_of(chunk: Chunk, damage: Damage) -> list[Event]:
     try:
         return decode(chunk.data)
     except msgspec.ValidationError:
-        return _one_by_one(chunk.data, chunk.offset, damage)
+        return _one_by_one(chunk.data, damage)
     except msgspec.DecodeError:
         mended = mend(chunk.data)
         try:
             events = decode(mended)
         except msgspec.ValidationError:
-            events = _one_by_one(mended, chunk.offset, damage)
+            events = _one_by_one(mended, damage)
         except msgspec.DecodeError:
             raise Broken from None
         _count_mended(damage, chunk.offset)
@@ -130,18 +130,11 @@ def _ends_early(data: bytes, done: int) -> bool:
     return SEAM.search(rest) is None
 
 
-def _one_by_one(data: bytes, offset: int, damage: Damage) -> list[Event]:
-    """Decode every element by itself: for events with fields of unexpected types."""
-    spans, end, _ = events_end(data)
-    if end is not None:
-        raise Broken
+def _one_by_one(data: bytes, damage: Damage) -> list[Event]:
+    """Decode every element of valid JSON by itself: for events with fields of unexpected types."""
     events = []
-    for start, stop in spans:
-        try:
-            event = decode_loosely(data[start:stop])
-        except msgspec.DecodeError:
-            damage.drop(offset + start, stop - start)
-            continue
+    for element in msgspec.json.decode(b"[" + data + b"]", type=list[msgspec.Raw]):
+        event = decode_loosely(bytes(element))
         if event is None:
             damage.not_objects += 1
         else:

@@ -1,0 +1,213 @@
+"""Broken, odd and hostile files: what can be read is read and said to be partial, or one line says why not."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from pathlib import Path
+
+import pytest
+from chrome_files import dump, kernel, op, simple_events, trace
+
+from traceanalyzer.errors import InputError
+from traceanalyzer.ingest import read_inputs
+from traceanalyzer.ingest.options import LoadOptions
+from traceanalyzer.model.trace import Trace
+
+NO_CACHE = LoadOptions(use_cache=False)
+
+
+def read(path: Path, options: LoadOptions = NO_CACHE) -> Trace:
+    return read_inputs([path], options)
+
+
+def write(folder: Path, content: bytes | str, name: str = "run.json") -> Path:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def kinds(trace_: Trace) -> list[str]:
+    return [n.kind for n in trace_.sources[0].notes]
+
+
+def many(count: int) -> list[dict]:
+    return [op(f"aten::op{i % 7}", f"{1000 + i * 10}.000", "5.000", **{"External id": i}) for i in range(count)]
+
+
+def test_a_whole_file_has_no_notes(tmp_path: Path) -> None:
+    loaded = read(write(tmp_path, dump(trace(simple_events()))))
+    assert loaded.sources[0].notes == ()
+    assert loaded.sources[0].events == 4
+
+
+@pytest.mark.parametrize("keep", [0.3, 0.6, 0.95, 0.999])
+def test_a_truncated_file_gives_its_whole_events_and_says_so(tmp_path: Path, keep: float) -> None:
+    text = dump(trace(many(500)), indent=2)
+    cut = text[: int(len(text) * keep)]
+    loaded = read(write(tmp_path, cut))
+    whole = cut.count('"dur"')
+    assert whole - 1 <= loaded.ops.num_rows <= whole
+    assert "partial" in kinds(loaded)
+
+
+def test_a_file_cut_between_two_events_is_partial_too(tmp_path: Path) -> None:
+    text = dump(trace(many(20)))
+    cut = text[: text.rindex(', {"ph"')]
+    loaded = read(write(tmp_path, cut))
+    assert loaded.ops.num_rows == 19
+    assert kinds(loaded) == ["partial"]
+
+
+def test_truncated_gzip_gives_what_was_inflated(tmp_path: Path) -> None:
+    packed = gzip.compress(dump(trace(many(20000))).encode())
+    loaded = read(write(tmp_path, packed[: len(packed) // 2], "run.json.gz"))
+    assert 0 < loaded.ops.num_rows < 20000
+    assert "partial" in kinds(loaded)
+
+
+def test_garbage_in_the_middle_costs_only_what_it_covers(tmp_path: Path) -> None:
+    text = dump(trace(many(5000)))
+    middle = len(text) // 2
+    for garbage in ("\x00\x01garbage###", '"unbalanced', "}}}]]]", "{{{[[["):
+        loaded = read(write(tmp_path, text[:middle] + garbage + text[middle:]))
+        assert loaded.ops.num_rows >= 4998, garbage
+        assert "partial" in kinds(loaded), garbage
+
+
+def test_garbage_in_a_file_of_many_chunks(tmp_path: Path) -> None:
+    text = dump(trace(many(30000)))
+    for place in (0.2, 0.5, 0.9):
+        at = int(len(text) * place)
+        loaded = read(write(tmp_path, text[:at] + '"{"}[' + text[at + 40 :]))
+        assert loaded.ops.num_rows >= 29990
+        assert "partial" in kinds(loaded)
+
+
+def test_bad_escapes_control_characters_and_nan_are_mended(tmp_path: Path) -> None:
+    events = [
+        '{"ph":"X","cat":"cpu_op","name":"C:\\Users\\Work\\x.py","pid":1,"tid":1,"ts":1.5,"dur":1}',
+        '{"ph":"X","cat":"cpu_op","name":"bell\x07 tab\there","pid":1,"tid":1,"ts":2.5,"dur":1}',
+        '{"ph":"X","cat":"cpu_op","name":"nan","pid":1,"tid":1,"ts":3.5,"dur":NaN,"args":{"External id":-Infinity}}',
+        '{"ph":"X","cat":"cpu_op","name":"lone \\ud800 surrogate","pid":1,"tid":1,"ts":4.5,"dur":1}',
+    ]
+    loaded = read(write(tmp_path, '{"traceEvents":[' + ",".join(events) + "]}"))
+    names = loaded.ops["name"].to_pylist()
+    assert names == ["C:\\Users\\Work\\x.py", "bell\x07 tab\there", "nan", "lone \ufffd surrogate"]
+    assert loaded.ops["dur"].to_pylist() == [1000, 1000, None, 1000]
+    assert kinds(loaded) == ["repaired"]
+
+
+def test_invalid_utf8_is_replaced(tmp_path: Path) -> None:
+    content = b'{"traceEvents":[{"ph":"X","cat":"cpu_op","name":"a\xff\xfeb","pid":1,"tid":1,"ts":1,"dur":1}]}'
+    assert read(write(tmp_path, content)).ops["name"].to_pylist() == ["a\ufffd\ufffdb"]
+
+
+def test_wrong_types_cost_the_value_not_the_event(tmp_path: Path) -> None:
+    events = [
+        {"ph": "X", "cat": "cpu_op", "name": 17, "pid": "Spans", "tid": [1], "ts": 1.0, "dur": "2", "args": {"External id": "x"}},
+        {"ph": "X", "cat": "cpu_op", "name": "fine", "pid": 1, "tid": 1, "ts": 2.0, "dur": 1, "args": "text"},
+        {"ph": "X", "cat": "cpu_op", "name": "no time", "pid": 1, "tid": 1, "dur": 1},
+        {"ph": 5, "cat": ["odd"], "name": "odd", "pid": 1, "tid": 1, "ts": 3.0},
+        [1, 2], None, "text", 3,
+    ]  # fmt: skip
+    loaded = read(write(tmp_path, json.dumps({"traceEvents": events})))
+    assert loaded.ops["name"].to_pylist() == ["17", "fine"]
+    assert loaded.ops["dur"].to_pylist() == [2000, 1000]
+    assert loaded.others["name"].to_pylist() == ["odd"]
+    assert {'{"External id":"x"}', '{"args":"text"}'} <= set(loaded.extras["json"].to_pylist())
+    messages = " ".join(n.message for n in loaded.sources[0].notes)
+    assert "4 elements of traceEvents are not objects" in messages
+    assert "1 events without a readable time" in messages
+
+
+def test_negative_durations_count_as_zero_and_are_kept_in_extras(tmp_path: Path) -> None:
+    loaded = read(write(tmp_path, dump(trace([kernel("k", "5.000", "-3.000", 1), kernel("k", "9.000", "1.000", 2)]))))
+    assert loaded.kernels["dur"].to_pylist() == [0, 1000]
+    assert '{"negative_dur_ns":-3000}' in loaded.extras["json"].to_pylist()
+    assert kinds(loaded) == ["repaired"]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "is empty"),
+        (b"   \n", "is not of a known format"),
+        (b"hello world", "is not of a known format"),
+        (b'{"a": 1}', "holds no traceEvents"),
+        (b'{"traceEvents": 3}', "holds no traceEvents"),
+        (b"{", "holds no traceEvents"),
+        (b"\x1f\x8b\x08\x00broken", "broken compression"),
+        (b"\x80\x05\x95pickle", "is not of a known format"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line_with_the_file_and_a_remedy(
+    tmp_path: Path, content: bytes, problem: str
+) -> None:
+    path = write(tmp_path, content)
+    with pytest.raises(InputError) as caught:
+        read(path)
+    message = str(caught.value)
+    assert str(path) in message
+    assert problem in message
+    assert message.endswith(".")
+    assert "\n" not in message
+
+
+def test_a_missing_file_a_directory_and_an_unreadable_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        read(tmp_path / "none.json")
+    with pytest.raises(InputError, match="without a supported file"):
+        read(tmp_path)
+    if os.geteuid() != 0:
+        locked = write(tmp_path, "{}")
+        locked.chmod(0)
+        with pytest.raises(InputError, match="permission denied"):
+            read(locked)
+
+
+def test_zero_events_and_metadata_only_load(tmp_path: Path) -> None:
+    assert read(write(tmp_path, '{"traceEvents": []}')).sources[0].events == 0
+    named = {"ph": "M", "name": "process_name", "pid": 3, "tid": 0, "args": {"name": "python"}}
+    loaded = read(write(tmp_path, json.dumps({"traceEvents": [named]})))
+    assert loaded.processes["name"].to_pylist() == ["python"]
+
+
+@pytest.mark.parametrize("compress", ["gzip", "zstd"])
+def test_a_bomb_is_stopped_by_its_ratio_and_the_limit_can_be_raised(tmp_path: Path, compress: str) -> None:
+    content = b'{"traceEvents":[' + b" " * (80 << 20) + b"]}"
+    if compress == "gzip":
+        packed = gzip.compress(content, 9)
+    else:
+        import zstandard
+
+        packed = zstandard.ZstdCompressor().compress(content)
+    path = write(tmp_path, packed, "bomb.json.x")
+    with pytest.raises(InputError, match="times its size"):
+        read(path)
+    with pytest.raises(InputError, match="inflates to more than 1000000 bytes"):
+        read(path, LoadOptions(use_cache=False, max_inflated_bytes=1_000_000))
+    assert read(path, LoadOptions(use_cache=False, max_ratio=1e6)).sources[0].events == 0
+
+
+def test_a_name_that_imitates_a_seam_does_not_break_anything(tmp_path: Path) -> None:
+    trap = 'x"}, {"ph": "X", "name": "no event"'
+    events = [{**e, "name": trap} for e in many(6000)]
+    loaded = read(write(tmp_path, dump(trace(events))))
+    assert loaded.ops.num_rows == 6000
+    assert set(loaded.ops["name"].to_pylist()) == {trap}
+    assert loaded.sources[0].notes == ()
+
+
+def test_parallel_reading_gives_the_same_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from traceanalyzer.ingest.chrome import read as room
+
+    path = write(tmp_path, dump(trace(many(9000) + simple_events())))
+    alone = read(path)
+    monkeypatch.setattr(room, "PARALLEL_BYTES", {"plain": 0, "gzip": 0, "zstd": 0})
+    together = read(path, LoadOptions(use_cache=False, workers=3))
+    for name, table in alone.tables.items():
+        assert table.equals(together.tables[name]), name
+    cut = write(tmp_path, path.read_bytes()[:-5000] , "cut.json")
+    assert "partial" in kinds(read(cut, LoadOptions(use_cache=False, workers=3)))
