@@ -40,14 +40,26 @@ def first_match(left: Sequence[Ints], right: Sequence[Ints]) -> Ints:
     size = len(left[0])
     if not size or not len(right[0]):
         return np.full(size, -1, np.int64)
-    codes = codes_of(*(np.concatenate([a, b]) for a, b in zip(left, right, strict=True)))
-    wanted, have = codes[:size], codes[size:]
-    width = int(codes.max()) + 1
-    if width < 8 * len(codes) + 1024:
+    pairs = [(a, b) for a, b in zip(left, right, strict=True) if not _constant(a, b)]
+    if not pairs:
+        return np.zeros(size, np.int64)
+    if len(pairs) == 1:
+        wanted, have = pairs[0]
+    else:
+        codes = codes_of(*(np.concatenate(pair) for pair in pairs))
+        wanted, have = codes[:size], codes[size:]
+    low, width = int(have.min()), int(have.max()) - int(have.min()) + 1
+    if width < 8 * len(have) + 1024:
         place = np.full(width, -1, np.int64)
-        place[have[::-1]] = np.arange(len(have) - 1, -1, -1)
-        return place[wanted]
+        place[have[::-1] - low] = np.arange(len(have) - 1, -1, -1)
+        inside = (wanted >= low) & (wanted < low + width)
+        return np.where(inside, place[np.where(inside, wanted - low, 0)], -1)
     order = np.argsort(have, kind="stable")
     found = np.searchsorted(have, wanted, sorter=order)
     candidate = order[np.minimum(found, len(have) - 1)]
     return np.where((found < len(have)) & (have[candidate] == wanted), candidate, -1)
+
+
+def _constant(left: Ints, right: Ints) -> bool:
+    value = left[0]
+    return bool((left == value).all() and (right == value).all())

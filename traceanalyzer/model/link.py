@@ -134,7 +134,7 @@ class _Linker:
         """api_calls and allocations: op, frame, step (and module) by nesting, else by the profiler's own id."""
         op = self._around("ops", name)
         if name == "api_calls":
-            op = np.where(op < 0, self._op_by_external_id(name), op)
+            op = self._filled_by_external_id(name, op)
         frame = self._around("python_calls", name)
         step = self.steps.of(self.ints(name, "rank"), self.ints(name, "ts"))
         self.added[name] |= {
@@ -149,13 +149,18 @@ class _Linker:
             module = np.where(module < 0, _look_up(self.frame_module, frame), module)
             self.added[name]["module"] = text_column(module, self.paths)
 
-    def _op_by_external_id(self, name: str) -> Ints:
-        wanted, have = self.ints(name, "external_id"), self.ints("ops", "external_id")
-        found = first_match((self.ints(name, "rank"), wanted), (self.ints("ops", "rank"), have))
-        row = np.where((wanted > 0) & (found >= 0), found, -1)
+    def _filled_by_external_id(self, name: str, op: Ints) -> Ints:
+        """The op rows with those that are missing looked up by the profiler's own id of the running op."""
+        lost = np.flatnonzero((op < 0) & (self.ints(name, "external_id") > 0))
+        if not len(lost):
+            return op
+        keys = [self.ints(name, c)[lost] for c in ("rank", "external_id")]
+        row = first_match(keys, [self.ints("ops", c) for c in ("rank", "external_id")])
         # an id that belongs to an op which begins later is a coincidence
-        starts, op_starts = self.ints(name, "ts"), self.ints("ops", "ts")
-        return np.where((row >= 0) & (_look_up(op_starts, row) <= starts), row, -1)
+        begins_before = _look_up(self.ints("ops", "ts"), row) <= self.ints(name, "ts")[lost]
+        op = op.copy()
+        op[lost] = np.where((row >= 0) & begins_before, row, -1)
+        return op
 
     def _device_rows(self, name: str) -> None:
         rank, correlation = self.ints(name, "rank"), self.ints(name, "correlation", 0)
@@ -167,9 +172,8 @@ class _Linker:
         op = _look_up(self.api_op, api)
         how[op >= 0] = _NESTING
         how[(op >= 0) & (by_flow >= 0)] = _FLOW
-        by_id = self._op_by_external_id(name)
-        lost = (op < 0) & (by_id >= 0)
-        op, how[lost] = np.where(lost, by_id, op), _EXTERNAL_ID
+        nested, op = op, self._filled_by_external_id(name, op)
+        how[(nested < 0) & (op >= 0)] = _EXTERNAL_ID
         how[self._is_graph_launch(api)] = _GRAPH
         module = _look_up(self.op_module, op)
         module = np.where(module < 0, _look_up(self.frame_module, _look_up(self.api_frame, api)), module)
