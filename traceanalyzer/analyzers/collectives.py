@@ -23,11 +23,20 @@ if TYPE_CHECKING:
 
 # c10::ScalarType names as the profiler writes them, in bytes.
 ELEMENT_BYTES: Mapping[str, int] = {
-    "bool": 1, "byte": 1, "char": 1, "uint8": 1, "int8": 1, "short": 2, "int16": 2, "int": 4, "int32": 4,
-    "long": 8, "int64": 8, "half": 2, "float16": 2, "bfloat16": 2, "float": 4, "float32": 4, "double": 8, "float64": 8,
-    "complexhalf": 4, "complexfloat": 8, "complexdouble": 16, "float8_e4m3fn": 1, "float8_e5m2": 1,
-    "float8_e4m3fnuz": 1, "float8_e5m2fnuz": 1, "float8_e8m0fnu": 1,
-}  # fmt: skip
+    name: size
+    for size, names in (
+        (
+            1,
+            "bool byte char uint8 int8 float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz "
+            "float8_e8m0fnu",
+        ),
+        (2, "short int16 half float16 bfloat16"),
+        (4, "int int32 float float32 complexhalf"),
+        (8, "long int64 double float64 complexfloat"),
+        (16, "complexdouble"),
+    )
+    for name in names.split()
+}
 
 
 class CollectivesAnalyzer:

@@ -26,12 +26,11 @@ if TYPE_CHECKING:
 
 # Something outside the normal course of a step, first match first.
 STALLS: Mapping[str, re.Pattern[str]] = {
-    "gc": re.compile(
-        r"^Python GC|garbage.collect|<built-in (function|method) collect\b", re.IGNORECASE
-    ),
+    "gc": re.compile(r"^Python GC|garbage.collect|<built-in (function|method) collect\b", re.IGNORECASE),
     "compile": re.compile(
         r"\(dynamo_timed\)|^(entire_frame_compile|backend_compile|inductor_compile|compile_fx_inner)\b"
-        r"|torch/_dynamo/convert_frame\.py\(\d+\): _?compile|torch/_inductor/compile_fx\.py\(\d+\): compile_fx"
+        r"|torch/_dynamo/convert_frame\.py\(\d+\): _?compile"
+        r"|torch/_inductor/compile_fx\.py\(\d+\): compile_fx"
         r"|triton/compiler/compiler\.py\(\d+\): compile|^(cu|cuda|hip)(Module|Library)Load"
     ),
     "host_sync": re.compile(

@@ -10,6 +10,7 @@ from traceanalyzer.analyzers.communication import communication_kernels
 from traceanalyzer.analyzers.groups import group_rows, heaviest
 from traceanalyzer.analyzers.results import KernelRow, Kernels
 from traceanalyzer.model.columns import floats, ints, texts, triples
+from traceanalyzer.model.intervals import contains, union
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +40,8 @@ class KernelsAnalyzer:
             total_ns=total,
             median_ns=int(np.median(duration)) if len(duration) else None,
             unlinked=int((ints(table, "op") < 0).sum()),
+            graph_share=_graph_share(trace, duration),
+            optimizer_kernels=_optimizer_kernels(trace),
         )
 
 
@@ -81,6 +84,38 @@ class _Columns:
             blocks=int(self.blocks[longest]) or None,
             threads=int(self.threads[longest]) or None,
         )
+
+
+def _graph_share(trace: Trace, duration: NDArray[np.int64]) -> float | None:
+    """The share of kernel time that graph launches started."""
+    call = ints(trace.kernels, "api_call")
+    if not (call >= 0).any():
+        return None
+    codes, names = texts(trace.api_calls, "name")
+    launches_graph = np.array(["GraphLaunch" in n for n in names] + [False])
+    in_graph = (call >= 0) & launches_graph[codes[call]]
+    total = int(duration.sum())
+    return int(duration[in_graph].sum()) / total if total else None
+
+
+def _optimizer_kernels(trace: Trace) -> float | None:
+    """How many kernels are launched within an `Optimizer.step` range, per range."""
+    codes, names = texts(trace.annotations, "name")
+    on_gpu = np.array(trace.annotations.column("on_gpu").fill_null(False).to_numpy(), np.bool_)
+    is_step = np.array([n.startswith("Optimizer.step#") for n in names] + [False])
+    steps = np.flatnonzero(is_step[codes] & ~on_gpu)
+    call = ints(trace.kernels, "api_call")
+    call = call[call >= 0]
+    if not len(steps) or not len(call):
+        return None
+    start, end = ints(trace.annotations, "ts")[steps], ints(trace.annotations, "dur", 0)[steps]
+    rank, call_rank = ints(trace.annotations, "rank")[steps], ints(trace.api_calls, "rank")[call]
+    launched = ints(trace.api_calls, "ts")[call]
+    inside = 0
+    for r in np.unique(rank).tolist():
+        ranges = union(start[rank == r], (start + end)[rank == r])
+        inside += int(contains(ranges, launched[call_rank == r]).sum())
+    return inside / len(steps)
 
 
 def _weighted(values: NDArray[np.float64], weights: NDArray[np.int64]) -> float | None:

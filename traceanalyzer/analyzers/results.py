@@ -124,6 +124,8 @@ class Kernels:
     total_ns: int
     median_ns: int | None
     unlinked: int  # executions for which no op was found
+    graph_share: float | None = None  # of kernel time that was launched as CUDA graphs; None without launches
+    optimizer_kernels: float | None = None  # launched by one `Optimizer.step`; None when none was recorded
 
 
 @dataclass(frozen=True, slots=True)

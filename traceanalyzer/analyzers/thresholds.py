@@ -37,6 +37,10 @@ IDLE_SHARE: Final = 0.15
 """Idle share of the step above which it is a problem (NVIDIA's host analysis: 30 %, 15 % with graphs)."""
 CAUSE_SHARE: Final = 0.05
 """Share of the step that one cause must cost before it is worth a finding (torch-tb-profiler: dataloader)."""
+HOST_STALL_SHARE: Final = 0.02
+"""The same for stalls that one line can remove: syncs, garbage collection, compilation (own judgement)."""
+SEVERE_SHARE: Final = 0.20
+"""Share of the step above which a loss is severe (own judgement)."""
 COMMUNICATION_SHARE: Final = 0.10
 """Exposed communication worth a finding (torch-tb-profiler)."""
 COPY_SHARE: Final = 0.02
@@ -51,6 +55,10 @@ SMALL_COLLECTIVES_PER_STEP: Final = 8
 """How many collectives a step has before their number can be a problem (own judgement)."""
 TINY_SHARE: Final = 0.50
 """Share of kernels that are tiny above which fusing or graphs pay (own judgement)."""
+MANY_KERNELS_PER_STEP: Final = 100
+"""How many kernels a step has before their number can be a problem (own judgement)."""
+UNLINKED_SHARE: Final = 0.10
+"""Share of kernels without a recorded launch from which a reader must know about it (own judgement)."""
 OPTIMIZER_KERNELS_PER_STEP: Final = 50
 """A fused or foreach optimizer needs far fewer kernels than this (own judgement)."""
 GRAPH_SHARE: Final = 0.50

@@ -1,1 +1,82 @@
-"""."""
+"""From numbers to answers: one class per rule, grouped by subject; each docstring is a page of `explain`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from traceanalyzer.analyzers import load_plugins
+from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
+from traceanalyzer.rules import capture, communication, copies, idle, kernels, loading
+from traceanalyzer.rules.base import Facts, Rule
+from traceanalyzer.rules.findings import Finding, NotAssessed, Passed, Verdict
+from traceanalyzer.rules.verdict import verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from traceanalyzer.model.trace import Trace
+
+ENTRY_POINTS = "traceanalyzer.rules"
+
+RULES: tuple[Rule, ...] = (
+    *idle.RULES,
+    *loading.RULES,
+    *copies.RULES,
+    *communication.RULES,
+    *kernels.RULES,
+    *capture.RULES,
+)
+_SURENESS = {"high": 1.0, "medium": 0.6, "low": 0.3}
+_SEVERITY = ("high", "medium", "low", "info")
+
+
+def judge(
+    trace: Trace, results: Mapping[str, Any]
+) -> tuple[Verdict, tuple[Finding, ...], tuple[NotAssessed, ...], tuple[Passed, ...]]:
+    """The verdict, the findings, what could not be checked, and what was checked and is fine.
+
+    Findings come in the order of what they save times how sure they are.
+    """
+    capabilities = trace.capabilities
+    if results["steps"].kind != "window":
+        capabilities = capabilities | {Capability.STEPS}  # named by the user
+    facts = Facts(results, capabilities, trace.sources)
+    findings: list[Finding] = []
+    not_assessed: list[NotAssessed] = []
+    passed: list[Passed] = []
+    for rule in RULES:
+        _apply(rule, facts, findings, not_assessed, passed)
+    plugins, problems = load_plugins(ENTRY_POINTS)
+    not_assessed += [NotAssessed("PLUGIN", "A plugin with rules could not be loaded", p) for p in problems]
+    for plugin in plugins:
+        try:
+            _apply(plugin, facts, findings, not_assessed, passed)
+        except Exception as error:  # a broken plugin must not take the report down
+            code, title = str(getattr(plugin, "code", "PLUGIN")), str(getattr(plugin, "title", plugin))
+            not_assessed.append(
+                NotAssessed(code, title, f"the rule failed with {type(error).__name__}: {error}")
+            )
+    findings.sort(key=_importance)
+    return verdict(facts), tuple(findings), tuple(not_assessed), tuple(passed)
+
+
+def _apply(
+    rule: Rule, facts: Facts, findings: list[Finding], not_assessed: list[NotAssessed], passed: list[Passed]
+) -> None:
+    missing = sorted(rule.requires - facts.capabilities)
+    if missing:
+        needs = "; ".join(HOW_TO_CAPTURE[capability] for capability in missing)
+        not_assessed.append(NotAssessed(rule.code, rule.title, needs))
+        return
+    found: Iterable[Finding] = tuple(rule.check(facts))
+    findings.extend(found)
+    if not found:
+        passed.append(Passed(rule.code, rule.title))
+
+
+def _importance(finding: Finding) -> tuple[float, int, str]:
+    saving = finding.saving_ns[1] if finding.saving_ns else 0
+    return (-saving * _SURENESS[finding.confidence], _SEVERITY.index(finding.severity), finding.code)
+
+
+__all__ = ["ENTRY_POINTS", "RULES", "Facts", "Rule", "judge"]

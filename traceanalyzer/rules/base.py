@@ -1,0 +1,149 @@
+"""What a rule is, and the facts that it judges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from traceanalyzer.analyzers import thresholds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from traceanalyzer.analyzers.results import (
+        Breakdown,
+        Collectives,
+        Copies,
+        IdleGap,
+        Kernels,
+        Launches,
+        Partition,
+        Steps,
+    )
+    from traceanalyzer.model.trace import Capability, Source
+    from traceanalyzer.rules.findings import Confidence, Finding
+
+
+class Rule(Protocol):
+    """A check with a code. The docstring of the class is its page in `trace-analyze explain`."""
+
+    @property
+    def code(self) -> str:
+        """Letters for the subject and three digits, such as SYNC001."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """What is wrong when the rule finds something, in a few words."""
+        ...
+
+    @property
+    def requires(self) -> frozenset[Capability]:
+        """What the trace must show for the rule to look at all."""
+        ...
+
+    def check(self, facts: Facts) -> Iterable[Finding]:
+        """What it finds; nothing when all is well."""
+        ...
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The results of the analyzers by name, and what the sources could see.
+
+    Sums run over all devices, so shares are the mean device's and "per step" is the mean step of one device.
+    """
+
+    results: Mapping[str, Any]
+    capabilities: frozenset[Capability]
+    sources: tuple[Source, ...] = ()
+
+    @property
+    def steps(self) -> Steps:
+        """The result of the steps analyzer."""
+        result: Steps = self.results["steps"]
+        return result
+
+    @property
+    def breakdown(self) -> Breakdown:
+        """The result of the breakdown analyzer."""
+        result: Breakdown = self.results["breakdown"]
+        return result
+
+    @property
+    def kernels(self) -> Kernels:
+        """The result of the kernels analyzer."""
+        result: Kernels = self.results["kernels"]
+        return result
+
+    @property
+    def copies(self) -> Copies:
+        """The result of the copies analyzer."""
+        result: Copies = self.results["copies"]
+        return result
+
+    @property
+    def collectives(self) -> Collectives:
+        """The result of the collectives analyzer."""
+        result: Collectives = self.results["collectives"]
+        return result
+
+    @property
+    def launches(self) -> Launches:
+        """The result of the launches analyzer."""
+        result: Launches = self.results["launches"]
+        return result
+
+    @property
+    def wall_ns(self) -> int:
+        """Wall time of all devices' windows."""
+        return self.sum("wall_ns")
+
+    @property
+    def device_steps(self) -> int:
+        """Steps of all devices; at least 1."""
+        return max(1, sum(len(d.steps) for d in self.breakdown.devices))
+
+    def sum(self, part: str) -> int:
+        """A part of the partition, a field of `Partition`, summed over devices."""
+        return sum(getattr(d.whole, part) for d in self.breakdown.devices)
+
+    def share(self, ns: int) -> float:
+        """A sum over devices as a share of their wall time."""
+        return ns / self.wall_ns if self.wall_ns else 0.0
+
+    def per_step(self, ns: int) -> int:
+        """A sum over devices as the mean per device and step."""
+        return ns // self.device_steps
+
+    def idle_ns(self, *causes: str) -> int:
+        """Idle time with one of these causes, summed over devices."""
+        return sum(c.total_ns for d in self.breakdown.devices for c in d.idle_causes if c.cause in causes)
+
+    def idle_gaps(self, *causes: str) -> int:
+        """How many gaps have one of these causes."""
+        return sum(c.gaps for d in self.breakdown.devices for c in d.idle_causes if c.cause in causes)
+
+    def largest_gaps(self, *causes: str) -> list[IdleGap]:
+        """The largest gaps with one of these causes, longest first."""
+        return [g for g in self.breakdown.largest_gaps if g.cause in causes]
+
+    def saving(self, ns: int) -> tuple[int, int]:
+        """The bound per step for a fix that is aimed at this much time of all devices."""
+        high = self.per_step(ns)
+        return int(high * thresholds.SAVING_LOW), high
+
+    @property
+    def confidence(self) -> Confidence:
+        """How far the breakdown can be trusted: less without steps, without launches, or with a cut input."""
+        doubts = [
+            self.steps.kind == "window",
+            self.share(self.idle_ns("unknown")) > thresholds.CAUSE_SHARE,
+            any(note.kind == "partial" for source in self.sources for note in source.notes),
+        ]
+        return ("high", "medium", "low", "low")[sum(doubts)]
+
+    @property
+    def partitions(self) -> list[Partition]:
+        """The partition of every device."""
+        return [d.whole for d in self.breakdown.devices]

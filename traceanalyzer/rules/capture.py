@@ -1,0 +1,159 @@
+"""Rules about the recording: whether the steps are alike, and what would make the answer better."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from traceanalyzer.analyzers import thresholds
+from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
+from traceanalyzer.rules.findings import Evidence, Finding
+from traceanalyzer.rules.wording import count, duration, percent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from traceanalyzer.rules.base import Facts
+
+NO_SAVING = "a better recording saves nothing by itself"
+SHOWN = 5
+
+
+class OutlierSteps:
+    """Some steps take much longer or shorter than the median step.
+
+    The first recorded step often holds warm-up (compilation, autotuning, allocation). Later ones point to
+    something that does not happen in every step: validation, logging, garbage collection, a slow batch.
+    """
+
+    code: ClassVar[str] = "STEP001"
+    title: ClassVar[str] = "Steps are not alike"
+    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.STEPS})
+
+    def check(self, facts: Facts) -> Iterable[Finding]:
+        """One finding that names the outliers."""
+        steps = facts.steps
+        if not steps.outliers:
+            return
+        far = sorted(steps.outliers, key=lambda i: -abs(steps.steps[i].duration_ns - steps.median_ns))
+        yield Finding(
+            code=self.code,
+            title=self.title,
+            severity="low",
+            claim=(
+                f"{count(len(far), 'step')} of {len(steps.steps)} lie far from the median of "
+                f"{duration(steps.median_ns)}."
+            ),
+            evidence=tuple(
+                Evidence(
+                    f"{s.name} on rank {s.rank}: {duration(s.duration_ns)}",
+                    start_ns=s.start_ns,
+                    duration_ns=s.duration_ns,
+                )
+                for s in (steps.steps[i] for i in far[:SHOWN])
+            ),
+            fix=(
+                "Skip the first steps with schedule(wait=…, warmup=…), and look at the timeline of the "
+                "others."
+            ),
+            confidence="high",
+            saving_reason="what makes a step an outlier shows in the other findings",
+        )
+
+
+class MissingCapture:
+    """The recording lacks something that would make the analysis more exact.
+
+    Each capture option that was off is named with what it would add. None of them changes the program, but
+    stacks and shapes make the host slower while recording.
+    """
+
+    code: ClassVar[str] = "CAPT001"
+    title: ClassVar[str] = "The recording could show more"
+    requires: ClassVar[frozenset[Capability]] = frozenset()
+    wanted: ClassVar[tuple[tuple[Capability, str], ...]] = (
+        (Capability.DEVICE_WORK, "no device work was recorded: where the device's time went cannot be said"),
+        (Capability.LAUNCHES, "no launches were recorded: idle time has no cause"),
+        (Capability.STEPS, "no steps were recorded: the whole trace counts as one step, its edges included"),
+        (Capability.SHAPES, "no shapes were recorded: operators cannot be told apart by size"),
+        (Capability.STACKS, "no Python stacks were recorded: findings cannot name the line"),
+    )
+
+    def check(self, facts: Facts) -> Iterable[Finding]:
+        """One finding that lists what is missing."""
+        missing = [(c, says) for c, says in self.wanted if c not in facts.capabilities]
+        if not missing:
+            return
+        yield Finding(
+            code=self.code,
+            title=self.title,
+            severity="info",
+            claim=(
+                f"{count(len(missing), 'thing')} that would help "
+                f"{'was' if len(missing) == 1 else 'were'} not recorded."
+            ),
+            evidence=tuple(Evidence(says) for _, says in missing),
+            fix="; ".join(HOW_TO_CAPTURE[c] for c, _ in missing),
+            confidence="high",
+            saving_reason=NO_SAVING,
+        )
+
+
+class UnlinkedWork:
+    """A part of the device's work has no recorded launch.
+
+    It was launched before the recording began, or by something that the profiler does not see. Idle time
+    before such work has no cause, and the work has no operator.
+    """
+
+    code: ClassVar[str] = "QUAL001"
+    title: ClassVar[str] = "Work without a recorded launch"
+    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK, Capability.LAUNCHES})
+
+    def check(self, facts: Facts) -> Iterable[Finding]:
+        """One finding when too much is not linked."""
+        kernels = sum(d.kernels for d in facts.launches.devices)
+        unlinked = kernels - sum(d.linked for d in facts.launches.devices)
+        if not kernels or unlinked / kernels < thresholds.UNLINKED_SHARE:
+            return
+        yield Finding(
+            code=self.code,
+            title=self.title,
+            severity="info",
+            claim=f"{percent(unlinked / kernels)} of {count(kernels, 'kernel')} have no recorded launch.",
+            evidence=(
+                Evidence(f"{duration(facts.idle_ns('unknown'))} of idle time has no known cause for it"),
+            ),
+            fix=(
+                "Synchronise before the recording starts (torch.cuda.synchronize()), and record a few "
+                "whole steps."
+            ),
+            confidence="high",
+            saving_reason=NO_SAVING,
+        )
+
+
+class PartialInput:
+    """A part of the input could not be read, so every figure may be too small."""
+
+    code: ClassVar[str] = "QUAL002"
+    title: ClassVar[str] = "The input is incomplete"
+    requires: ClassVar[frozenset[Capability]] = frozenset()
+
+    def check(self, facts: Facts) -> Iterable[Finding]:
+        """One finding that repeats what the sources say."""
+        notes = [(s, n) for s in facts.sources for n in s.notes if n.kind == "partial"]
+        if not notes:
+            return
+        yield Finding(
+            code=self.code,
+            title=self.title,
+            severity="medium",
+            claim="A part of the input could not be read: every figure may be too small.",
+            evidence=tuple(Evidence(f"{source.path}: {note.message}") for source, note in notes),
+            fix=" ".join(dict.fromkeys(n.remedy for _, n in notes if n.remedy)) or "Record the trace again.",
+            confidence="high",
+            saving_reason=NO_SAVING,
+        )
+
+
+RULES = (OutlierSteps(), MissingCapture(), UnlinkedWork(), PartialInput())

@@ -1,0 +1,123 @@
+"""Rules about communication between ranks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from traceanalyzer.analyzers import thresholds
+from traceanalyzer.model.trace import Capability
+from traceanalyzer.rules.findings import Evidence, Finding
+from traceanalyzer.rules.idle import severity
+from traceanalyzer.rules.wording import count, duration, percent, size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from traceanalyzer.analyzers.results import CollectiveRow
+    from traceanalyzer.rules.base import Facts
+
+SHOWN = 5
+
+
+class ExposedCommunication:
+    """Communication runs while no compute kernel does.
+
+    Gradient all-reduce can run while the backward pass is still computing, parameter all-gather while the
+    layer before computes. What remains exposed adds to the step in full. A communication kernel also spins
+    while it waits for slower ranks: the shortest execution of the same size is close to the pure transfer.
+    """
+
+    code: ClassVar[str] = "COMM001"
+    title: ClassVar[str] = "Communication is not hidden behind compute"
+    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK})
+
+    def check(self, facts: Facts) -> Iterable[Finding]:
+        """One finding when exposed communication costs enough."""
+        exposed = facts.sum("exposed_communication_ns")
+        share = facts.share(exposed)
+        if share < thresholds.COMMUNICATION_SHARE:
+            return
+        rows = sorted(facts.collectives.rows, key=lambda r: -r.exposed_ns)[:SHOWN]
+        overlap = facts.collectives.overlap_share
+        hidden = "" if overlap is None else f" Compute hides {percent(overlap)} of all communication."
+        yield Finding(
+            code=self.code,
+            title=self.title,
+            severity=severity(share),
+            claim=(
+                f"Communication alone takes {percent(share)} of the step "
+                f"({duration(facts.per_step(exposed))}).{hidden}"
+            ),
+            evidence=tuple(map(_described, rows)),
+            fix=(
+                "Overlap it: DDP with gradient_as_bucket_view=True and a smaller first bucket, "
+                "FSDP prefetching "
+                "(backward_prefetch, forward_prefetch); send less: bf16 gradients, gradient "
+                "accumulation with no_sync()."
+            ),
+            confidence=facts.confidence,
+            saving_ns=facts.saving(exposed),
+        )
+
+
+class SmallCollectives:
+    """Many collectives move little data each.
+
+    Below about 1 MiB a collective takes its latency, whatever it moves: some tens of microseconds over all
+    ranks. Joining them into a few large ones pays the latency once.
+    """
+
+    code: ClassVar[str] = "COMM002"
+    title: ClassVar[str] = "Many small collectives"
+    requires: ClassVar[frozenset[Capability]] = frozenset(
+        {Capability.DEVICE_WORK, Capability.COLLECTIVE_ARGUMENTS}
+    )
+
+    def check(self, facts: Facts) -> Iterable[Finding]:
+        """One finding when most collectives are small, numerous and not hidden."""
+        sized = [r for r in facts.collectives.rows if r.in_bytes is not None]
+        small = [r for r in sized if _mean_bytes(r) < thresholds.SMALL_COLLECTIVE_BYTES]
+        number, total = sum(r.count for r in small), sum(r.count for r in sized)
+        per_step = number / facts.device_steps
+        exposed = min(sum(r.exposed_ns for r in small), facts.sum("exposed_communication_ns"))
+        if (
+            per_step < thresholds.SMALL_COLLECTIVES_PER_STEP
+            or number < thresholds.SMALL_COLLECTIVE_SHARE * total
+            or facts.share(exposed) < thresholds.HOST_STALL_SHARE
+        ):
+            return
+        yield Finding(
+            code=self.code,
+            title=self.title,
+            severity=severity(facts.share(exposed)),
+            claim=(
+                f"{number:,} of {total:,} collectives ({per_step:.0f} per step) move less than "
+                f"{size(thresholds.SMALL_COLLECTIVE_BYTES)}; exposed, they cost "
+                f"{percent(facts.share(exposed))} of the step."
+            ),
+            evidence=tuple(_described(r) for r in sorted(small, key=lambda r: -r.exposed_ns)[:SHOWN]),
+            fix=(
+                "Join them: a larger bucket_cap_mb in DDP, flattened parameters in FSDP, one "
+                "collective over a list."
+            ),
+            confidence=facts.confidence,
+            saving_ns=facts.saving(exposed),
+        )
+
+
+def _mean_bytes(row: CollectiveRow) -> float:
+    return max(row.in_bytes or 0, row.out_bytes or 0) / row.count
+
+
+def _described(row: CollectiveRow) -> Evidence:
+    what = row.collective or row.name[:60]
+    dtype = f" of {row.dtype}" if row.dtype else ""
+    group = f" over {row.group_size} ranks" if row.group_size else ""
+    bandwidth = f", bus bandwidth {row.bus_gb_per_s:.1f} GB/s at best" if row.bus_gb_per_s is not None else ""
+    return Evidence(
+        f"{count(row.count, 'execution')} of {what}{dtype}{group}: {duration(row.total_ns)} in total, "
+        f"{duration(row.exposed_ns)} exposed, shortest {duration(row.min_ns)}{bandwidth}"
+    )
+
+
+RULES = (ExposedCommunication(), SmallCollectives())

@@ -1,0 +1,267 @@
+"""Rules about time in which the device has nothing to do because of the host."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from traceanalyzer.analyzers import thresholds
+from traceanalyzer.model.trace import Capability
+from traceanalyzer.rules.findings import Evidence, Finding, Severity
+from traceanalyzer.rules.wording import count, duration, percent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from traceanalyzer.analyzers.results import IdleGap
+    from traceanalyzer.rules.base import Facts
+
+LAUNCHED = frozenset({Capability.DEVICE_WORK, Capability.LAUNCHES})
+TOP_PLACES = 5
+
+
+class IdleRule:
+    """Finds idle time of certain causes: the common part of the rules below."""
+
+    code: ClassVar[str]
+    title: ClassVar[str]
+    requires: ClassVar[frozenset[Capability]] = LAUNCHED
+    causes: ClassVar[tuple[str, ...]]
+    least_share: ClassVar[float] = thresholds.CAUSE_SHARE
+    says: ClassVar[str]
+    fix: ClassVar[str]
+
+    def check(self, facts: Facts) -> Iterable[Finding]:
+        """One finding when the causes cost more than the least share."""
+        idle = facts.idle_ns(*self.causes)
+        if facts.share(idle) < self.least_share or not self.applies(facts):
+            return
+        low, high = facts.saving(idle)
+        yield Finding(
+            code=self.code,
+            title=self.title,
+            severity=severity(facts.share(idle)),
+            claim=(
+                f"{percent(facts.share(idle))} of the step ({duration(high)}) the GPU is idle because "
+                f"{self.says}."
+            ),
+            evidence=(*self.facts(facts), *places(facts.largest_gaps(*self.causes))),
+            fix=self.fix,
+            confidence=facts.confidence,
+            saving_ns=(low, high),
+        )
+
+    def applies(self, facts: Facts) -> bool:  # noqa: ARG002
+        """Whether the finding makes sense beyond its share."""
+        return True
+
+    def facts(self, facts: Facts) -> Iterable[Evidence]:
+        """Evidence besides the largest gaps."""
+        yield Evidence(f"{count(facts.idle_gaps(*self.causes), 'gap')} with this cause")
+
+
+class HostLaunchesTooSlowly(IdleRule):
+    """The device finishes its work faster than Python and the dispatcher can launch more.
+
+    Every operator costs the host some microseconds before its kernel starts. When kernels are shorter than
+    that, the queue stays empty and the step takes as long as the host needs, whatever the device could do.
+    Making kernels faster then saves nothing. What helps is to launch less often (CUDA graphs,
+    `torch.compile`, larger batches, fused operators) or to make the host faster.
+
+    Counted is the idle time before work whose launch began only after the device had run dry, while the
+    host was doing ordinary work: dispatch, the autograd engine, the optimizer. The saving ends where the
+    device would be busy all the time. Profiling itself slows the host down, most with stacks, so the true
+    share may be smaller.
+    """
+
+    code = "IDLE001"
+    title = "The host launches too slowly"
+    causes = ("dispatch", "autograd", "optimizer")
+    says = "the host launches too slowly"
+    fix = (
+        "Launch less often: torch.compile(model, mode='reduce-overhead') or torch.cuda.CUDAGraph "
+        "for a step with "
+        "fixed shapes, larger batches, fused operators and a fused optimizer (fused=True)."
+    )
+
+    def applies(self, facts: Facts) -> bool:
+        """Only when the device idles a lot: a few late launches in a busy step are normal."""
+        return facts.share(facts.sum("idle_ns")) >= thresholds.IDLE_SHARE
+
+    def facts(self, facts: Facts) -> Iterable[Evidence]:
+        """The queue and the length of kernels."""
+        yield from super().facts(facts)
+        for device in facts.launches.devices:
+            if device.delay_p50_ns is not None:
+                yield Evidence(
+                    f"rank {device.rank} device {device.device}: kernels start "
+                    f"{duration(device.delay_p50_ns)} after "
+                    f"their launch (median), with {device.queue_p50} in the queue"
+                )
+        if facts.kernels.median_ns is not None:
+            yield Evidence(f"the median kernel takes {duration(facts.kernels.median_ns)}")
+
+
+class HostSync(IdleRule):
+    """The host waits for the device in the middle of the step.
+
+    `.item()`, `.cpu()`, `print(tensor)`, `if tensor:`, `nonzero`, boolean masks and
+    `torch.cuda.synchronize()` make the host wait until the device has finished everything. Until the host
+    has launched something new the device then has nothing to do. A step without such calls keeps the queue
+    filled.
+
+    Counted is the idle time that begins inside a synchronising call, and the part of other gaps that the host
+    spends in one. The wait itself costs nothing while the device works.
+    """
+
+    code = "SYNC001"
+    title = "The host waits for the device within the step"
+    causes = ("host_sync",)
+    least_share = thresholds.HOST_STALL_SHARE
+    says = "the host waits for it and then has to fill an empty queue"
+    fix = (
+        "Keep values on the device: accumulate the loss as a tensor and read it every N steps, "
+        "replace .item(), "
+        ".cpu() and boolean masks in the loop by tensor operations (torch.where), copy with "
+        "non_blocking=True, and "
+        "find the rest with torch.cuda.set_sync_debug_mode('warn')."
+    )
+
+    def facts(self, facts: Facts) -> Iterable[Evidence]:
+        """The synchronising calls by name."""
+        yield from super().facts(facts)
+        for api in facts.launches.api:
+            if "Synchronize" in api.name:
+                yield Evidence(f"{count(api.count, 'call')} of {api.name}, {duration(api.total_ns)} in total")
+
+
+class Allocator(IdleRule):
+    """The step allocates device memory from the driver.
+
+    In a steady step the caching allocator serves every request from memory that it holds. `cudaMalloc` and
+    `cudaFree` in the step mean that the cache does not fit: sizes change from step to step, memory is
+    nearly full and blocks are given back and fetched again, or the program calls
+    `torch.cuda.empty_cache()`. `cudaFree` also waits for the device.
+    """
+
+    code = "ALLOC001"
+    title = "Device memory is allocated from the driver within the step"
+    causes = ("allocator",)
+    least_share = thresholds.ALLOCATOR_SHARE
+    says = "the host allocates or frees device memory"
+    fix = (
+        "Remove torch.cuda.empty_cache() from the loop, run a warm-up step at the largest shape, and set "
+        "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True; if memory is nearly full, reduce the batch."
+    )
+
+
+class GarbageCollection(IdleRule):
+    """Python's garbage collector stops the thread that launches.
+
+    A collection of the oldest generation walks over every object of the process, for tens of milliseconds
+    in a large one, at a moment that differs from rank to rank.
+    """
+
+    code = "GC001"
+    title = "Python's garbage collector runs within the step"
+    causes = ("gc",)
+    least_share = thresholds.HOST_STALL_SHARE
+    says = "Python collects garbage"
+    fix = (
+        "Call gc.disable() (or gc.freeze() after set-up) and gc.collect() every N steps at the same "
+        "time on all ranks."
+    )
+
+
+class Compilation(IdleRule):
+    """Code is compiled or loaded while the device waits.
+
+    Expected in the first steps. In later ones it means recompilation (shapes or Python values that change) or
+    kernels that are loaded lazily at their first use.
+    """
+
+    code = "COMPILE001"
+    title = "Code is compiled or loaded within the step"
+    causes = ("compile",)
+    least_share = thresholds.HOST_STALL_SHARE
+    says = "the host compiles or loads code"
+    fix = (
+        "Profile after warm-up; if it persists, find the reason with TORCH_LOGS=recompiles and "
+        "mark changing sizes "
+        "with torch._dynamo.mark_dynamic or pad them to a few buckets."
+    )
+
+
+class Dependency(IdleRule):
+    """Work had been launched in time, yet the device waited.
+
+    An event of another stream, a collective that waits for its peers, or a chain of graph nodes kept every
+    stream of the device from going on although the next work was in the queue.
+    """
+
+    code = "IDLE002"
+    title = "Launched work waits for other work"
+    causes = ("dependency",)
+    says = "the next work was launched but had to wait for other work"
+    fix = (
+        "Look at what ends before each gap: remove needless stream waits and events, split work so "
+        "that streams "
+        "overlap, and check whether a slower rank is being waited for."
+    )
+
+
+class NothingLaunched(IdleRule):
+    """At the end of the window the device has nothing more to do while the host is still in its last step.
+
+    Usually logging, checkpoints or metrics on the host after the last launch; in a real run the next step
+    would start only after it.
+    """
+
+    code = "IDLE003"
+    title = "The device waits for the end of the step"
+    causes = ("no_more_work",)
+    says = "nothing more is launched before the step ends"
+    fix = "Move logging, metrics and checkpoints out of the step or to another thread."
+
+
+def severity(share: float) -> Severity:
+    """How bad a loss of this share of the step is."""
+    if share >= thresholds.SEVERE_SHARE:
+        return "high"
+    return "medium" if share >= thresholds.CAUSE_SHARE else "low"
+
+
+def places(gaps: list[IdleGap]) -> list[Evidence]:
+    """The largest gaps, one line per place: the same line of code appears once, with its sum."""
+    by_place: dict[tuple[str | None, str | None, str | None], list[IdleGap]] = {}
+    for gap in gaps:
+        by_place.setdefault((gap.python, gap.host_call, gap.module), []).append(gap)
+    ranked = sorted(by_place.items(), key=lambda item: -sum(g.duration_ns for g in item[1]))
+    return [_place(where, found) for where, found in ranked[:TOP_PLACES]]
+
+
+def _place(where: tuple[str | None, str | None, str | None], gaps: list[IdleGap]) -> Evidence:
+    python, host_call, module = where
+    parts = [
+        f"{count(len(gaps), 'gap')}, {duration(sum(g.duration_ns for g in gaps))}",
+        f"in {host_call}" if host_call else "",
+        f"at {python}" if python else "",
+        f"in {module}" if module else "",
+        f"before {_short(gaps[0].next_work)}" if gaps[0].next_work else "",
+    ]
+    text = " ".join(p for p in parts if p)
+    return Evidence(text, start_ns=gaps[0].start_ns, duration_ns=gaps[0].duration_ns)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 80 else name[:79] + "…"
+
+
+RULES = (
+    HostLaunchesTooSlowly(),
+    HostSync(),
+    Allocator(),
+    GarbageCollection(),
+    Compilation(),
+    Dependency(),
+    NothingLaunched(),
+)

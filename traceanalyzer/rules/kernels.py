@@ -1,0 +1,138 @@
+"""Rules about the kernels and how they are launched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from traceanalyzer.analyzers import thresholds
+from traceanalyzer.model.trace import Capability
+from traceanalyzer.rules.findings import Evidence, Finding
+from traceanalyzer.rules.wording import count, duration, percent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from traceanalyzer.rules.base import Facts
+
+DEVICE_WORK = frozenset({Capability.DEVICE_WORK})
+SHOWN = 5
+
+
+class TinyKernels:
+    """Most kernels are so short that launching them costs as much as running them.
+
+    Pointwise operators on small tensors are the usual cause. Each reads and writes memory once for a single
+    operation; fused into one kernel they would read and write once for all of them.
+    """
+
+    code: ClassVar[str] = "KERN001"
+    title: ClassVar[str] = "Many tiny kernels"
+    requires: ClassVar[frozenset[Capability]] = DEVICE_WORK
+
+    def check(self, facts: Facts) -> Iterable[Finding]:
+        """One finding when most kernels are tiny and the device idles between them."""
+        kernels = sum(d.kernels for d in facts.launches.devices)
+        tiny = sum((d.tiny_share or 0.0) * d.kernels for d in facts.launches.devices)
+        graph = facts.kernels.graph_share or 0.0
+        idle = facts.share(facts.sum("idle_ns"))
+        per_step = kernels / facts.device_steps
+        if (
+            not kernels
+            or tiny / kernels < thresholds.TINY_SHARE
+            or per_step < thresholds.MANY_KERNELS_PER_STEP
+            or idle < thresholds.IDLE_SHARE
+            or graph >= thresholds.GRAPH_SHARE
+        ):
+            return
+        short = [r for r in facts.kernels.rows if r.mean_ns < thresholds.TINY_KERNEL_NS]
+        frequent = sorted(short, key=lambda r: -r.count)[:SHOWN]
+        yield Finding(
+            code=self.code,
+            title=self.title,
+            severity="medium",
+            claim=(
+                f"{percent(tiny / kernels)} of {count(kernels, 'kernel')} ({per_step:.0f} per step) "
+                "run for less than "
+                f"{duration(thresholds.TINY_KERNEL_NS)} while the GPU idles {percent(idle)} of the time."
+            ),
+            evidence=tuple(
+                Evidence(
+                    f"{r.count:,} of {duration(r.mean_ns)} each: {r.name[:80]}{f' from {r.op}' if r.op else ''}"
+                )
+                for r in frequent
+            ),
+            fix=(
+                "Fuse them: torch.compile, fused layers (F.scaled_dot_product_attention, fused norms), "
+                "larger batches."
+            ),
+            confidence=facts.confidence,
+            saving_reason="the time is the idle time that IDLE001 counts; it is not saved twice",
+        )
+
+
+class UnfusedOptimizer:
+    """The optimizer launches kernels for every parameter on its own.
+
+    `foreach=True` works on lists of parameters, `fused=True` does the whole update in a few kernels.
+    """
+
+    code: ClassVar[str] = "OPT001"
+    title: ClassVar[str] = "The optimizer is not fused"
+    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK, Capability.LAUNCHES})
+
+    def check(self, facts: Facts) -> Iterable[Finding]:
+        """One finding when an optimizer step launches many kernels."""
+        launched = facts.kernels.optimizer_kernels
+        if launched is None or launched < thresholds.OPTIMIZER_KERNELS_PER_STEP:
+            return
+        idle = facts.idle_ns("optimizer")
+        costs = facts.share(idle) >= thresholds.HOST_STALL_SHARE
+        yield Finding(
+            code=self.code,
+            title=self.title,
+            severity="medium" if costs else "low",
+            claim=f"One optimizer step launches {launched:,.0f} kernels.",
+            evidence=(Evidence(f"{percent(facts.share(idle))} of the step is idle within the optimizer"),),
+            fix="torch.optim.AdamW(..., fused=True), or foreach=True where fused is not available.",
+            confidence=facts.confidence,
+            saving_ns=facts.saving(idle) if costs else None,
+            saving_reason="" if costs else "the device is hardly idle within the optimizer",
+        )
+
+
+class GraphLaunches:
+    """Most kernels are launched as CUDA graphs.
+
+    Good for launch overhead. For the analysis it means that kernels have no operator, shape or Python line
+    of their own: they carry the one launch of the whole graph. Record a second trace with graphs off to see
+    them.
+    """
+
+    code: ClassVar[str] = "GRAPH001"
+    title: ClassVar[str] = "Kernels run inside CUDA graphs"
+    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK, Capability.LAUNCHES})
+
+    def check(self, facts: Facts) -> Iterable[Finding]:
+        """One finding, for information, when graphs hold most of the kernel time."""
+        share = facts.kernels.graph_share
+        if share is None or share < thresholds.GRAPH_SHARE:
+            return
+        yield Finding(
+            code=self.code,
+            title=self.title,
+            severity="info",
+            claim=(
+                f"{percent(share)} of kernel time is inside CUDA graphs, where operators are not known "
+                "per kernel."
+            ),
+            evidence=(),
+            fix=(
+                "To see operators, record the same program once more with graphs off "
+                "(enforce_eager=True in vLLM)."
+            ),
+            confidence="high",
+            saving_reason="nothing is lost; this says why operators are missing",
+        )
+
+
+RULES = (TinyKernels(), UnfusedOptimizer(), GraphLaunches())

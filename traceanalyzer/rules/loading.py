@@ -1,0 +1,27 @@
+"""Rules about the input pipeline."""
+
+from __future__ import annotations
+
+from traceanalyzer.rules.idle import IdleRule
+
+
+class DataloaderStall(IdleRule):
+    """The device waits because the next batch is not there.
+
+    The workers of the `DataLoader` (or the main process, with `num_workers=0`) prepare batches more slowly
+    than the device uses them. Counted is the idle time that the launching thread spends in
+    `DataLoader.__next__`.
+    """
+
+    code = "INPUT001"
+    title = "The step waits for the next batch"
+    causes = ("dataloader",)
+    says = "the host waits for the next batch"
+    fix = (
+        "DataLoader(..., num_workers=N, persistent_workers=True, pin_memory=True, "
+        "prefetch_factor=4); move decoding "
+        "and augmentation into the workers or onto the device, or store the data preprocessed."
+    )
+
+
+RULES = (DataloaderStall(),)

@@ -1,0 +1,128 @@
+"""One sentence: what limits this run, and what removing it could be worth.
+
+The four parts of the breakdown become labels: compute (or memory bandwidth, when the kernels' names say
+so), communication, copy (with the idle time that copies of pageable memory cause) and overhead (all other
+idle time). A label is dominant with half of the time or a lead of ten points; otherwise the verdict is
+mixed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from traceanalyzer.analyzers import thresholds
+from traceanalyzer.analyzers.families import family_shares
+from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
+from traceanalyzer.rules.findings import Confidence, Verdict
+from traceanalyzer.rules.wording import percent
+
+if TYPE_CHECKING:
+    from traceanalyzer.rules.base import Facts
+
+ORDINARY = ("dispatch", "autograd", "optimizer")
+# Why the device is idle, as the second half of a headline.
+REASONS = {
+    ORDINARY: "the host launches too slowly",
+    ("host_sync",): "the host waits for the GPU within the step",
+    ("dataloader",): "the step waits for the next batch",
+    ("host_copy",): "the host is busy with copies of pageable memory",
+    ("allocator",): "the host allocates and frees GPU memory",
+    ("gc",): "Python collects garbage",
+    ("compile",): "the host compiles or loads code",
+    ("launch_latency",): "the gaps between launched kernels add up",
+    ("dependency",): "launched work waits for other work",
+    ("no_more_work",): "nothing more is launched before the step ends",
+    ("unknown",): "the trace does not show why, because the launches were not recorded",
+}
+LESS_SURE: dict[Confidence, Confidence] = {"high": "medium", "medium": "low", "low": "low"}
+
+
+def verdict(facts: Facts) -> Verdict:
+    """The verdict on a trace."""
+    if not facts.wall_ns:
+        return _without_device(facts)
+    idle = facts.sum("idle_ns")
+    waiting_for_copies = facts.idle_ns("host_copy")
+    time = {
+        "compute": facts.sum("compute_ns"),
+        "communication": facts.sum("exposed_communication_ns"),
+        "copy": facts.sum("exposed_copy_ns") + waiting_for_copies,
+        "overhead": idle - waiting_for_copies,
+    }
+    ranked = sorted(time, key=lambda label: -time[label])
+    first, second = (facts.share(time[label]) for label in ranked[:2])
+    if first >= thresholds.DOMINANT_SHARE or first - second >= thresholds.DOMINANT_LEAD:
+        return _dominant(ranked[0], facts)
+    parts = " + ".join(f"{_part(label, facts)} {percent(facts.share(time[label]))}" for label in ranked[:2])
+    return Verdict("mixed", f"No single cause: {parts} of the {_span(facts)}", LESS_SURE[facts.confidence])
+
+
+def _dominant(label: str, facts: Facts) -> Verdict:
+    if label == "compute":
+        return _busy(facts)
+    span = _span(facts)
+    if label == "communication":
+        exposed = facts.sum("exposed_communication_ns")
+        says = (
+            f"Communication alone takes {percent(facts.share(exposed))} of the {span}: compute does not "
+            "hide it"
+        )
+        return Verdict(label, says + _speedup(exposed, facts), facts.confidence)
+    idle = facts.sum("idle_ns")
+    causes, reason = main_reason(facts)
+    if label == "copy":
+        cost = facts.sum("exposed_copy_ns") + facts.idle_ns("host_copy")
+        says = f"Copies and the waits for them take {percent(facts.share(cost))} of the {span}"
+        return Verdict(label, says + _speedup(cost, facts), facts.confidence)
+    unknown = causes == ("unknown",)
+    gain = "" if unknown else _speedup(facts.idle_ns(*causes), facts)
+    headline = f"GPU idle {percent(facts.share(idle))} of the {span}: {reason}{gain}"
+    return Verdict("overhead", headline, "low" if unknown else facts.confidence)
+
+
+def main_reason(facts: Facts) -> tuple[tuple[str, ...], str]:
+    """The group of causes with the most idle time, and how a sentence says it."""
+    causes = max(REASONS, key=lambda group: facts.idle_ns(*group))
+    return causes, REASONS[causes]
+
+
+def _busy(facts: Facts) -> Verdict:
+    """The device computes most of the time: which kind of kernel, told by names only, so not sure."""
+    share = percent(facts.share(facts.sum("compute_ns")))
+    families = family_shares(facts.kernels.rows)
+    head = f"GPU computes {share} of the {_span(facts)}"
+    for name, label, says in (
+        ("matrix", "compute", "matrix products and attention"),
+        ("streaming", "memory_bandwidth", "kernels that stream memory"),
+    ):
+        if families.get(name, 0.0) >= thresholds.DOMINANT_SHARE:
+            return Verdict(
+                label, f"{head}, {percent(families[name])} of it in {says} (told by their names)", "low"
+            )
+    longest = facts.kernels.rows[0].name if facts.kernels.rows else "unnamed kernels"
+    return Verdict("unknown", f"{head}; no kind of kernel dominates, most time is in {longest[:60]}", "low")
+
+
+def _without_device(facts: Facts) -> Verdict:
+    ops = facts.results.get("ops")
+    top = max(ops.by_name, key=lambda row: row.self_ns, default=None) if ops is not None else None
+    host = f" On the host most time is in {top.name}." if top is not None else ""
+    recorded = Capability.DEVICE_WORK in facts.capabilities
+    remedy = "" if recorded else f" To see a GPU, {HOW_TO_CAPTURE[Capability.DEVICE_WORK]}."
+    return Verdict("unknown", f"The trace holds no GPU work.{host}{remedy}", "low")
+
+
+def _part(label: str, facts: Facts) -> str:
+    return f"GPU idle ({main_reason(facts)[1]})" if label == "overhead" else label
+
+
+def _span(facts: Facts) -> str:
+    return "trace" if facts.steps.kind == "window" else "step"
+
+
+def _speedup(removable_ns: int, facts: Facts) -> str:
+    rest = facts.wall_ns - removable_ns
+    factor = facts.wall_ns / rest if rest > 0 else 0.0
+    if factor < 1.05:
+        return ""
+    return f"; up to {factor:.1f}×" if factor < 10 else "; more than 10×"  # noqa: RUF001

@@ -1,0 +1,34 @@
+"""How numbers read in a sentence."""
+
+from __future__ import annotations
+
+
+def duration(ns: float) -> str:
+    """Three significant digits with the unit that fits: 1.21 s, 122 ms, 3.46 us."""
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
+        if abs(ns) >= size * 0.9995:
+            return f"{_three_digits(ns / size)} {unit}"
+    return f"{ns:.0f} ns"
+
+
+def size(nbytes: float) -> str:
+    """Bytes with three significant digits in powers of 1024."""
+    for unit, scale in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if abs(nbytes) >= scale:
+            return f"{_three_digits(nbytes / scale)} {unit}"
+    return f"{nbytes:.0f} B"
+
+
+def percent(share: float) -> str:
+    """A share of 1 as whole per cent; below 10 % with one decimal."""
+    return f"{share * 100:.0f} %" if share >= 0.0995 or share == 0 else f"{share * 100:.1f} %"
+
+
+def count(number: int, thing: str) -> str:
+    """`1 gap`, `1,024 gaps`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def _three_digits(value: float) -> str:
+    digits = max(0, 2 - len(str(int(abs(value)))) + 1)
+    return f"{value:.{digits}f}"
