@@ -1,0 +1,55 @@
+# Everything runs in .venv, which the first target that needs it sets up: only Python >= 3.11 and make are needed.
+PYTHON ?= python3
+TRACE ?= fixtures/simulated/sim_training_mixed.json.gz
+BIN := .venv/bin
+# Pinned and installed first, so that nothing later can pull in another build of it.
+TORCH := torch==2.13.0
+CODE := traceanalyzer tests fixtures
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint bench fixtures reports clean
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: .venv/ready ## Set up .venv with the package and what its tests need
+
+.venv/ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+# Apart, because the peers to compare with bring half of Jupyter.
+.venv/bench-ready: .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH) --editable '.[test,bench]'
+	@touch $@
+
+demo: .venv/ready ## Run the report on a trace and say where the page is (TRACE=run.json for yours)
+	@mkdir -p demo
+	@$(BIN)/trace-analyze report $(TRACE) -o demo/report.html --json demo/report.json --force
+	@echo "The page: file://$(CURDIR)/demo/report.html"
+
+test: lint ## Set up, check style, types and imports, run every test
+	$(BIN)/python -m pytest
+
+lint: .venv/ready ## Style, types, and the direction of imports
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/bench-ready ## Compare with other tools on 100 MB and 500 MB, write reports/benchmarks.md (half an hour)
+	$(BIN)/python tests/benchmarks/run.py
+
+fixtures: .venv/ready ## Simulate and record the traces in fixtures/ anew
+	$(BIN)/python -m fixtures.simulator -o fixtures/simulated
+	$(BIN)/python fixtures/recorders/cpu.py -o fixtures/recorded
+
+reports: .venv/ready ## Write the sample report in reports/ anew
+	$(BIN)/trace-analyze report $(TRACE) -o reports/sample.html --json reports/sample.json --force
+
+clean: ## Remove what make and the tools left behind
+	rm -rf .venv demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

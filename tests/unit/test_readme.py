@@ -1,0 +1,120 @@
+"""What README says can be typed does work, in the order in which it stands there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from traceanalyzer.cli import COMMANDS
+from traceanalyzer.ingest.cache import DIRECTORY_VARIABLE
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+TRACE = ROOT / "fixtures/simulated/sim_training_mixed.json.gz"  # what `make demo` shows
+INPUTS = ("run.json", "rank0.json.gz", "rank1.json.gz", "traces/run.json")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language line, the heading above it and its text."""
+
+    language: str
+    heading: str
+    text: str
+
+    @property
+    def commands(self) -> list[str]:
+        lines = [line.removeprefix("$ ") for line in self.text.splitlines()]
+        return [line.partition(" #")[0].strip() for line in lines]
+
+
+def blocks(text: str) -> list[Block]:
+    found, heading = [], ""
+    for match in re.finditer(
+        r"^#+ (?P<heading>.+)$|^```(?P<language>.+)\n(?P<text>[^`]*?)^```$", text, re.MULTILINE
+    ):
+        if match["heading"]:
+            heading = match["heading"]
+        else:
+            found.append(Block(match["language"], heading, match["text"]))
+    return found
+
+
+SHELL = [block for block in blocks(README) if block.language in ("console", "bash")]
+PYTHON = [block for block in blocks(README) if block.language == "python"]
+OURS = [block for block in SHELL if "trace-analyze" in block.text]
+SETUP = [command for block in SHELL if block not in OURS for command in block.commands]
+
+needs_trace = pytest.mark.skipif(not TRACE.exists(), reason=f"{TRACE.relative_to(ROOT)} is not there")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with the files that README talks about, and the command on the PATH."""
+    for name in INPUTS:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        shutil.copy(TRACE, path)
+    command = tmp_path / "bin/trace-analyze"
+    command.parent.mkdir()
+    command.write_text(
+        f'#!/bin/sh\nexec "{sys.executable}" -c "from traceanalyzer.cli import main; main()" "$@"\n'
+    )
+    command.chmod(0o755)
+    return tmp_path
+
+
+def run(command: list[str], place: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {
+        "PATH": f"{place / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        DIRECTORY_VARIABLE: str(place / "cache"),
+    }
+    return subprocess.run(
+        command, cwd=place, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_the_first_commands_are_demo_and_test() -> None:
+    assert SETUP[:2] == ["make demo", "make test"]
+
+
+@pytest.mark.parametrize("command", SETUP)
+def test_setting_up_names_what_there_is(command: str) -> None:
+    tool, *arguments = command.split()
+    if tool == "make":
+        targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        assert set(arguments) <= set(targets)
+    else:
+        assert (tool, arguments) == ("pip", ["install", "."])
+        assert (ROOT / "pyproject.toml").exists()
+
+
+def test_every_command_is_shown() -> None:
+    shown = {match for block in OURS for match in re.findall(r"trace-analyze ([a-z]+)", block.text)}
+    assert shown == {name for name, _ in COMMANDS}
+
+
+@needs_trace
+@pytest.mark.parametrize("block", OURS, ids=lambda block: block.heading)
+def test_commands_work_as_printed(block: Block, place: Path) -> None:
+    assert block.commands
+    for command in block.commands:
+        done = run(["bash", "-euo", "pipefail", "-c", command], place)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+
+
+@needs_trace
+@pytest.mark.parametrize("block", PYTHON, ids=lambda block: block.heading)
+def test_python_works_as_printed(block: Block, place: Path) -> None:
+    done = run([sys.executable, "-W", "error", "-c", block.text], place)
+    assert done.returncode == 0, done.stderr
+    assert (place / "page.html").stat().st_size > 0
