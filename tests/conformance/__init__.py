@@ -1,0 +1,1 @@
+"""Agreement with other tools and with a plain reading, on real trace files beside the checkout."""
