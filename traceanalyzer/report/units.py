@@ -15,7 +15,9 @@ _SIZE = ((1, "B"), (2**10, "KiB"), (2**20, "MiB"), (2**30, "GiB"), (2**40, "TiB"
 
 def duration(ns: float | None) -> str:
     """Nanoseconds as 640 ns, 3.46 µs, 122 ms or 1.21 s."""
-    return UNKNOWN if ns is None else _scaled(ns, _TIME)
+    if ns is None:
+        return UNKNOWN
+    return _scaled(ns, _TIME) if ns else "0 s"
 
 
 def size(count: float | None) -> str:

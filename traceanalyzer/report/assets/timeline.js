@@ -14,6 +14,7 @@
   window.traceReport.inflate = inflate;
 
   function duration(ns) {
+    if (!ns) return "0 s";
     const units = [[1, "ns"], [1e3, "µs"], [1e6, "ms"], [1e9, "s"]];
     let at = 0;
     while (at < 3 && Math.abs(ns) >= units[at + 1][0] - units[at][0] / 2) at += 1;
@@ -173,6 +174,8 @@
       for (const track of this.tracks) {
         if (track.type === "label") {
           pen.font = SANS;
+          pen.fillStyle = this.colour.paper;
+          pen.fillRect(3, track.y, pen.measureText(track.text).width + 6, track.h - 2);
           pen.fillStyle = this.colour.ink2;
           pen.fillText(track.text, 6, track.y + 12);
         } else if (track.type === "gaps") this.drawGaps(pen, track);

@@ -22,7 +22,7 @@ from traceanalyzer.report.html import cells, charts
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from traceanalyzer.analyzers.results import DeviceBreakdown, ModuleRow
+    from traceanalyzer.analyzers.results import DeviceBreakdown, ModuleRow, Step
     from traceanalyzer.pipeline import Analysis
     from traceanalyzer.rules.findings import Evidence, Finding
 
@@ -42,6 +42,7 @@ class Device:
     segments: tuple[charts.Segment, ...]
     steps: charts.StepBars | None
     causes: tuple[tuple[str, int, int, float], ...]  # (words, ns, gaps, share of the wall time)
+    outliers: tuple[Step, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +124,15 @@ def _device(device: DeviceBreakdown, facts: Facts) -> Device:
     several_ranks = len({d.rank for d in facts.devices}) > 1
     label = f"Rank {device.rank}, GPU {device.device}" if several_ranks else f"GPU {device.device}"
     wall = device.whole.wall_ns
+    steps = facts.steps
     return Device(
         f"{label}: {names.cut(device.name)}" if device.name else label,
         device,
         charts.stack(device.whole),
-        charts.step_bars(device, facts.steps) if facts.steps else None,
+        charts.step_bars(device, steps) if steps else None,
         tuple((cause_text(c.cause), c.total_ns, c.gaps, c.total_ns / wall if wall else 0.0)
               for c in device.idle_causes),
+        tuple(s for i, s in enumerate(steps.steps) if i in steps.outliers and s.rank == device.rank) if steps else (),
     )  # fmt: skip
 
 
