@@ -1,0 +1,77 @@
+// Theme, copy buttons, the JSON download and the section list.
+"use strict";
+
+(() => {
+  const root = document.documentElement;
+
+  function remember(theme) {
+    try { localStorage.setItem("traceanalyzer-theme", theme); } catch { /* file:// may have no storage */ }
+  }
+  function recall() {
+    try { return localStorage.getItem("traceanalyzer-theme") ?? "auto"; } catch { return "auto"; }
+  }
+  function applyTheme(theme) {
+    if (theme === "auto") delete root.dataset.theme; else root.dataset.theme = theme;
+    themeButton.textContent = `Theme: ${theme}`;
+    document.dispatchEvent(new Event("themechange"));
+  }
+  const themeButton = document.getElementById("theme");
+  const themes = ["auto", "light", "dark"];
+  themeButton.hidden = false;
+  themeButton.addEventListener("click", () => {
+    const next = themes[(themes.indexOf(root.dataset.theme ?? "auto") + 1) % themes.length];
+    remember(next);
+    applyTheme(next);
+  });
+  applyTheme(themes.includes(recall()) ? recall() : "auto");
+
+  async function copy(text, button) {
+    const label = button.textContent;
+    try {
+      await navigator.clipboard.writeText(text);
+      button.textContent = "Copied";
+    } catch { // no permission, or not a secure context: select it so that Ctrl+C works
+      const area = document.createElement("textarea");
+      area.value = text;
+      document.body.append(area);
+      area.select();
+      button.textContent = document.execCommand("copy") ? "Copied" : "Could not copy";
+      area.remove();
+    }
+    setTimeout(() => { button.textContent = label; }, 1500);
+  }
+  window.traceReport.copy = copy;
+  for (const block of document.querySelectorAll("div.code")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = "Copy";
+    button.addEventListener("click", () => copy(block.querySelector("code").textContent, button));
+    block.append(button);
+  }
+
+  const download = document.getElementById("download");
+  const packed = document.getElementById("raw-json");
+  if ("DecompressionStream" in window) download.hidden = false;
+  download.addEventListener("click", async () => {
+    const bytes = await window.traceReport.inflate(packed.textContent);
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([bytes], { type: "application/json" }));
+    link.download = packed.dataset.name;
+    link.click();
+    URL.revokeObjectURL(link.href);
+  });
+
+  const links = new Map([...document.querySelectorAll("nav a")].map((a) => [a.hash.slice(1), a]));
+  const inView = new Set();
+  const watcher = new IntersectionObserver((entries) => {
+    for (const entry of entries) inView[entry.isIntersecting ? "add" : "delete"](entry.target.id);
+    const current = [...links.keys()].find((id) => inView.has(id));
+    links.forEach((link, id) => link.toggleAttribute("aria-current", id === current));
+  }, { rootMargin: "0px 0px -60% 0px" });
+  links.forEach((_, id) => watcher.observe(document.getElementById(id)));
+
+  // On paper nothing can be unfolded; long names stay short.
+  window.addEventListener("beforeprint", () => {
+    document.querySelectorAll("details:not(.long)").forEach((d) => { d.open = true; });
+  });
+})();

@@ -1,0 +1,256 @@
+"""What every reporter says about an analysis before any table: whose trace, how good, where the time went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
+from traceanalyzer.report import units
+
+if TYPE_CHECKING:
+    from traceanalyzer.analyzers.results import (
+        Breakdown,
+        Collectives,
+        Copies,
+        DeviceBreakdown,
+        Kernels,
+        Launches,
+        Memory,
+        Modules,
+        Ops,
+        Partition,
+        Steps,
+    )
+    from traceanalyzer.pipeline import Analysis
+    from traceanalyzer.rules.findings import Finding
+
+PARTS: Mapping[str, str] = {
+    "compute": "Compute",
+    "communication": "Exposed communication",
+    "copy": "Exposed copies",
+    "idle": "Idle",
+}
+"""The parts of a partition in the order in which bars stack them."""
+
+_SURE = {"high": 1.0, "medium": 0.6, "low": 0.3}  # weight of a saving when findings are put in order
+_SEVERE = ("high", "medium", "low", "info")
+
+_MISSING: Mapping[Capability, str] = {
+    Capability.DEVICE_WORK: "No work on an accelerator was recorded",
+    Capability.LAUNCHES: "No launches were recorded: idle time cannot be explained",
+    Capability.STEPS: "No steps are marked: the whole trace counts as one",
+    Capability.SHAPES: "No input shapes",
+    Capability.STACKS: "No Python stacks: causes cannot be traced to a line",
+    Capability.MODULES: "No module tree",
+    Capability.MEMORY: "No memory events",
+    Capability.SYNC_EVENTS: "No synchronisation events",
+    Capability.COLLECTIVE_ARGUMENTS: "No arguments of collectives: their sizes are unknown",
+    Capability.DEVICE_PROPERTIES: "The accelerator is unknown",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Something that limits what the trace can tell, and what to do about it."""
+
+    level: str  # partial | repaired | missing | info
+    message: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A view of an analysis; results that an analyzer could not deliver are None."""
+
+    analysis: Analysis
+
+    @property
+    def steps(self) -> Steps | None:
+        return self.analysis.results.get("steps")
+
+    @property
+    def breakdown(self) -> Breakdown | None:
+        return self.analysis.results.get("breakdown")
+
+    @property
+    def kernels(self) -> Kernels | None:
+        return self.analysis.results.get("kernels")
+
+    @property
+    def ops(self) -> Ops | None:
+        return self.analysis.results.get("ops")
+
+    @property
+    def modules(self) -> Modules | None:
+        return self.analysis.results.get("modules")
+
+    @property
+    def copies(self) -> Copies | None:
+        return self.analysis.results.get("copies")
+
+    @property
+    def collectives(self) -> Collectives | None:
+        return self.analysis.results.get("collectives")
+
+    @property
+    def launches(self) -> Launches | None:
+        return self.analysis.results.get("launches")
+
+    @property
+    def memory(self) -> Memory | None:
+        return self.analysis.results.get("memory")
+
+    @property
+    def simulated(self) -> bool:
+        return self.analysis.trace.simulated
+
+    @cached_property
+    def title(self) -> str:
+        """The file name, or how many files there are."""
+        sources = self.analysis.trace.sources
+        if not sources:
+            return "trace"
+        name = PurePath(sources[0].path).name
+        return name if len(sources) == 1 else f"{name} and {len(sources) - 1} more"
+
+    @cached_property
+    def devices(self) -> tuple[DeviceBreakdown, ...]:
+        """The devices on which work was recorded; empty for a run on the CPU alone."""
+        return self.breakdown.devices if self.breakdown else ()
+
+    @cached_property
+    def device_text(self) -> str:
+        """The accelerators in words, such as "2 × NVIDIA H100"."""
+        if not self.devices:
+            if self.breakdown is not None and Capability.DEVICE_WORK not in self.analysis.trace.capabilities:
+                return "CPU only"
+            return units.UNKNOWN
+        tally: dict[str, int] = {}
+        for device in self.devices:
+            name = device.name or "unknown accelerator"
+            tally[name] = tally.get(name, 0) + 1
+        return ", ".join(name if n == 1 else f"{n} × {name}" for name, n in tally.items())
+
+    @cached_property
+    def versions(self) -> tuple[tuple[str, str], ...]:
+        """(what, version) pairs that the sources state."""
+        found: dict[str, str] = {}
+        for source in self.analysis.trace.sources:
+            for what, version in _versions(source.metadata):
+                found.setdefault(what, version)
+        return tuple(found.items())
+
+    @cached_property
+    def busy_share(self) -> float | None:
+        """The share of wall time in which the devices did something, over all of them."""
+        wall = sum(d.whole.wall_ns for d in self.devices)
+        return 1 - sum(d.whole.idle_ns for d in self.devices) / wall if wall else None
+
+    @cached_property
+    def step_ns(self) -> int | None:
+        """The median step, or the whole window when no steps are marked."""
+        return self.steps.median_ns if self.steps and self.steps.steps else None
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether the program marked its steps."""
+        return bool(self.steps and self.steps.kind != "window" and self.steps.steps)
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """What to do first comes first: by saving times confidence, then by severity."""
+        return tuple(sorted(self.analysis.findings, key=_priority))
+
+    @cached_property
+    def quality(self) -> tuple[Quality, ...]:
+        """Everything that a reader must know before trusting the figures, the worst first."""
+        notes = [
+            Quality(note.kind, note.message, note.remedy)
+            for source in self.analysis.trace.sources
+            for note in source.notes
+        ]
+        warnings = [Quality("partial", text, "") for text in self.analysis.warnings]
+        missing = [
+            Quality("missing", text, HOW_TO_CAPTURE[capability])
+            for capability, text in _MISSING.items()
+            if capability not in self.analysis.trace.capabilities and self._matters(capability)
+        ]
+        order = {"partial": 0, "repaired": 1, "missing": 2}
+        unique = dict.fromkeys([*notes, *warnings, *missing])
+        return tuple(sorted(unique, key=lambda q: order.get(q.level, 3)))
+
+    def saving_share(self, finding: Finding) -> float | None:
+        """The upper end of a saving as a share of the step."""
+        if finding.saving_ns is None or not self.step_ns:
+            return None
+        return finding.saving_ns[1] / self.step_ns
+
+    def _matters(self, capability: Capability) -> bool:
+        """Without device work, or without communication, some gaps are no gap."""
+        has_work = Capability.DEVICE_WORK in self.analysis.trace.capabilities
+        if capability in (Capability.LAUNCHES, Capability.SYNC_EVENTS, Capability.DEVICE_PROPERTIES):
+            return has_work
+        if capability is Capability.COLLECTIVE_ARGUMENTS:
+            return bool(self.collectives and self.collectives.rows)
+        return True
+
+
+def parts_of(partition: Partition) -> tuple[tuple[str, int], ...]:
+    """(key of PARTS, ns) in stacking order; the values sum to `wall_ns`."""
+    return (
+        ("compute", partition.compute_ns),
+        ("communication", partition.exposed_communication_ns),
+        ("copy", partition.exposed_copy_ns),
+        ("idle", partition.idle_ns),
+    )
+
+
+def cause_text(cause: str) -> str:
+    """A cause of idle time in words."""
+    try:
+        from traceanalyzer.analyzers.idle import CAUSES  # type: ignore[import-not-found,unused-ignore]
+    except ImportError:
+        return cause.replace("_", " ")
+    words = CAUSES.get(cause) if isinstance(CAUSES, Mapping) else None
+    return words if isinstance(words, str) else cause.replace("_", " ")
+
+
+def _priority(finding: Finding) -> tuple[Any, ...]:
+    saving = sum(finding.saving_ns) / 2 * _SURE[finding.confidence] if finding.saving_ns else 0.0
+    return (-saving, _SEVERE.index(finding.severity), finding.code, finding.claim)
+
+
+_VERSION_KEYS = (
+    ("PyTorch", ("torch_version", "pytorch_version")),
+    ("CUDA", ("cuda_runtime_version", "cuda_version")),
+    ("driver", ("cuda_driver_version",)),
+    ("ROCm", ("hip_runtime_version", "rocm_version")),
+    ("NCCL", ("nccl_version",)),
+)
+
+
+def _versions(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
+    found = []
+    distributed = metadata.get("distributedInfo")
+    for what, keys in _VERSION_KEYS:
+        for key in keys:
+            raw = metadata.get(key)
+            if raw is None and isinstance(distributed, Mapping):
+                raw = distributed.get(key)
+            if raw is not None:
+                found.append((what, _dotted(raw)))
+                break
+    return found
+
+
+def _dotted(version: Any) -> str:
+    """CUDA counts 12040 for 12.4, HIP 60443483 for 6.4.43483; everything else is text already."""
+    if isinstance(version, int) and version >= 10_000_000:
+        return f"{version // 10_000_000}.{version % 10_000_000 // 100_000}.{version % 100_000}"
+    if isinstance(version, int) and version >= 1000:
+        return f"{version // 1000}.{version % 1000 // 10}"
+    return str(version)[:40]

@@ -1,0 +1,216 @@
+"""The report page: one self-contained file that loads nothing and can be read without JavaScript."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import zlib
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from traceanalyzer import __version__
+from traceanalyzer.report import json_report, names, tables, timeline, units
+from traceanalyzer.report.facts import PARTS, Facts, cause_text
+from traceanalyzer.report.html import cells, charts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from traceanalyzer.analyzers.results import DeviceBreakdown, ModuleRow, Step
+    from traceanalyzer.pipeline import Analysis
+    from traceanalyzer.rules.findings import Evidence, Finding
+
+SCRIPTS = ("tables.js", "timeline.js", "page.js")
+SHEET_OF_TABLE = {
+    "kernels": "kernels", "ops": "ops", "copies": "copies", "collectives": "collectives",
+    "api_calls": "api-calls", "allocations": "holders",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One device as the section "where the time went" shows it."""
+
+    label: str
+    breakdown: DeviceBreakdown
+    segments: tuple[charts.Segment, ...]
+    steps: charts.StepBars | None
+    causes: tuple[tuple[str, int, int, float], ...]  # (words, ns, gaps, share of the wall time)
+    outliers: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Opportunity:
+    """A finding with what the page adds: its anchor and its saving as shares of the step."""
+
+    finding: Finding
+    anchor: str
+    saving: str
+    share: str
+
+
+def render(analysis: Analysis, *, top: int = 50) -> str:
+    """The whole page. Equal analyses give equal bytes."""
+    facts = Facts(analysis)
+    style, script = _asset("report.css"), "\n".join(_asset(name) for name in SCRIPTS)
+    raw = zlib.compress(json_report.render(analysis).encode(), 7)
+    return _environment().get_template("report.html.j2").render(
+        facts=facts,
+        analysis=analysis,
+        version=__version__,
+        style=Markup(style),
+        script=Markup(script),
+        style_hash=_csp_hash(style),
+        script_hash=_csp_hash(script),
+        devices=[_device(d, facts) for d in facts.devices],
+        opportunities=_opportunities(facts),
+        sheets=_sheets(facts, top),
+        timeline=timeline.embed(analysis),
+        raw_json=base64.b64encode(raw).decode(),
+        raw_name=re.sub(r"[^\w.-]+", "_", facts.title)[:80] + ".report.json",
+        memory_lines=[(t, charts.memory_line(t)) for t in facts.memory.timelines] if facts.memory else [],
+        queue_lines=_queues(facts),
+    )  # fmt: skip
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(str(files("traceanalyzer.report").joinpath("templates"))),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "duration": units.duration,
+        "size": units.size,
+        "count": units.count,
+        "share": units.share,
+        "name": names.cut,
+        "kernel": names.kernel,
+        "full": names.full,
+        "prose": names.prose,
+        "rich": cells.rich,
+        "inline": lambda text: cells.inline(names.prose(text)),
+        "cause": cause_text,
+    }
+    environment.globals |= {
+        "figure": cells.figure,
+        "cells": cells.rows,
+        "evidence_link": _evidence_link,
+        "PARTS": PARTS,
+        "CHART": (charts.CHART_WIDTH, charts.CHART_HEIGHT),
+    }
+    return environment
+
+
+def _asset(name: str) -> str:
+    return files("traceanalyzer.report").joinpath("assets", name).read_text("utf-8")
+
+
+def _csp_hash(text: str) -> str:
+    """The source expression that lets exactly this text run, and nothing that was smuggled in."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _device(device: DeviceBreakdown, facts: Facts) -> Device:
+    several_ranks = len({d.rank for d in facts.devices}) > 1
+    label = f"Rank {device.rank}, GPU {device.device}" if several_ranks else f"GPU {device.device}"
+    wall = device.whole.wall_ns
+    steps = facts.steps
+    return Device(
+        f"{label}: {names.cut(device.name)}" if device.name else label,
+        device,
+        charts.stack(device.whole),
+        charts.step_bars(device, steps) if steps else None,
+        tuple((cause_text(c.cause), c.total_ns, c.gaps, c.total_ns / wall if wall else 0.0)
+              for c in device.idle_causes),
+        tuple(s for i, s in enumerate(steps.steps) if i in steps.outliers and s.rank == device.rank) if steps else (),
+    )  # fmt: skip
+
+
+def _opportunities(facts: Facts) -> list[Opportunity]:
+    seen: dict[str, int] = {}
+    result = []
+    for finding in facts.findings:
+        slug = re.sub(r"[^A-Za-z0-9-]+", "-", finding.code)[:40]
+        seen[slug] = seen.get(slug, 0) + 1
+        anchor = f"finding-{slug}" + (f"-{seen[slug]}" if seen[slug] > 1 else "")
+        share = facts.saving_share(finding)
+        saving = units.saving(finding.saving_ns)
+        if finding.saving_ns is None and finding.saving_bytes is not None:
+            saving = units.size(finding.saving_bytes)
+        result.append(Opportunity(finding, anchor, saving, "" if share is None else units.share(share)))
+    return result
+
+
+def _evidence_link(evidence: Evidence) -> str | None:
+    """The anchor of the table that holds the row."""
+    return SHEET_OF_TABLE.get(evidence.table or "")
+
+
+def _sheets(facts: Facts, top: int) -> dict[str, tables.Sheet]:
+    """Every table of the page by its id; those whose analyzer had nothing are left out."""
+    found: list[tuple[tables.Layout, Sequence[Any] | None]] = [
+        (tables.IDLE_GAPS, facts.breakdown and facts.breakdown.largest_gaps),
+        (tables.KERNELS, facts.kernels and facts.kernels.rows),
+        (tables.OPS, facts.ops and facts.ops.by_name),
+        (tables.OPS_BY_SHAPE, facts.ops and facts.ops.by_shape),
+        (tables.MODULES, facts.modules and _largest_modules(facts.modules.rows, top)),
+        (tables.COPIES, facts.copies and facts.copies.rows),
+        (tables.COLLECTIVES, facts.collectives and facts.collectives.rows),
+        (tables.LAUNCHES, facts.launches and facts.launches.devices),
+        (tables.API_CALLS, facts.launches and facts.launches.api),
+    ]
+    if facts.memory:
+        found += [(_holders_layout(i), t.live_at_peak) for i, t in enumerate(facts.memory.timelines)]
+    sheets = {layout.id: tables.sheet(layout, rows, top) for layout, rows in found if rows}
+    if facts.modules and "modules" in sheets:
+        sheets["modules"] = replace(sheets["modules"], total=len(facts.modules.rows))
+    return sheets
+
+
+def _holders_layout(timeline_index: int) -> tables.Layout:
+    layout = tables.HOLDERS
+    suffix = f"-{timeline_index}" if timeline_index else ""
+    return tables.Layout(layout.id + suffix, layout.title, layout.columns)
+
+
+def _largest_modules(rows: Sequence[ModuleRow], top: int) -> list[ModuleRow]:
+    """The modules with most device (or host) time and the modules around them, still depth first."""
+    order = sorted(range(len(rows)), key=lambda i: (-rows[i].device_ns, -rows[i].host_ns, i))
+    kept: set[int] = set()
+    for i in order:
+        family = {i, *_around(rows, i)} - kept
+        if len(kept) + len(family) > top:
+            break
+        kept |= family
+    return [rows[i] for i in sorted(kept)]
+
+
+def _around(rows: Sequence[ModuleRow], i: int) -> list[int]:
+    """Indexes of the modules that contain a module: the last row before it of each smaller depth."""
+    found, depth = [], rows[i].depth
+    for j in range(i - 1, -1, -1):
+        if rows[j].depth < depth:
+            found.append(j)
+            depth = rows[j].depth
+    return found
+
+
+def _queues(facts: Facts) -> list[tuple[str, charts.Line]]:
+    if not facts.launches:
+        return []
+    lines = []
+    for (rank, device), points in sorted(facts.launches.queue.items()):
+        line = charts.queue_line(points)
+        if line:
+            lines.append((f"Rank {rank}, GPU {device}" if rank else f"GPU {device}", line))
+    return lines

@@ -1,0 +1,108 @@
+"""Table cells of the page: what is read, what sorts and goes into the CSV, and the exact value on hover."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from traceanalyzer.report import names, tables, units
+
+_EXACT = {"duration": "ns", "bytes": "bytes"}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """`raw` sorts and is copied; `full` is set when `text` is shorter than the whole name."""
+
+    text: str
+    raw: str
+    exact: str
+    full: str | None
+    known: bool
+    bar: float | None  # per cent of the column's largest value
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    cells: tuple[tuple[tables.Column, Cell], ...]
+    depth: int
+    category: str
+
+
+def rows(sheet: tables.Sheet, category: str) -> list[Row]:
+    """The rows of a sheet as cells. `category` colours the bars unless a row has its own."""
+    columns = sheet.columns
+    largest = {c.key: max((tables.value(r, c) or 0 for r in sheet.rows), default=0) for c in columns if c.bar}
+    return [
+        Row(
+            tuple((c, cell(tables.value(r, c), c, largest.get(c.key))) for c in columns),
+            min(getattr(r, "depth", 0), 12),
+            getattr(r, "category", category),
+        )
+        for r in sheet.rows
+    ]
+
+
+def cell(value: Any, column: tables.Column, largest: float | None = None) -> Cell:
+    """One value as its column's kind prints it."""
+    text = tables.text(value, column.kind)
+    if value is None:
+        return Cell(text, "", "not measured", None, known=False, bar=None)
+    if not column.numeric:
+        full = names.full(str(value))
+        return Cell(text, full, "", full if full != text else None, known=True, bar=None)
+    unit = _EXACT.get(column.kind)
+    exact = f"{value:,} {unit}" if unit else ""
+    bar = round(value * 100 / largest, 2) if largest else None
+    return Cell(text, repr(value), exact, None, known=True, bar=bar)
+
+
+_FENCE = re.compile(r"```[^\n`]*\n(.*?)(?:```|\Z)", re.DOTALL)
+_CODE = re.compile(r"`([^`\n]+)`")
+
+
+def rich(text: str) -> Markup:
+    """Prose with `code` and fenced blocks, everything else escaped: the little Markdown that fixes use."""
+    out, at = [], 0
+    text = names.prose(text)
+    for fence in _FENCE.finditer(text):
+        out += [_paragraphs(text[at : fence.start()]), _block(fence.group(1).rstrip("\n"))]
+        at = fence.end()
+    out.append(_paragraphs(text[at:]))
+    return Markup("").join(out)
+
+
+def inline(text: str) -> Markup:
+    """One line of prose with `code`."""
+    out, at = [], 0
+    for code in _CODE.finditer(text):
+        out += [escape(text[at : code.start()]), Markup("<code>{}</code>").format(code.group(1))]
+        at = code.end()
+    return Markup("").join([*out, escape(text[at:])])
+
+
+def _block(code: str) -> Markup:
+    return Markup('<div class="code"><pre><code>{}</code></pre></div>').format(code)
+
+
+def _paragraphs(text: str) -> Markup:
+    paragraphs = [p.strip("\n") for p in re.split(r"\n\s*\n", text) if p.strip()]
+    return Markup("").join(
+        _block(p) if all(line.startswith("    ") for line in p.split("\n")) else _lines(p) for p in paragraphs
+    )
+
+
+def _lines(paragraph: str) -> Markup:
+    broken = Markup("<br>").join(inline(line.strip()) for line in paragraph.split("\n"))
+    return Markup("<p>{}</p>").format(broken)
+
+
+def figure(value: float | None, kind: tables.Kind) -> Markup:
+    """A number in running text with the exact value on hover."""
+    if value is None:
+        return Markup('<span class="unknown" title="not measured">{}</span>').format(units.UNKNOWN)
+    exact = f"{value:,} {_EXACT[kind]}" if kind in _EXACT else ""
+    return Markup('<span class="figure" title="{}">{}</span>').format(exact, tables.text(value, kind))

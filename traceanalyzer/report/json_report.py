@@ -1,0 +1,206 @@
+"""The stable JSON of an analysis: keys are only added, and what was not measured is null.
+
+The shape is defined by `schema.json` beside this file. Durations and times are integer nanoseconds from the start
+of the trace, sizes are bytes; the same analysis gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from traceanalyzer import __version__
+from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
+from traceanalyzer.report.facts import Facts
+
+if TYPE_CHECKING:
+    from traceanalyzer.analyzers.results import DeviceBreakdown, Holder, KernelRow, MemoryTimeline
+    from traceanalyzer.model.trace import Source
+    from traceanalyzer.pipeline import Analysis
+    from traceanalyzer.rules.findings import Finding
+
+SCHEMA_VERSION = 1
+
+Document = dict[str, Any]
+
+
+def render(analysis: Analysis) -> str:
+    """The document as indented JSON that ends with a newline."""
+    return json.dumps(document(analysis), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def schema() -> Document:
+    """The JSON Schema (draft 2020-12) that every document fits."""
+    loaded: Document = json.loads(files("traceanalyzer.report").joinpath("schema.json").read_text("utf-8"))
+    return loaded
+
+
+def document(analysis: Analysis) -> Document:
+    """The document as plain dictionaries and lists. Tables are complete; none is cut to a top N."""
+    facts = Facts(analysis)
+    capabilities = analysis.trace.capabilities
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "tool": {"name": "traceanalyzer", "version": __version__},
+        "simulated": facts.simulated,
+        "sources": [_source(s) for s in analysis.trace.sources],
+        "capabilities": [c.value for c in Capability if c in capabilities],
+        "missing_capabilities": [
+            {"capability": c.value, "needs": HOW_TO_CAPTURE[c]} for c in Capability if c not in capabilities
+        ],
+        "warnings": list(analysis.warnings),
+        "verdict": asdict(analysis.verdict),
+        "steps": _steps(facts),
+        "breakdown": [_device(d) for d in facts.devices] if facts.breakdown else None,
+        "idle_gaps": _rows(facts.breakdown and facts.breakdown.largest_gaps),
+        "kernels": [_kernel(row) for row in facts.kernels.rows] if facts.kernels else None,
+        "kernel_totals": _without(facts.kernels, "rows"),
+        "ops": _rows(facts.ops and facts.ops.by_name),
+        "ops_by_shape": _rows(facts.ops and facts.ops.by_shape),
+        "op_totals": _without(facts.ops, "by_name", "by_shape"),
+        "modules": _rows(facts.modules and facts.modules.rows),
+        "module_totals": _without(facts.modules, "rows"),
+        "copies": _rows(facts.copies and facts.copies.rows),
+        "collectives": _rows(facts.collectives and facts.collectives.rows),
+        "collective_totals": _without(facts.collectives, "rows"),
+        "launches": _launches(facts),
+        "memory": _memory(facts),
+        "findings": [_finding(f) for f in facts.findings],
+        "not_assessed": [asdict(n) for n in analysis.not_assessed],
+        "passed": [p.code for p in analysis.passed],
+    }
+
+
+def _rows(rows: Iterable[Any] | None) -> list[Document] | None:
+    return None if rows is None else [_lists(asdict(row)) for row in rows]
+
+
+def _lists(value: Any) -> Any:
+    """Tuples as lists, as a reader of the JSON would get them."""
+    if isinstance(value, dict):
+        return {key: _lists(item) for key, item in value.items()}
+    return [_lists(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _without(result: Any, *tables: str) -> Document | None:
+    """The plain fields of a result, without its tables."""
+    if result is None:
+        return None
+    return {f: getattr(result, f) for f in result.__dataclass_fields__ if f not in tables}
+
+
+def _source(source: Source) -> Document:
+    return {
+        "path": source.path,
+        "format": source.format,
+        "sha256": source.sha256,
+        "bytes": source.bytes,
+        "events": source.events,
+        "rank": source.rank,
+        "epoch_ns": source.epoch_ns,
+        "simulated": source.simulated,
+        "metadata": _plain(source.metadata),
+        "notes": [asdict(note) for note in source.notes],
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Header values as JSON, keys in order; what JSON has no word for becomes null or text."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in sorted(value.items(), key=lambda item: str(item[0]))}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and value - value != 0:  # NaN and infinities
+        return None
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _steps(facts: Facts) -> Document | None:
+    if facts.steps is None:
+        return None
+    return {
+        "kind": facts.steps.kind,
+        "count": len(facts.steps.steps),
+        "median_ns": facts.step_ns,
+        "outliers": list(facts.steps.outliers),
+        "list": [asdict(step) | {"duration_ns": step.duration_ns} for step in facts.steps.steps],
+    }
+
+
+def _device(device: DeviceBreakdown) -> Document:
+    return {
+        "rank": device.rank,
+        "device": device.device,
+        "name": device.name,
+        "window_start_ns": device.window_start_ns,
+        **asdict(device.whole),
+        "communication_ns": device.communication_ns,
+        "copy_ns": device.copy_ns,
+        "idle_causes": {c.cause: c.total_ns for c in device.idle_causes},
+        "idle_cause_gaps": {c.cause: c.gaps for c in device.idle_causes},
+        "steps": [asdict(step) for step in device.steps],
+    }
+
+
+def _kernel(row: KernelRow) -> Document:
+    # What limits a kernel, its FLOPs and bytes come from a cost model; without one they are unknown.
+    unknown = {"bound": None, "flops": None, "bytes": None, "percent_of_roof": None}
+    return asdict(row) | unknown
+
+
+def _launches(facts: Facts) -> Document | None:
+    if facts.launches is None:
+        return None
+    return {
+        "devices": _rows(facts.launches.devices),
+        "api": _rows(facts.launches.api),
+        "queue": [
+            {"rank": rank, "device": device, "points": [list(point) for point in points]}
+            for (rank, device), points in sorted(facts.launches.queue.items())
+        ],
+    }
+
+
+def _memory(facts: Facts) -> Document | None:
+    """The whole section is null when no memory events were recorded."""
+    if facts.memory is None or not facts.memory.timelines:
+        return None
+    fullest = _fullest(facts.memory.timelines)
+    holders = fullest.live_at_peak
+    return {
+        "peak_device": {"rank": fullest.rank, "type": fullest.device_type, "device": fullest.device},
+        "peak_allocated_bytes": fullest.peak_allocated_bytes,
+        "peak_reserved_bytes": fullest.peak_reserved_bytes,
+        "peak_by_stack": _held_by(holders, "python"),
+        "peak_by_module": _held_by(holders, "module"),
+        "peak_by_category": None,
+        "fragmentation": None,
+        "oom": None,
+        "timelines": _rows(facts.memory.timelines),
+    }
+
+
+def _fullest(timelines: Sequence[MemoryTimeline]) -> MemoryTimeline:
+    """The accelerator with the highest peak; the CPU only when it is all there is."""
+    return max(timelines, key=lambda t: (t.device_type != "cpu", t.peak_allocated_bytes or 0))
+
+
+def _held_by(holders: Iterable[Holder], field: str) -> list[Document] | None:
+    """Bytes per value of a field, the largest first; None when the field was never recorded."""
+    held: dict[str | None, int] = {}
+    for holder in holders:
+        key = getattr(holder, field)
+        held[key] = held.get(key, 0) + holder.bytes
+    if not any(key is not None for key in held):
+        return None
+    return [
+        {field: key, "bytes": held[key]} for key in sorted(held, key=lambda k: (-held[k], k is None, k or ""))
+    ]
+
+
+def _finding(finding: Finding) -> Document:
+    plain: Document = _lists(asdict(finding))
+    return plain
