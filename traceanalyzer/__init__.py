@@ -1,10 +1,10 @@
 """Says what limits a PyTorch or GPU run, where, what to change and what that would save.
 
-    import traceanalyzer as ta
-    trace = ta.load("run.json")
-    analysis = ta.analyze(trace)
-    analysis.verdict, analysis.findings, analysis["breakdown"]
-    ta.report(analysis, "run.html")
+import traceanalyzer as ta
+trace = ta.load("run.json")
+analysis = ta.analyze(trace)
+analysis.verdict, analysis.findings, analysis["breakdown"]
+ta.report(analysis, "run.html")
 """
 
 from __future__ import annotations

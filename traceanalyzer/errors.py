@@ -6,7 +6,10 @@ it into exit code 2.
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class TraceAnalyzerError(Exception):

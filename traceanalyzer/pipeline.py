@@ -6,12 +6,13 @@ Every command is one walk through this file. Each room it names may import only 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from traceanalyzer.ingest.options import LoadOptions
     from traceanalyzer.ingest.progress import Progress
     from traceanalyzer.model.trace import Trace
@@ -52,7 +53,13 @@ def analyze(trace: Trace, *, step: str | None = None) -> Analysis:
     return Analysis(trace, results, verdict, findings, not_assessed, passed, warnings)
 
 
-def report(analysis: Analysis, output: str | Path, *, format: str | None = None, top: int = 50) -> Path:
+def report(
+    analysis: Analysis,
+    output: str | Path,
+    *,
+    format: str | None = None,  # noqa: A002
+    top: int = 50,
+) -> Path:
     """Write the report; the format comes from the name unless given (html, json, markdown, text)."""
     from traceanalyzer.report import render
 

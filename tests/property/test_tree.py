@@ -67,3 +67,9 @@ def test_inherit_takes_the_nearest_value_above() -> None:
     parent = np.array([-1, 0, 1, 1, -1])
     depth = np.array([0, 1, 2, 2, 0])
     assert inherit(parent, depth, np.array([5, -1, -1, 7, -1])).tolist() == [5, 5, 5, 7, -1]
+
+
+def test_intervals_that_overlap_without_nesting_are_clipped_top_down() -> None:
+    lane, start, duration = columns([(0, 0, 2), (0, 1, 2), (0, 1, 2), (0, 2, 2), (0, 3, 0)])
+    parent, _ = nest(lane, start, duration)
+    assert parent.tolist() == [-1, 0, 1, -1, 3]

@@ -7,18 +7,44 @@ from typing import Any
 
 HEADER: dict[str, Any] = {
     "schemaVersion": 1,
-    "deviceProperties": [{"id": 0, "name": "NVIDIA H100 80GB HBM3", "totalGlobalMem": 85_000_000_000, "numSms": 132}],
+    "deviceProperties": [
+        {"id": 0, "name": "NVIDIA H100 80GB HBM3", "totalGlobalMem": 85_000_000_000, "numSms": 132}
+    ],
     "baseTimeNanoseconds": 1_700_000_000_000_000_000,
 }
 
 
 def op(name: str, ts: str, dur: str, **args: Any) -> dict[str, Any]:
-    return {"ph": "X", "cat": "cpu_op", "name": name, "pid": 1, "tid": 2, "ts": Number(ts), "dur": Number(dur), "args": args}
+    return {
+        "ph": "X",
+        "cat": "cpu_op",
+        "name": name,
+        "pid": 1,
+        "tid": 2,
+        "ts": Number(ts),
+        "dur": Number(dur),
+        "args": args,
+    }
 
 
 def kernel(name: str, ts: str, dur: str, correlation: int, stream: int = 7) -> dict[str, Any]:
-    args = {"device": 0, "stream": stream, "correlation": correlation, "grid": [8, 1, 1], "block": [128, 1, 1]}
-    return {"ph": "X", "cat": "kernel", "name": name, "pid": 0, "tid": stream, "ts": Number(ts), "dur": Number(dur), "args": args}
+    args = {
+        "device": 0,
+        "stream": stream,
+        "correlation": correlation,
+        "grid": [8, 1, 1],
+        "block": [128, 1, 1],
+    }
+    return {
+        "ph": "X",
+        "cat": "kernel",
+        "name": name,
+        "pid": 0,
+        "tid": stream,
+        "ts": Number(ts),
+        "dur": Number(dur),
+        "args": args,
+    }
 
 
 def launch(ts: str, dur: str, correlation: int, name: str = "cudaLaunchKernel") -> dict[str, Any]:
@@ -46,9 +72,11 @@ def dump(value: Any, **options: Any) -> str:
 
 
 class _Encoder(json.JSONEncoder):
-    def iterencode(self, o: Any, _one_shot: bool = False) -> Any:  # noqa: FBT001, FBT002
+    def iterencode(self, o: Any, _one_shot: bool = False) -> Any:
         make = json.encoder._make_iterencode
-        encoder = json.encoder.encode_basestring_ascii if self.ensure_ascii else json.encoder.encode_basestring
+        encoder = (
+            json.encoder.encode_basestring_ascii if self.ensure_ascii else json.encoder.encode_basestring
+        )
         indent = " " * self.indent if isinstance(self.indent, int) else self.indent
         return make(
             {}, self.default, encoder, indent, _number, self.key_separator, self.item_separator,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from chrome_files import dump, kernel, op, simple_events, trace
@@ -13,7 +13,11 @@ from chrome_files import dump, kernel, op, simple_events, trace
 from traceanalyzer.errors import InputError
 from traceanalyzer.ingest import read_inputs
 from traceanalyzer.ingest.options import LoadOptions
-from traceanalyzer.model.trace import Trace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from traceanalyzer.model.trace import Trace
 
 NO_CACHE = LoadOptions(use_cache=False)
 
@@ -33,7 +37,9 @@ def kinds(trace_: Trace) -> list[str]:
 
 
 def many(count: int) -> list[dict]:
-    return [op(f"aten::op{i % 7}", f"{1000 + i * 10}.000", "5.000", **{"External id": i}) for i in range(count)]
+    return [
+        op(f"aten::op{i % 7}", f"{1000 + i * 10}.000", "5.000", **{"External id": i}) for i in range(count)
+    ]
 
 
 def test_a_whole_file_has_no_notes(tmp_path: Path) -> None:
@@ -100,13 +106,18 @@ def test_bad_escapes_control_characters_and_nan_are_mended(tmp_path: Path) -> No
 
 
 def test_invalid_utf8_is_replaced(tmp_path: Path) -> None:
-    content = b'{"traceEvents":[{"ph":"X","cat":"cpu_op","name":"a\xff\xfeb","pid":1,"tid":1,"ts":1,"dur":1}]}'
+    content = (
+        b'{"traceEvents":[{"ph":"X","cat":"cpu_op","name":"a\xff\xfeb","pid":1,"tid":1,"ts":1,"dur":1}]}'
+    )
     assert read(write(tmp_path, content)).ops["name"].to_pylist() == ["a\ufffd\ufffdb"]
 
 
 def test_wrong_types_cost_the_value_not_the_event(tmp_path: Path) -> None:
     events = [
-        {"ph": "X", "cat": "cpu_op", "name": 17, "pid": "Spans", "tid": [1], "ts": 1.0, "dur": "2", "args": {"External id": "x"}},
+        {
+            "ph": "X", "cat": "cpu_op", "name": 17, "pid": "Spans", "tid": [1], "ts": 1.0, "dur": "2",
+            "args": {"External id": "x"},
+        },
         {"ph": "X", "cat": "cpu_op", "name": "fine", "pid": 1, "tid": 1, "ts": 2.0, "dur": 1, "args": "text"},
         {"ph": "X", "cat": "cpu_op", "name": "no time", "pid": 1, "tid": 1, "dur": 1},
         {"ph": 5, "cat": ["odd"], "name": "odd", "pid": 1, "tid": 1, "ts": 3.0},
@@ -123,7 +134,9 @@ def test_wrong_types_cost_the_value_not_the_event(tmp_path: Path) -> None:
 
 
 def test_negative_durations_count_as_zero_and_are_kept_in_extras(tmp_path: Path) -> None:
-    loaded = read(write(tmp_path, dump(trace([kernel("k", "5.000", "-3.000", 1), kernel("k", "9.000", "1.000", 2)]))))
+    loaded = read(
+        write(tmp_path, dump(trace([kernel("k", "5.000", "-3.000", 1), kernel("k", "9.000", "1.000", 2)])))
+    )
     assert loaded.kernels["dur"].to_pylist() == [0, 1000]
     assert '{"negative_dur_ns":-3000}' in loaded.extras["json"].to_pylist()
     assert kinds(loaded) == ["repaired"]
@@ -209,5 +222,5 @@ def test_parallel_reading_gives_the_same_tables(tmp_path: Path, monkeypatch: pyt
     together = read(path, LoadOptions(use_cache=False, workers=3))
     for name, table in alone.tables.items():
         assert table.equals(together.tables[name]), name
-    cut = write(tmp_path, path.read_bytes()[:-5000] , "cut.json")
+    cut = write(tmp_path, path.read_bytes()[:-5000], "cut.json")
     assert "partial" in kinds(read(cut, LoadOptions(use_cache=False, workers=3)))

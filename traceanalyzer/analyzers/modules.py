@@ -70,7 +70,9 @@ def _device_time(trace: Trace) -> tuple[dict[str, int], int]:
         module, paths = texts(table, "module")
         duration = ints(table, "dur", 0)
         known = module >= 0
-        for code, total in enumerate(weighted_count(module[known], duration[known], len(paths)).tolist()):
+        for code, total in enumerate(
+            weighted_count(module[known].astype(np.int64), duration[known], len(paths)).tolist()
+        ):
             if total:
                 own[paths[code]] += total
         lost += int(duration[~known].sum())

@@ -57,7 +57,7 @@ def _rows(
     outermost = ~below_same(ints(trace.ops, "parent"), group)
 
     def total(values: Ints, rows: NDArray[np.bool_] | slice = slice(None)) -> list[int]:
-        return weighted_count(group[rows], values[rows], size).tolist()
+        return [int(x) for x in weighted_count(group[rows], values[rows], size)]
 
     columns = zip(
         first.tolist(),

@@ -6,21 +6,24 @@ import glob
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from traceanalyzer.errors import InputError
 from traceanalyzer.ingest import cache
 from traceanalyzer.ingest.chrome.read import ChromeTrace
 from traceanalyzer.ingest.combine import combine
 from traceanalyzer.ingest.options import LoadOptions
-from traceanalyzer.ingest.progress import Progress
 from traceanalyzer.ingest.source import read_head
 from traceanalyzer.model.trace import Note, Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from traceanalyzer.ingest.progress import Progress
 
 
 class Ingester(Protocol):
@@ -79,7 +82,7 @@ def expand(inputs: Sequence[str | Path], ingesters: Sequence[Ingester] = INGESTE
         text = os.fspath(item)
         path = Path(text)
         if not path.exists() and glob.has_magic(text):
-            matches = [Path(p) for p in sorted(glob.glob(text, recursive=True))]
+            matches = [Path(p) for p in sorted(glob.glob(text, recursive=True))]  # noqa: PTH207 - absolute patterns too
             if not matches:
                 raise InputError(text, "matches no file", "Check the pattern.")
         else:
@@ -117,7 +120,7 @@ def _read_one(
     if ingester is None:
         if path.stat().st_size == 0:
             raise InputError(path, "is empty", "Was the profiler stopped before it wrote? Record again.", 0)
-        if not head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in {b"{", b"["}:
+        if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] not in {b"{", b"["}:
             raise InputError(path, "is not of a known format", f"Supported: {SUPPORTED}.", 0)
         ingester = INGESTERS[0]
     trace = ingester.read(path, options, progress)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,9 @@ from traceanalyzer.errors import UsageError
 from traceanalyzer.model.schema import TABLES
 from traceanalyzer.model.tables import with_ids
 from traceanalyzer.model.trace import Note, Source, Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _RANK_IN_NAME = re.compile(r"rank[-_]?(\d+)", re.IGNORECASE)
 
@@ -43,7 +46,9 @@ def combine(traces: Sequence[Trace]) -> Trace:
     for table in TABLES:
         parts = [t.tables[table.name] for t in shifted]
         if table.name == "extras":
-            parts = [_extras_moved(part, {n: o[i] for n, o in offsets.items()}) for i, part in enumerate(parts)]
+            parts = [
+                _extras_moved(part, {n: o[i] for n, o in offsets.items()}) for i, part in enumerate(parts)
+            ]
         tables[table.name] = with_ids(pa.concat_tables(parts).unify_dictionaries().combine_chunks())
     capabilities = frozenset().union(*(t.capabilities for t in shifted))
     return Trace(tuple(t.sources[0] for t in shifted), tables, capabilities)
@@ -72,19 +77,20 @@ def _with_own_ranks(traces: Sequence[Trace]) -> list[Trace]:
             named = _RANK_IN_NAME.search(Path(source.path).name)
             rank = int(named[1]) if named and int(named[1]) not in taken else max(taken) + 1
             message = f"says it is rank {source.rank}, as another file does; shown as rank {rank}"
-            trace = _ranked(trace, rank, replace(source, rank=rank, notes=(*source.notes, Note("info", message))))
+            note = Note("info", message)
+            out.append(_ranked(trace, rank, replace(source, rank=rank, notes=(*source.notes, note))))
+        else:
+            out.append(trace)
         taken.add(rank)
-        out.append(trace)
     return out
 
 
 def _ranked(trace: Trace, rank: int, source: Source) -> Trace:
-    tables = {}
+    tables = dict(trace.tables)
     for name, table in trace.tables.items():
         if "rank" in table.column_names:
             column = pa.array(np.full(table.num_rows, rank, np.int32))
-            table = table.set_column(table.column_names.index("rank"), "rank", column)
-        tables[name] = table
+            tables[name] = table.set_column(table.column_names.index("rank"), "rank", column)
     return Trace((source,), tables, trace.capabilities)
 
 

@@ -6,12 +6,15 @@ Compression is told from the first bytes, never from the name.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import IO, Literal
+from typing import IO, TYPE_CHECKING, Literal
 
 from traceanalyzer.errors import InputError
-from traceanalyzer.ingest.options import LoadOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from traceanalyzer.ingest.options import LoadOptions
 
 BLOCK_BYTES = 4 << 20
 RATIO_FREE_BYTES = 64 << 20
@@ -99,7 +102,7 @@ def _gunzip(file: IO[bytes]) -> Iterator[bytes]:
                 return
         try:
             block = member.decompress(raw, BLOCK_BYTES)
-        except isal_zlib.error as error:
+        except Exception as error:  # isal_zlib.error, which type checkers do not know
             raise Truncated(str(error)) from None
         started = True
         pending = member.unused_data if member.eof else member.unconsumed_tail
@@ -129,9 +132,7 @@ def _plain(file: IO[bytes]) -> Iterator[bytes]:
 _READERS = {"plain": _plain, "gzip": _gunzip, "zstd": _unzstd}
 
 
-def blocks(
-    path: Path, options: LoadOptions, advance: Callable[[int], None] | None = None
-) -> Iterator[bytes]:
+def blocks(path: Path, options: LoadOptions, advance: Callable[[int], None] | None = None) -> Iterator[bytes]:
     """The inflated content in blocks of at most 4 MiB.
 
     Args:

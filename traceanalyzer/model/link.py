@@ -63,7 +63,8 @@ class _Linker:
     def _lanes(self) -> dict[str, Ints]:
         """One numbering of host threads over all tables."""
         columns = [
-            np.concatenate([self.ints(table, key) for table in _HOST_TABLES]) for key in ("rank", "pid", "tid")
+            np.concatenate([self.ints(table, key) for table in _HOST_TABLES])
+            for key in ("rank", "pid", "tid")
         ]
         lane = codes_of(*columns) if len(columns[0]) else columns[0]
         bounds = np.cumsum([self.trace.tables[t].num_rows for t in _HOST_TABLES])[:-1]
@@ -99,7 +100,9 @@ class _Linker:
     def _modules_of_frames(self) -> None:
         calls = self.trace.tables["python_calls"]
         self.added["python_calls"] |= frame_columns(calls)
-        self.frame_module, self.paths = module_paths(calls, self.parent["python_calls"], self.depth["python_calls"])
+        self.frame_module, self.paths = module_paths(
+            calls, self.parent["python_calls"], self.depth["python_calls"]
+        )
         self.added["python_calls"]["module"] = text_column(self.frame_module, self.paths)
 
     def _forward(self) -> None:
@@ -164,7 +167,9 @@ class _Linker:
 
     def _device_rows(self, name: str) -> None:
         rank, correlation = self.ints(name, "rank"), self.ints(name, "correlation", 0)
-        found = first_match((rank, correlation), (self.ints("api_calls", "rank"), self.ints("api_calls", "correlation", 0)))
+        found = first_match(
+            (rank, correlation), (self.ints("api_calls", "rank"), self.ints("api_calls", "correlation", 0))
+        )
         api = np.where(correlation > 0, found, -1)
         how = np.full(len(api), _NONE, np.int64)
         by_flow = self._api_by_flow(name, api)
@@ -200,9 +205,13 @@ class _Linker:
             return result
         codes, ends = texts(flows, "end")
         kind_codes, kinds = texts(flows, "kind")
-        launch = np.array([*(k in {"ac2g", "async_cpu_to_gpu", "async_gpu"} for k in kinds), False])[kind_codes]
+        launch = np.array([*(k in {"ac2g", "async_cpu_to_gpu", "async_gpu"} for k in kinds), False])[
+            kind_codes
+        ]
         at = {k: ints(flows, k) for k in ("rank", "pid", "tid", "ts", "flow_id")}
-        start, finish = (np.flatnonzero(launch & (codes == (ends.index(e) if e in ends else -2))) for e in "sf")
+        start, finish = (
+            np.flatnonzero(launch & (codes == (ends.index(e) if e in ends else -2))) for e in "sf"
+        )
         row_keys = [self.ints(name, c)[lost] for c in ("rank", "device", "stream", "ts")]
         arrow = first_match(row_keys, [at[k][finish] for k in ("rank", "pid", "tid", "ts")])
         arrow = np.where(arrow >= 0, finish[arrow], -1) if len(finish) else arrow
@@ -216,8 +225,10 @@ class _Linker:
 
     def _collectives(self) -> None:
         keys = ("rank", "device", "stream", "ts")
-        row = first_match([self.ints("collectives", k) for k in keys], [self.ints("kernels", k) for k in keys])
-        on_gpu = np.asarray(self.trace.tables["collectives"]["on_gpu"].combine_chunks().fill_null(False))  # noqa: FBT003
+        row = first_match(
+            [self.ints("collectives", k) for k in keys], [self.ints("kernels", k) for k in keys]
+        )
+        on_gpu = np.asarray(self.trace.tables["collectives"]["on_gpu"].combine_chunks().fill_null(False))
         self.added["collectives"]["kernel"] = nullable(np.where(on_gpu, row, -1))
 
 
@@ -227,7 +238,7 @@ class _StepWindows:
     def __init__(self, annotations: pa.Table) -> None:
         codes, names = texts(annotations, "name")
         is_step = np.array([*(n.startswith("ProfilerStep") for n in names), False])[codes]
-        is_step &= ~np.asarray(annotations["on_gpu"].combine_chunks().fill_null(False))  # noqa: FBT003
+        is_step &= ~np.asarray(annotations["on_gpu"].combine_chunks().fill_null(False))
         rank, start = ints(annotations, "rank")[is_step], ints(annotations, "ts")[is_step]
         end = start + ints(annotations, "dur", 0)[is_step]
         self.by_rank = {int(r): (start[rank == r], int(end[rank == r].max())) for r in np.unique(rank)}

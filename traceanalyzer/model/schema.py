@@ -60,9 +60,7 @@ _GPU = (_ID, _NAME, _RANK, _TS, _DUR, _DEVICE, _STREAM)
 _LAUNCHED = (
     Column("api_call", "int64", "row of api_calls that launched this", linked=True),
     Column("op", "int64", "row of ops that launched this: the innermost op", linked=True),
-    Column(
-        "link", "text", "how the op was found: nesting | external_id | flow | graph | none", linked=True
-    ),
+    Column("link", "text", "how the op was found: nesting | external_id | flow | graph | none", linked=True),
     _MODULE,
     _STEP,
 )
@@ -74,7 +72,9 @@ OPS = Table(
         *_HOST,
         _EXTERNAL,
         Column("seq", "int64", "autograd sequence number: joins forward and backward"),
-        Column("fwd_tid", "int64", "thread of the forward call of a backward op, as the profiler numbers threads"),
+        Column(
+            "fwd_tid", "int64", "thread of the forward call of a backward op, as the profiler numbers threads"
+        ),
         Column("input_dims", "json", "shape of every input"),
         Column("input_types", "json", "type of every input"),
         Column("input_strides", "json", "strides of every input"),

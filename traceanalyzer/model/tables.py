@@ -5,7 +5,6 @@ Sources hand in whatever columns they have; `finish` makes the table that `schem
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,8 @@ from traceanalyzer.model.columns import ints
 from traceanalyzer.model.schema import BY_NAME, arrow_schema
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     from numpy.typing import NDArray
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from traceanalyzer.model.schema import BY_NAME
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pyarrow as pa
 
 
@@ -36,7 +37,8 @@ HOW_TO_CAPTURE: Mapping[Capability, str] = {
     Capability.STACKS: "profile with with_stack=True",
     Capability.MODULES: "profile with with_stack=True (nn.Module frames are recorded with the stacks)",
     Capability.MEMORY: "profile with profile_memory=True",
-    Capability.SYNC_EVENTS: "profile with experimental_config=torch._C._profiler._ExperimentalConfig(enable_cuda_sync_events=True)",
+    Capability.SYNC_EVENTS: "profile with experimental_config="
+    "torch._C._profiler._ExperimentalConfig(enable_cuda_sync_events=True)",
     Capability.COLLECTIVE_ARGUMENTS: "record with PyTorch 2.3 or newer, which writes the arguments of collectives",
     Capability.DEVICE_PROPERTIES: "record with a PyTorch that writes deviceProperties, or name the GPU with --gpu",
 }

@@ -6,6 +6,7 @@ resolution let a child outlast its parent by a tick, so a child is clipped to it
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +31,7 @@ def nest(lane: Ints, start: Ints, duration: Ints) -> tuple[Ints, NDArray[np.int3
     parent = np.full(len(lane), -1, np.int64)
     depth = np.zeros(len(lane), np.int32)
     bounds = np.flatnonzero(np.diff(lane[order], prepend=-1, append=-1))
-    for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+    for first, last in pairwise(bounds):
         rows = order[first:last]
         local_parent, local_depth = _nest_lane(start[rows], start[rows] + duration[rows])
         parent[rows] = np.where(local_parent >= 0, rows[local_parent], -1)
@@ -48,9 +49,19 @@ def _nest_lane(start: Ints, end: Ints) -> tuple[Ints, NDArray[np.int32]]:
         outlasting = finish > until
         if not outlasting.any():
             return parent, depth.astype(np.int32)
-        # where the parent has ended already, it is not the parent: another clip will show that
-        finish = np.where(outlasting & (until > begin), until, finish)
+        # below an interval that is still to be clipped nothing is certain yet: top down, one look at a time
+        sure = outlasting & ~_below(outlasting, parent, depth)
+        finish = np.where(sure & (until > begin), until, finish)
     return _nest_by_stack(begin, finish)
+
+
+def _below(marked: NDArray[np.bool_], parent: Ints, depth: Ints) -> NDArray[np.bool_]:
+    """Which rows have a marked row above them."""
+    below = np.zeros(len(marked), bool)
+    for level in range(1, int(depth.max(initial=0)) + 1):
+        rows = np.flatnonzero((depth == level) & (parent >= 0))
+        below[rows] = below[parent[rows]] | marked[parent[rows]]
+    return below
 
 
 def _parents(depth: Ints) -> Ints:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,8 @@ from traceanalyzer.model.schema import TABLES
 from traceanalyzer.model.tables import complete, empty, from_rows, start_order
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
 Parts = dict[str, list[pa.Table]]
@@ -196,5 +197,3 @@ def _rows_as(name: str, events: list[dict[str, Any]]) -> pa.Table:
     by_start = sorted(events, key=lambda e: (e["ts"], -(e["dur"] or 0)))
     kept = [c for c in made.column_names if c not in {"id", "rank"} and made[c].null_count < made.num_rows]
     return made.select(kept).append_column("order", pa.array([e["order"] for e in by_start]))
-
-

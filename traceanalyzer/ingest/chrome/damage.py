@@ -7,14 +7,17 @@ walk the events exactly and drop single broken ones, and after a break look for 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from traceanalyzer.ingest.chrome import layout as layout_room
 from traceanalyzer.ingest.chrome.decoder import Event, decode, decode_loosely
 from traceanalyzer.ingest.chrome.layout import SEAM, Chunk, Layout, events_end, walk_tail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 _STRING = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")|(-?\b(?:[Nn]a[Nn]|Infinity|[Ii]nf)\b)', re.DOTALL)
 _ESCAPE = re.compile(
@@ -93,18 +96,16 @@ def _count_mended(damage: Damage, offset: int) -> None:
     damage.mended_at = offset if damage.mended_at is None else damage.mended_at
 
 
-def tail_events(
-    chunk: Chunk, layout: Layout, damage: Damage, wanted: Callable[[str], bool]
-) -> list[Event]:
+def tail_events(chunk: Chunk, layout: Layout, damage: Damage, wanted: Callable[[str], bool]) -> list[Event]:
     """The events of the last chunk, and the header keys behind the array's end."""
     data = chunk.data
-    spans, end, done = events_end(data)
+    _, end, done = events_end(data)
     if end is None and not _ends_early(data, done):
         mended = mend(data)
         if mended != data:
             _count_mended(damage, chunk.offset)
             data = mended
-            spans, end, done = events_end(data)
+            _, end, done = events_end(data)
     if end is not None:
         closed = walk_tail(data[end + 1 :], layout, wanted)
         if not closed:

@@ -8,7 +8,6 @@ a `Group`; each of its columns is the values' JSON text joined with NUL bytes, w
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter
@@ -19,6 +18,8 @@ import numpy as np
 from msgspec import Raw
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from numpy.typing import NDArray
 
 SEPARATOR = b"\x00"
@@ -142,7 +143,8 @@ def _columns(
 ) -> Group:
     rows = [events[i] for i in members]
     fields = {
-        name: SEPARATOR.join([getter(e) for e in rows]) for name, getter in _GETTERS.get(phase, _OTHER_GETTERS)
+        name: SEPARATOR.join([getter(e) for e in rows])
+        for name, getter in _GETTERS.get(phase, _OTHER_GETTERS)
     }
     args: dict[str, bytes] = {}
     if keys:

@@ -11,8 +11,11 @@ chunks parse. When one does not (a name that imitates a seam, damage, the end of
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 CHUNK_BYTES = 512 << 10
 """Small enough for the events of one chunk, as Python objects, to stay in the processor's cache: measured twice as
@@ -131,7 +134,9 @@ def chunks(blocks: Iterator[bytes], layout: Layout, wanted: Callable[[str], bool
             yield Chunk(index, feed.offset + start, feed.data[start:], last=True)
             break
         end, following = cut
-        yield Chunk(index, feed.offset + start, feed.data[start:end], last=False, gap=feed.data[end:following])
+        yield Chunk(
+            index, feed.offset + start, feed.data[start:end], last=False, gap=feed.data[end:following]
+        )
         index, start = index + 1, following
         if len(feed.data) - start < CHUNK_BYTES:
             feed.drop(start)

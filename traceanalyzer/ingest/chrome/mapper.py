@@ -33,9 +33,7 @@ if TYPE_CHECKING:
 FLUSH_BYTES = 1 << 20
 """Text of one shape that is gathered before it is converted: bounds memory, amortises numpy's call costs."""
 
-_TYPES = {
-    table.name: {c.name: arrow_type(c.type) for c in table.columns} for table in BY_NAME.values()
-}
+_TYPES = {table.name: {c.name: arrow_type(c.type) for c in table.columns} for table in BY_NAME.values()}
 
 
 @dataclass(slots=True)
@@ -141,10 +139,10 @@ class Mapper:
 
     def _add_process_names(self, build: _Build) -> None:
         self._lanes(build)
-        build.columns["event"] = values.texts(build.fields["name"], build.rows)
+        build.columns["event"] = values.texts(build.fields["name"])
         for key in ("name", "labels"):
             if key in build.args:
-                build.columns[key] = values.texts(build.args[key], build.rows)
+                build.columns[key] = values.texts(build.args[key])
         if "sort_index" in build.args:
             build.put("sort_index", values.ints(build.args["sort_index"], build.rows))
         self.parts["processes"].append(pa.table({**build.columns, "order": pa.array(build.order)}))
@@ -161,7 +159,12 @@ class _Build:
     """The columns of one converted shape in the making."""
 
     def __init__(
-        self, target: Target, rows: int, order: NDArray[np.int64], fields: dict[str, bytes], args: dict[str, bytes]
+        self,
+        target: Target,
+        rows: int,
+        order: NDArray[np.int64],
+        fields: dict[str, bytes],
+        args: dict[str, bytes],
     ) -> None:
         self.target, self.rows, self.order, self.fields, self.args = target, rows, order, fields, args
         self.columns: dict[str, Any] = {}
@@ -191,7 +194,7 @@ class _Build:
 
     def common(self) -> None:
         """name, ts, dur and the target's constants."""
-        self.columns["name"] = values.texts(self.fields["name"], self.rows)
+        self.columns["name"] = values.texts(self.fields["name"])
         ts = values.nanoseconds(self.fields["ts"], self.rows)
         if ts.valid is not None:
             self.timed = ts.valid
@@ -223,14 +226,16 @@ class _Build:
             self.put(name, column)
             self.misfits[key] = column.misfits
         elif kind == "triple":
-            self.columns[name] = values.triples(blob, self.rows)
+            self.columns[name] = values.triples(blob)
         else:
-            self.columns[name] = (values.texts if kind == "text" else values.json_texts)(blob, self.rows)
+            self.columns[name] = (values.texts if kind == "text" else values.json_texts)(blob)
 
     def derived(self) -> None:
         """Columns that Kineto packs into a name or a number."""
         if self.target.table == "copies" and self.target.constants["kind"] == "memcpy":
-            for column, part in zip(("direction", "src_kind", "dst_kind"), _copy_parts(self.columns["name"])):
+            for column, part in zip(
+                ("direction", "src_kind", "dst_kind"), _copy_parts(self.columns["name"]), strict=True
+            ):
                 self.columns[column] = part
         if self.target.table == "allocations":
             numbers = self.columns.pop("device_type_number", None)
@@ -285,7 +290,7 @@ class _Build:
                     pa.array(np.zeros(len(rows), np.int32)), pa.array([self.target.table])
                 ),
                 "row_order": pa.array(self.order[rows]),
-                "json": values.json_texts(blob, len(rows)),
+                "json": values.json_texts(blob),
             }
         )
         return table if keep.all() else table.filter(pa.array(keep))

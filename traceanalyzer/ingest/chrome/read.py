@@ -8,11 +8,10 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,12 +21,16 @@ from traceanalyzer.ingest.chrome.assemble import Assembled, assemble
 from traceanalyzer.ingest.chrome.damage import Broken
 from traceanalyzer.ingest.chrome.layout import NotJson
 from traceanalyzer.ingest.chrome.share import Share, read_damaged, read_share
-from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.ingest.progress import Progress, Silent
 from traceanalyzer.ingest.source import compression_of
 from traceanalyzer.model.capabilities import capabilities_of
 from traceanalyzer.model.tables import from_rows
 from traceanalyzer.model.trace import Note, Source, Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from traceanalyzer.ingest.options import LoadOptions
 
 PARALLEL_BYTES = {"plain": 24 << 20, "gzip": 2 << 20, "zstd": 2 << 20}
 """Smaller files are read in one process: another one costs about half a second to start."""
@@ -173,7 +176,9 @@ def _devices(properties: Any, rank: int) -> Any:
         if isinstance(entry, dict):
             row = {"rank": rank, "name": entry.get("name") or None}
             for column, keys in _DEVICE_KEYS.items():
-                found = [entry[k] for k in keys if isinstance(entry.get(k), int) and abs(entry[k]) < 2**31 * 2**31]
+                found = [
+                    entry[k] for k in keys if isinstance(entry.get(k), int) and abs(entry[k]) < 2**31 * 2**31
+                ]
                 row[column] = found[0] if found else None
             rows.append(row)
     return from_rows("devices", rows)

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -19,8 +18,13 @@ from traceanalyzer.ingest.chrome.decoder import Event, group
 from traceanalyzer.ingest.chrome.layout import Layout, chunks
 from traceanalyzer.ingest.chrome.mapper import Mapper
 from traceanalyzer.ingest.chrome.vocabulary import HEADER_KEYS
-from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.ingest.source import blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from traceanalyzer.ingest.options import LoadOptions
 
 _INDEX_BITS = 28
 """An event's `order` is its chunk's offset and its index in the chunk, in one integer."""
@@ -64,10 +68,10 @@ def read_share(
         for chunk in chunks(blocks(path, options, advance), layout, wanted):
             if chunk.index % count != index:
                 continue
-            if chunk.last:
-                events = tail_events(chunk, layout, share.damage, wanted)
-            else:
-                events = events_of(chunk, share.damage)
+            last = chunk.last
+            events = (
+                tail_events(chunk, layout, share.damage, wanted) if last else events_of(chunk, share.damage)
+            )
             _map(events, chunk.offset, mapper)
         return _finish(share, layout, mapper)
 
@@ -109,7 +113,10 @@ def save(share: Share, folder: Path) -> None:
     """Write a share where another process can pick it up."""
     for name, tables in share.parts.items():
         joined = pa.concat_tables(tables, promote_options="default").unify_dictionaries()
-        with pa.OSFile(str(folder / f"{name}.arrow"), "wb") as sink, pa.ipc.new_file(sink, joined.schema) as out:
+        with (
+            pa.OSFile(str(folder / f"{name}.arrow"), "wb") as sink,
+            pa.ipc.new_file(sink, joined.schema) as out,
+        ):
             out.write_table(joined)
     facts = {
         "labels": share.labels,

@@ -75,19 +75,19 @@ def nanoseconds(blob: bytes, rows: int) -> Column:
     return _each(blob, rows, np.int64, _one_time)
 
 
-def texts(blob: bytes, rows: int) -> pa.DictionaryArray:
+def texts(blob: bytes) -> pa.DictionaryArray:
     """Strings, unescaped; other JSON values as their text. Null stays null."""
-    return _encoded(blob, rows, one_text)
+    return _encoded(blob, one_text)
 
 
-def json_texts(blob: bytes, rows: int) -> pa.DictionaryArray:
+def json_texts(blob: bytes) -> pa.DictionaryArray:
     """JSON values in their shortest spelling, so that equal values are equal text in every layout."""
-    return _encoded(blob, rows, shortest)
+    return _encoded(blob, shortest)
 
 
-def triples(blob: bytes, rows: int) -> pa.FixedSizeListArray:
+def triples(blob: bytes) -> pa.FixedSizeListArray:
     """Grid and block sizes: `[x, y, z]`, also shorter or quoted ones; anything else is null."""
-    encoded = _encoded(blob, rows, shortest)
+    encoded = _encoded(blob, shortest)
     table = np.zeros((len(encoded.dictionary) + 1, 3), np.int32)
     good = np.zeros(len(table), bool)
     for code, spelling in enumerate(encoded.dictionary.to_pylist()):
@@ -128,6 +128,7 @@ def shortest(raw: bytes) -> str | None:
 
 
 def one_text(raw: bytes) -> str | None:
+    """One string, unescaped; another JSON value as its text; None for null and for nothing."""
     if raw in {b"", b"null"}:
         return None
     if raw[:1] == b'"':
@@ -142,7 +143,7 @@ def one_text(raw: bytes) -> str | None:
     return shortest(raw)
 
 
-def _encoded(blob: bytes, rows: int, decode: Callable[[bytes], str | None]) -> pa.DictionaryArray:
+def _encoded(blob: bytes, decode: Callable[[bytes], str | None]) -> pa.DictionaryArray:
     """Dictionary-encode by raw text first: only distinct spellings are decoded."""
     pieces = blob.split(SEPARATOR)
     raw = pa.array(pieces, pa.binary()).dictionary_encode()
@@ -159,6 +160,7 @@ def _encoded(blob: bytes, rows: int, decode: Callable[[bytes], str | None]) -> p
 
 def _parse(text: bytes, rows: int, dtype: type) -> NDArray[Any] | None:
     """All of a comma-joined column at once; None when it is not what it looks like."""
+    values: NDArray[Any]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
@@ -189,7 +191,8 @@ def _missing_decimals(text: bytes, rows: int) -> NDArray[np.int64] | None:
 
 
 def _each(blob: bytes, rows: int, dtype: type, parse: Callable[[bytes], Any]) -> Column:
-    values, valid = np.zeros(rows, dtype), np.zeros(rows, bool)
+    values: NDArray[Any] = np.zeros(rows, dtype)
+    valid = np.zeros(rows, bool)
     column = Column(values, valid)
     for i, raw in enumerate(blob.split(SEPARATOR)):
         if raw in {b"", b"null"}:

@@ -55,9 +55,7 @@ OPS = Target(
     },
 )
 _ANNOTATION_ARGS = {**_IDS, **_INDEX}
-HOST_ANNOTATIONS = Target(
-    "annotations", _ANNOTATION_ARGS, {"on_gpu": False, "domain": "user_annotation"}
-)
+HOST_ANNOTATIONS = Target("annotations", _ANNOTATION_ARGS, {"on_gpu": False, "domain": "user_annotation"})
 GPU_ANNOTATIONS = Target(
     "annotations",
     {**_ANNOTATION_ARGS, "device": ("device", "int"), "stream": ("stream", "int")},
