@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from traceanalyzer.analyzers.steps import PROFILER_STEP
 from traceanalyzer.model.columns import ints, texts
 
 if TYPE_CHECKING:
@@ -24,18 +25,27 @@ if TYPE_CHECKING:
     from traceanalyzer.analyzers.host import HostActivity, HostRows
     from traceanalyzer.model.trace import Trace
 
-INSTALLED = re.compile(r"(^|/)(site-packages|dist-packages)/|(^|/)lib/python3|^<")
-# The profiler cuts installation prefixes off, so these begin a path that is not the user's.
-FRAMEWORKS = frozenset({"torch", "torchvision", "torchaudio", "triton", "numpy", "functorch"})
+INSTALLED = re.compile(r"(^|/)(site-packages|dist-packages)/")
+# The profiler cuts installation prefixes off, so a path may begin with the name of the package.
+CORE = frozenset({"torch", "torchvision", "torchaudio", "triton", "functorch", "numpy"})
+PACKAGES = re.compile(
+    r"(PIL|accelerate|apex|bitsandbytes|cv2|datasets|deepspeed|diffusers|einops|flash_attn|flashinfer|hydra|ignite"
+    r"|keras|lightning|megatron|numba|omegaconf|pandas|peft|pytorch_lightning|scipy|sentence_transformers|sglang"
+    r"|skimage|sklearn|tensorboard|timm|tokenizers|tqdm|transformer_engine|transformers|trl|vllm|wandb|xformers)"
+)
+PYTHON = re.compile(r"(^|/)lib/python3[^/]*/(?!site-packages|dist-packages)|^<")
 
 
 @cache
-def is_user_file(path: str) -> bool:
-    """Whether a source file is the user's own code and not Python's, PyTorch's or something installed."""
-    if INSTALLED.search(path):
-        return False
-    top = path.split("/", 1)[0].removesuffix(".py")
-    return top not in FRAMEWORKS and top not in sys.stdlib_module_names
+def origin(path: str) -> str:
+    """Whose code a source file is: `user`, `package` (installed) or `core` (Python and PyTorch)."""
+    if PYTHON.search(path):
+        return "core"
+    installed = INSTALLED.search(path)
+    top = path[installed.end() if installed else 0 :].split("/", 1)[0].removesuffix(".py")
+    if top in CORE or top in sys.stdlib_module_names:
+        return "core"
+    return "package" if installed or PACKAGES.fullmatch(top) else "user"
 
 
 class Evidence:
@@ -56,22 +66,30 @@ class Evidence:
             (self.host.api_calls, self.host.ops, self.host.annotations), parts, strict=True
         ):
             for row in open_rows:
-                if _fills_half(rows, row, start, end):
-                    return rows.name(row)
+                name = rows.name(row)
+                if name and not PROFILER_STEP.fullmatch(name) and _fills_half(rows, row, start, end):
+                    return name
         return None
 
     def python_line(self, thread: int, start: int, end: int) -> str | None:
-        """file:line of the innermost user frame that lasted for at least half of the time."""
+        """file:line of the innermost frame of the user that lasted for at least half of the time.
+
+        Where all such frames are in installed packages, the innermost one of those.
+        """
         frames = self.host.python_calls
         middle = (start + end) // 2
+        in_package = None
         for row in self._chain(frames, self._python_parent, thread, middle):
             code = int(self._files[0][row])
             if code < 0 or not _fills_half(frames, row, start, end):
                 continue
             path = self._files[1][code]
-            if is_user_file(path):
-                return f"{path}:{self._lines[row]}"
-        return None
+            line = f"{path}:{self._lines[row]}"
+            if origin(path) == "user":
+                return line
+            if origin(path) == "package" and in_package is None:
+                in_package = line
+        return in_package
 
     def _calls_at(self, thread: int, time: int) -> Iterator[int]:
         rows = self._of_thread("api_calls", thread)

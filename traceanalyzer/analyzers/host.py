@@ -48,7 +48,10 @@ STALLS: Mapping[str, re.Pattern[str]] = {
 # The normal course of a step; what is left is dispatch.
 ORDINARY: Mapping[str, re.Pattern[str]] = {
     "optimizer": re.compile(r"^Optimizer\.(step|zero_grad)#"),
-    "autograd": re.compile(r"^autograd::engine::evaluate_function"),
+    "autograd": re.compile(
+        r"^autograd::engine::evaluate_function|run_backward of torch\._C\._EngineBase"
+        r"|torch/(_tensor|autograd/\w+)\.py\(\d+\): (_engine_run_)?backward"
+    ),
 }
 KINDS: tuple[str, ...] = (*STALLS, *ORDINARY)
 

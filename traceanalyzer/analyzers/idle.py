@@ -4,16 +4,15 @@ A gap begins when the last stream falls silent and ends when some stream starts 
 shows in the API call L that launched k:
 
 * L began after the gap did: **the host was late**. The gap takes the name of what the launching threads did
-  most between its start and that of L: one of the stalls of `host.STALLS` or ordinary work. Ordinary work
-  is `optimizer`, `autograd` or `dispatch`, unless the gap begins while the host waits inside a
-  synchronising call or a pageable copy: such a wait drains the queue, and with a full queue the work that
-  follows it would have been hidden, so it counts as `host_sync` or `host_copy`. (When L is itself slow, the
-  time inside it counts too.)
-* L had begun before: **the work was on its way**. A gap below 3 us, or one of which L itself fills half, is
-  the device's own `launch_latency`, and a longer one a `dependency`: an event, another stream, a collective
-  that waits for its peers. But when L is slow (50 us and more, or a call that waits or copies pageable
-  memory) and fills at least half of a gap of 3 us or more, the host was late after all and is judged as
-  above.
+  most between its start and that of L: one of the stalls of `host.STALLS` or ordinary work, which is
+  `optimizer`, `autograd` or `dispatch`. When the gap begins while the host waits inside a synchronising call
+  or a pageable copy, then that wait has drained the queue. Without it the host would have begun its ordinary
+  work earlier by as long as it waited; so that much of the ordinary work counts as `host_sync` or
+  `host_copy`. (When L is itself slow, the time inside it counts too.)
+* L had begun before: **the work was on its way**. A gap below 3 us is the device's own `launch_latency`, a
+  longer one a `dependency`: an event, another stream, a collective that waits for its peers. But when L is
+  slow (50 us and more, or a call that waits or copies pageable memory) and fills at least half of a gap of
+  3 us or more, and k is the first work that it launched, the host was late after all and is judged as above.
 * No work follows in the window: `no_more_work`. The launch of k was not recorded: `unknown`.
 
 Only time in which the device is idle is counted, so the part of a synchronising call during which the
@@ -30,7 +29,7 @@ import numpy as np
 
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.host import ORDINARY, STALLS, HostActivity
-from traceanalyzer.model.intervals import Intervals, contains, covered, gaps
+from traceanalyzer.model.intervals import Intervals, covered, gaps, started_before
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,9 +97,11 @@ def explain(work: DeviceWork, busy: Intervals, window: tuple[int, int], host: Ho
     duration = end - start
     on_its_way = known & ~late
     cause[on_its_way] = CODE["dependency"]
-    latency = (duration < thresholds.LAUNCH_GAP_NS) | (2 * (np.minimum(call_end, end) - start) >= duration)
-    cause[on_its_way & latency] = CODE["launch_latency"]
-    inside = on_its_way & slow & (duration >= thresholds.LAUNCH_GAP_NS) & (2 * (host_end - start) >= duration)
+    short = duration < thresholds.LAUNCH_GAP_NS
+    cause[on_its_way & short] = CODE["launch_latency"]
+    inside = (
+        on_its_way & slow & ~short & (2 * (host_end - start) >= duration) & _first_of_call(work, follower)
+    )
 
     judged = np.flatnonzero(late | inside)
     thread = host.api_calls.thread[call[judged]]
@@ -108,6 +109,14 @@ def explain(work: DeviceWork, busy: Intervals, window: tuple[int, int], host: Ho
         rows = judged[thread == value]
         cause[rows] = _host_cause(host, host.crew(value), start[rows], host_end[rows])
     return Gaps(work, start, end, follower, call, host_end, cause)
+
+
+def _first_of_call(work: DeviceWork, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which rows of the work are the first that their API call launched, shape (rows,)."""
+    linked = np.flatnonzero(work.api_call >= 0)[::-1]
+    first = np.full(int(work.api_call.max(initial=-1)) + 2, -1, np.int64)
+    first[work.api_call[linked]] = linked  # the earliest is written last
+    return first[work.api_call[rows]] == rows
 
 
 def _host_cause(
@@ -120,9 +129,11 @@ def _host_cause(
         spent[CODE[kind]] = covered(when, start, end)
     spent[CODE["dispatch"]] = end - start - spent.sum(axis=0)
     for wait in ("host_copy", "host_sync"):
-        drained = contains(activity[wait], start)
+        waited = start - started_before(activity[wait], start)
         for kind in (*ORDINARY, "dispatch"):
-            spent[CODE[wait]] += np.where(drained, spent[CODE[kind]], 0)
-            spent[CODE[kind]][drained] = 0
+            charged = np.minimum(waited, spent[CODE[kind]])
+            spent[CODE[wait]] += charged
+            spent[CODE[kind]] -= charged
+            waited -= charged
     most: NDArray[np.int8] = spent.argmax(axis=0).astype(np.int8)
     return most

@@ -23,6 +23,10 @@ LAUNCH_GAP_NS: Final = 3 * US
 SLOW_CALL_NS: Final = 50 * US
 """An API call that takes longer than this is slow (HTA: cuda_kernel_launch_stats)."""
 
+LONG_PAUSE_NS: Final = 1 * MS
+"""A gap that ordinary host work leaves is a pause, not slow launching, from here on (own judgement: operators
+take microseconds to dispatch)."""
+
 # --- launches ---
 DEEP_QUEUE_DELAY_NS: Final = 100 * US
 """Median time from launch to start above which the device is the slower side (HTA: launch delay outlier)."""

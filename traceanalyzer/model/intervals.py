@@ -118,3 +118,11 @@ def contains(a: Intervals, times: NDArray[np.int64]) -> NDArray[np.bool_]:
     index = np.searchsorted(a.start, times, side="right")
     result: NDArray[np.bool_] = (index > 0) & (times < a.end[np.maximum(index, 1) - 1])
     return result
+
+
+def started_before(a: Intervals, times: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The start of the interval that each time is in; the time itself where it is in none, shape (times,)."""
+    if not len(a.start):
+        return times.copy()
+    index = np.maximum(np.searchsorted(a.start, times, side="right"), 1) - 1
+    return np.where(contains(a, times), a.start[index], times)

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from traceanalyzer.rules.findings import Confidence, Finding
 
 
+# Causes that are the normal course of a step: the host prepares the next launch.
+ORDINARY = ("dispatch", "autograd", "optimizer")
+
+
 class Rule(Protocol):
     """A check with a code. The docstring of the class is its page in `trace-analyze explain`."""
 
@@ -127,6 +131,16 @@ class Facts:
     def largest_gaps(self, *causes: str) -> list[IdleGap]:
         """The largest gaps with one of these causes, longest first."""
         return [g for g in self.breakdown.largest_gaps if g.cause in causes]
+
+    def pauses(self) -> list[IdleGap]:
+        """Gaps so long that the host cannot have spent them on launching, longest first."""
+        late = self.largest_gaps(*ORDINARY)
+        return [g for g in late if g.duration_ns >= thresholds.LONG_PAUSE_NS]
+
+    @property
+    def pause_ns(self) -> int:
+        """Idle time in long pauses of ordinary host work, as far as the largest gaps tell."""
+        return sum(g.duration_ns for g in self.pauses())
 
     def saving(self, ns: int) -> tuple[int, int]:
         """The bound per step for a fix that is aimed at this much time of all devices."""

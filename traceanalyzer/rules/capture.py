@@ -71,11 +71,11 @@ class MissingCapture:
     title: ClassVar[str] = "The recording could show more"
     requires: ClassVar[frozenset[Capability]] = frozenset()
     wanted: ClassVar[tuple[tuple[Capability, str], ...]] = (
-        (Capability.DEVICE_WORK, "no device work was recorded: where the device's time went cannot be said"),
-        (Capability.LAUNCHES, "no launches were recorded: idle time has no cause"),
-        (Capability.STEPS, "no steps were recorded: the whole trace counts as one step, its edges included"),
-        (Capability.SHAPES, "no shapes were recorded: operators cannot be told apart by size"),
-        (Capability.STACKS, "no Python stacks were recorded: findings cannot name the line"),
+        (Capability.DEVICE_WORK, "device work: where the device's time went cannot be said"),
+        (Capability.LAUNCHES, "launches: idle time has no cause"),
+        (Capability.STEPS, "steps: the whole trace counts as one step, its edges included"),
+        (Capability.SHAPES, "shapes: operators cannot be told apart by size"),
+        (Capability.STACKS, "Python stacks: findings cannot name the line"),
     )
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -87,11 +87,8 @@ class MissingCapture:
             code=self.code,
             title=self.title,
             severity="info",
-            claim=(
-                f"{count(len(missing), 'thing')} that would help "
-                f"{'was' if len(missing) == 1 else 'were'} not recorded."
-            ),
-            evidence=tuple(Evidence(says) for _, says in missing),
+            claim=f"Recorded without {', '.join(says.split(':')[0] for _, says in missing)}.",
+            evidence=tuple(Evidence(f"without {says}") for _, says in missing),
             fix="; ".join(HOW_TO_CAPTURE[c] for c, _ in missing),
             confidence="high",
             saving_reason=NO_SAVING,

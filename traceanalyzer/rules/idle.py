@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.trace import Capability
+from traceanalyzer.rules.base import ORDINARY
 from traceanalyzer.rules.findings import Evidence, Finding, Severity
 from traceanalyzer.rules.wording import count, duration, percent
 
@@ -32,7 +33,7 @@ class IdleRule:
 
     def check(self, facts: Facts) -> Iterable[Finding]:
         """One finding when the causes cost more than the least share."""
-        idle = facts.idle_ns(*self.causes)
+        idle = self.idle_ns(facts)
         if facts.share(idle) < self.least_share or not self.applies(facts):
             return
         low, high = facts.saving(idle)
@@ -44,15 +45,23 @@ class IdleRule:
                 f"{percent(facts.share(idle))} of the step ({duration(high)}) the GPU is idle because "
                 f"{self.says}."
             ),
-            evidence=(*self.facts(facts), *places(facts.largest_gaps(*self.causes))),
+            evidence=(*self.facts(facts), *places(self.gaps(facts))),
             fix=self.fix,
             confidence=facts.confidence,
             saving_ns=(low, high),
         )
 
+    def idle_ns(self, facts: Facts) -> int:
+        """The time that the finding is about, summed over devices."""
+        return facts.idle_ns(*self.causes)
+
     def applies(self, facts: Facts) -> bool:  # noqa: ARG002
         """Whether the finding makes sense beyond its share."""
         return True
+
+    def gaps(self, facts: Facts) -> list[IdleGap]:
+        """The gaps to show, longest first."""
+        return facts.largest_gaps(*self.causes)
 
     def facts(self, facts: Facts) -> Iterable[Evidence]:
         """Evidence besides the largest gaps."""
@@ -75,13 +84,21 @@ class HostLaunchesTooSlowly(IdleRule):
 
     code = "IDLE001"
     title = "The host launches too slowly"
-    causes = ("dispatch", "autograd", "optimizer")
+    causes = ORDINARY
     says = "the host launches too slowly"
     fix = (
         "Launch less often: torch.compile(model, mode='reduce-overhead') or torch.cuda.CUDAGraph "
         "for a step with "
         "fixed shapes, larger batches, fused operators and a fused optimizer (fused=True)."
     )
+
+    def idle_ns(self, facts: Facts) -> int:
+        """Without the long pauses, which IDLE004 looks at."""
+        return super().idle_ns(facts) - facts.pause_ns
+
+    def gaps(self, facts: Facts) -> list[IdleGap]:
+        """Without the long pauses."""
+        return [g for g in super().gaps(facts) if g.duration_ns < thresholds.LONG_PAUSE_NS]
 
     def applies(self, facts: Facts) -> bool:
         """Only when the device idles a lot: a few late launches in a busy step are normal."""
@@ -99,6 +116,39 @@ class HostLaunchesTooSlowly(IdleRule):
                 )
         if facts.kernels.median_ns is not None:
             yield Evidence(f"the median kernel takes {duration(facts.kernels.median_ns)}")
+
+
+class HostPauses(IdleRule):
+    """The host does something else for a long time and launches nothing.
+
+    Preparing a batch in the main process, tokenising, post-processing results, logging, or set-up at first
+    use: no operator takes a millisecond to dispatch. Counted are the longest idle gaps of a millisecond and
+    more in which the host is doing nothing that has a name of its own (a sync, a copy, the dataloader ...).
+    """
+
+    code = "IDLE004"
+    title = "The host pauses and launches nothing"
+    causes = ORDINARY
+    says = "the host does other work for long stretches and launches nothing"
+    fix = (
+        "Move the work at these places out of the step: to DataLoader workers, to another thread, "
+        "or before the loop; "
+        "if it is set-up at first use, record after a warm-up."
+    )
+
+    def idle_ns(self, facts: Facts) -> int:
+        """The long pauses only."""
+        return facts.pause_ns
+
+    def gaps(self, facts: Facts) -> list[IdleGap]:
+        """The long pauses only."""
+        return facts.pauses()
+
+    def facts(self, facts: Facts) -> Iterable[Evidence]:
+        """How many there are."""
+        yield Evidence(
+            f"{count(len(facts.pauses()), 'pause')} of {duration(thresholds.LONG_PAUSE_NS)} and more"
+        )
 
 
 class HostSync(IdleRule):
@@ -258,6 +308,7 @@ def _short(name: str) -> str:
 
 RULES = (
     HostLaunchesTooSlowly(),
+    HostPauses(),
     HostSync(),
     Allocator(),
     GarbageCollection(),

@@ -57,7 +57,8 @@ class TinyKernels:
             ),
             evidence=tuple(
                 Evidence(
-                    f"{r.count:,} of {duration(r.mean_ns)} each: {r.name[:80]}{f' from {r.op}' if r.op else ''}"
+                    f"{r.count:,} of {duration(r.mean_ns)} each: "
+                    f"{r.name[:80]}{f' from {r.op}' if r.op else ''}"
                 )
                 for r in frequent
             ),

@@ -13,26 +13,27 @@ from typing import TYPE_CHECKING
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.families import family_shares
 from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
+from traceanalyzer.rules.base import ORDINARY
 from traceanalyzer.rules.findings import Confidence, Verdict
 from traceanalyzer.rules.wording import percent
 
 if TYPE_CHECKING:
     from traceanalyzer.rules.base import Facts
 
-ORDINARY = ("dispatch", "autograd", "optimizer")
 # Why the device is idle, as the second half of a headline.
 REASONS = {
-    ORDINARY: "the host launches too slowly",
-    ("host_sync",): "the host waits for the GPU within the step",
-    ("dataloader",): "the step waits for the next batch",
-    ("host_copy",): "the host is busy with copies of pageable memory",
-    ("allocator",): "the host allocates and frees GPU memory",
-    ("gc",): "Python collects garbage",
-    ("compile",): "the host compiles or loads code",
-    ("launch_latency",): "the gaps between launched kernels add up",
-    ("dependency",): "launched work waits for other work",
-    ("no_more_work",): "nothing more is launched before the step ends",
-    ("unknown",): "the trace does not show why, because the launches were not recorded",
+    "slow_launches": "the host launches too slowly",
+    "pauses": "the host pauses and launches nothing",
+    "host_sync": "the host waits for the GPU within the step",
+    "dataloader": "the step waits for the next batch",
+    "host_copy": "the host is busy with copies of pageable memory",
+    "allocator": "the host allocates and frees GPU memory",
+    "gc": "Python collects garbage",
+    "compile": "the host compiles or loads code",
+    "launch_latency": "the gaps between launched kernels add up",
+    "dependency": "launched work waits for other work",
+    "no_more_work": "nothing more is launched before the step ends",
+    "unknown": "the trace does not show why, because the launches were not recorded",
 }
 LESS_SURE: dict[Confidence, Confidence] = {"high": "medium", "medium": "low", "low": "low"}
 
@@ -69,21 +70,24 @@ def _dominant(label: str, facts: Facts) -> Verdict:
         )
         return Verdict(label, says + _speedup(exposed, facts), facts.confidence)
     idle = facts.sum("idle_ns")
-    causes, reason = main_reason(facts)
+    reason, reason_ns = main_reason(facts)
     if label == "copy":
         cost = facts.sum("exposed_copy_ns") + facts.idle_ns("host_copy")
         says = f"Copies and the waits for them take {percent(facts.share(cost))} of the {span}"
         return Verdict(label, says + _speedup(cost, facts), facts.confidence)
-    unknown = causes == ("unknown",)
-    gain = "" if unknown else _speedup(facts.idle_ns(*causes), facts)
-    headline = f"GPU idle {percent(facts.share(idle))} of the {span}: {reason}{gain}"
+    unknown = reason == "unknown"
+    gain = "" if unknown else _speedup(reason_ns, facts)
+    headline = f"GPU idle {percent(facts.share(idle))} of the {span}: {REASONS[reason]}{gain}"
     return Verdict("overhead", headline, "low" if unknown else facts.confidence)
 
 
-def main_reason(facts: Facts) -> tuple[tuple[str, ...], str]:
-    """The group of causes with the most idle time, and how a sentence says it."""
-    causes = max(REASONS, key=lambda group: facts.idle_ns(*group))
-    return causes, REASONS[causes]
+def main_reason(facts: Facts) -> tuple[str, int]:
+    """The key of REASONS with the most idle time, and that time."""
+    time = {cause: facts.idle_ns(cause) for cause in REASONS}
+    time["pauses"] = facts.pause_ns
+    time["slow_launches"] = facts.idle_ns(*ORDINARY) - facts.pause_ns
+    reason = max(time, key=lambda key: time[key])
+    return reason, time[reason]
 
 
 def _busy(facts: Facts) -> Verdict:
@@ -113,7 +117,7 @@ def _without_device(facts: Facts) -> Verdict:
 
 
 def _part(label: str, facts: Facts) -> str:
-    return f"GPU idle ({main_reason(facts)[1]})" if label == "overhead" else label
+    return f"GPU idle ({REASONS[main_reason(facts)[0]]})" if label == "overhead" else label
 
 
 def _span(facts: Facts) -> str:

@@ -1,0 +1,127 @@
+"""Steps: which ranges count, and where they end."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.linked import US, Linked
+from traceanalyzer.analyzers.results import Steps
+from traceanalyzer.analyzers.steps import StepsAnalyzer
+from traceanalyzer.errors import UsageError
+
+
+def steps_of(b: Linked, step: str | None = None) -> Steps:
+    return StepsAnalyzer(step).analyze(b.trace(), {})
+
+
+def spans(steps: Steps) -> list[tuple[str, float, float, float, float]]:
+    return [
+        (s.name, s.start_ns / US, s.host_end_ns / US, s.end_ns / US, s.window_end_ns / US)
+        for s in steps.steps
+    ]
+
+
+def test_a_step_ends_with_its_last_device_work_and_its_window_with_the_next_step() -> None:
+    b = Linked()
+    b.step(7, 0, 100)
+    b.launch("late", called=90, start=110, end=130)
+    b.step(8, 105, 200)
+    b.launch("later", called=190, start=210, end=260)
+    found = steps_of(b)
+    assert found.kind == "profiler_step"
+    assert spans(found) == [
+        ("ProfilerStep#7", 0, 100, 130, 105),
+        ("ProfilerStep#8", 105, 200, 260, 260),
+    ]
+    assert [s.duration_ns / US for s in found.steps] == [105, 155]
+
+
+def test_work_launched_between_steps_does_not_prolong_one() -> None:
+    b = Linked()
+    b.step(1, 0, 100)
+    b.launch("validation", called=150, start=160, end=900)
+    assert spans(steps_of(b)) == [("ProfilerStep#1", 0, 100, 100, 100)]
+
+
+def test_work_without_a_launch_belongs_where_it_begins() -> None:
+    b = Linked()
+    b.step(1, 0, 100)
+    b.kernel("unlinked", 95, 140)
+    assert spans(steps_of(b))[0][3] == 140
+
+
+def test_steps_projected_on_the_gpu_are_not_counted_twice() -> None:
+    b = Linked()
+    b.step(1, 0, 100)
+    b.annotation("ProfilerStep#1", 20, 120, on_gpu=True, device=0, stream=7)
+    assert len(steps_of(b).steps) == 1
+
+
+def test_steps_of_old_traces_are_among_the_ops() -> None:
+    b = Linked()
+    b.op("ProfilerStep#3", 0, 50)
+    b.op("aten::add", 1, 5)
+    assert [s.name for s in steps_of(b).steps] == ["ProfilerStep#3"]
+
+
+def test_each_rank_has_its_own_steps() -> None:
+    b = Linked()
+    b.step(1, 0, 100)
+    b.step(1, 10, 130, rank=1)
+    b.launch("k", called=20, start=30, end=500, rank=1)
+    assert [(s.rank, s.end_ns / US) for s in steps_of(b).steps] == [(0, 100), (1, 500)]
+
+
+def test_without_steps_the_whole_window_is_one() -> None:
+    b = Linked()
+    b.op("aten::add", 5, 10)
+    b.launch("k", called=6, start=20, end=40)
+    b.frame("profiler.py", 1, 0, 900)
+    found = steps_of(b)
+    assert found.kind == "window"
+    assert spans(found) == [("whole trace", 5, 40, 40, 40)]
+
+
+def test_an_empty_trace_has_no_steps() -> None:
+    assert steps_of(Linked()) == Steps("window", (), 0, ())
+
+
+class TestNamedSteps:
+    @pytest.fixture
+    def trace(self) -> Linked:
+        b = Linked()
+        b.step(1, 0, 100)
+        for i in range(3):
+            b.annotation(f"iteration {i}", i * 30, i * 30 + 25)
+            b.annotation("decode", i * 30 + 5, i * 30 + 10)
+        return b
+
+    @pytest.mark.parametrize(("wanted", "count"), [("decode", 3), ("iteration*", 3), (r"iteration [01]$", 2)])
+    def test_exact_name_then_glob_then_regex(self, trace: Linked, wanted: str, count: int) -> None:
+        found = steps_of(trace, wanted)
+        assert found.kind == "annotation"
+        assert len(found.steps) == count
+
+    def test_a_range_inside_another_is_part_of_it(self, trace: Linked) -> None:
+        assert [s.name for s in steps_of(trace, "iteration|decode").steps] == [
+            f"iteration {i}" for i in range(3)
+        ]
+
+    def test_no_match_names_candidates(self, trace: Linked) -> None:
+        with pytest.raises(UsageError, match="decode"):
+            steps_of(trace, "train_step")
+
+    def test_a_broken_pattern_is_the_users_error(self, trace: Linked) -> None:
+        with pytest.raises(UsageError, match="regular expression"):
+            steps_of(trace, "step(")
+
+
+def test_outliers_are_far_from_the_median_in_both_senses() -> None:
+    b = Linked()
+    start = 0
+    for number, length in enumerate([100, 101, 99, 300, 100, 102]):
+        b.step(number, start, start + length)
+        start += length
+    found = steps_of(b)
+    assert found.median_ns / US == 100.5
+    assert found.outliers == (3,)
