@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import click
 import pyarrow.parquet as pq
 import pytest
-from traceanalyzer.report.units import UNKNOWN
 
 from traceanalyzer import pipeline
 from traceanalyzer.analyzers.results import (
@@ -37,6 +39,7 @@ from traceanalyzer.model.schema import BY_NAME
 from traceanalyzer.model.tables import empty, from_rows
 from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability, Note, Source, Trace
 from traceanalyzer.pipeline import Analysis
+from traceanalyzer.report.units import UNKNOWN
 from traceanalyzer.rules.findings import Verdict
 
 if TYPE_CHECKING:
@@ -110,7 +113,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     monkeypatch.setattr(pipeline, "load", load)
     monkeypatch.setattr(pipeline, "analyze", analyze)
     room = import_module("traceanalyzer.report")
-    monkeypatch.setattr(room, "render", lambda _, form, *, top: f"<{form} {top}>\n", raising=False)
+    monkeypatch.setattr(room, "render", lambda _, form, *, top: f"<{form} {top}>\n")
     return asked
 
 
@@ -185,6 +188,34 @@ def test_csv_quotes_names(out: Out) -> None:
     assert [row["name"] for row in rows] == [row.name for row in KERNELS.rows]
 
 
+def test_on_a_terminal_the_summary_is_in_colour(monkeypatch: pytest.MonkeyPatch, out: Out) -> None:
+    def show(_: Analysis, *, top: int) -> None:
+        sys.stdout.write(f"colourful {top}")
+
+    monkeypatch.setattr(import_module("traceanalyzer.report.terminal"), "show", show)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert out("summary", "run.json", "--top", "9") == "colourful 9"
+
+
+def test_text_fits_a_terminal_and_keeps_both_ends_of_names(monkeypatch: pytest.MonkeyPatch, out: Out) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("LINES", "20")
+    long = replace(KERNELS, rows=(a_kernel("begin" + "x" * 80 + "end", MS),))
+    monkeypatch.setitem(RESULTS, "kernels", long)
+    header, row = out("kernels", "run.json").splitlines()
+    assert len(click.unstyle(header)) == len(row) == 60
+    assert re.match(r"beginx+…x*end ", row)
+
+
+def test_steps_of_several_devices_name_them(monkeypatch: pytest.MonkeyPatch, out: Out) -> None:
+    assert "Device" not in out("steps", "run.json")
+    monkeypatch.setitem(RESULTS, "breakdown", Breakdown((DEVICE, replace(DEVICE, device=0)), ()))
+    header, *rows = out("steps", "run.json").splitlines()
+    assert header.split()[:3] == ["Rank", "Device", "Step"]
+    assert [row.split()[:2] for row in rows] == [["0", "1"], ["0", "1"], ["0", "0"], ["0", "0"]]
+
+
 def test_json_and_csv_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["kernels", "run.json", "--json", "--csv"]) == 2
     assert "exclude" in capsys.readouterr().err
@@ -238,7 +269,7 @@ def test_options_reach_the_pipeline(out: Out, loaded: list[tuple[Any, ...]]) -> 
 
 
 def test_report_writes_beside_the_current_folder_and_summarises(here: Path, out: Out) -> None:
-    assert out("report", "run.json") == "<text 5>\n\n"
+    assert out("report", "run.json") == "<text 5>\n"
     assert (here / "run.report.html").read_text() == "<html 50>\n"
 
 

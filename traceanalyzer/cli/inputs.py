@@ -66,7 +66,7 @@ def reads_inputs(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 step_option = click.option(
-    "--step", metavar="NAME", help="Annotations of this name count as steps, instead of ProfilerStep."
+    "--step", metavar="NAME", help="Annotations of this name, glob or regular expression count as steps."
 )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from traceanalyzer.cli.inputs import analyze, reads_inputs, stem, step_option
+from traceanalyzer.cli.summary import print_summary
 from traceanalyzer.errors import TraceAnalyzerError
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from traceanalyzer.ingest.options import LoadOptions
 
 _SUFFIXES = {"html": ".report.html", "json": ".report.json", "markdown": ".report.md", "text": ".report.txt"}
-_FINDINGS_ON_TERMINAL = 5
 
 
 @click.command(short_help="Say what limits a run and write the report page.")
@@ -78,7 +78,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter per option
     for form in to_stdout:
         sys.stdout.write(render(analysis, form, top=top))
     if not to_stdout:
-        click.echo(render(analysis, "text", top=_FINDINGS_ON_TERMINAL))
+        print_summary(analysis)
     for name, form in outputs:
         if name != "-":
             Path(name).write_bytes(render(analysis, form, top=top).encode())

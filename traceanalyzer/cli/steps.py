@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,11 +27,15 @@ _PARTS = ("compute_ns", "exposed_communication_ns", "exposed_copy_ns", "idle_ns"
 def command(inputs: Sequence[str], options: LoadOptions, step: str | None, output: Output) -> None:
     """Where each step went on each device: compute, exposed communication, exposed copies, idle."""
     from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
-    from traceanalyzer.report.tables import STEPS
+    from traceanalyzer.report.tables import STEPS, Column
 
     rows = list(_rows(analyze(inputs, options, step)))
     remark = f"No steps: {HOW_TO_CAPTURE[Capability.STEPS]}."
-    print_rows("steps", STEPS, rows, output, if_none=remark)
+    layout = STEPS
+    if len({(row["rank"], row["device"]) for row in rows}) > 1:
+        lane = (Column("rank", "Rank", "count", brief=True), Column("device", "Device", "count", brief=True))
+        layout = replace(STEPS, columns=(*lane, *STEPS.columns))
+    print_rows("steps", layout, rows, output, if_none=remark)
 
 
 def _rows(analysis: Analysis) -> Iterator[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -14,14 +15,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from traceanalyzer.ingest.options import LoadOptions
+    from traceanalyzer.pipeline import Analysis
 
+FINDINGS = 5
 _KEYS = ("sources", "verdict", "steps", "breakdown", "findings", "not_assessed")
 
 
 @click.command(short_help="The verdict and where the time went.")
 @reads_inputs
 @step_option
-@prints_table(default_top=5)
+@prints_table(default_top=FINDINGS)
 def command(inputs: Sequence[str], options: LoadOptions, step: str | None, output: Output) -> None:
     """The verdict, where the time went, and the first findings.
 
@@ -31,7 +34,7 @@ def command(inputs: Sequence[str], options: LoadOptions, step: str | None, outpu
 
     analysis = analyze(inputs, options, step)
     if output.form == "text":
-        click.echo(render(analysis, "text", top=output.top or 5))
+        print_summary(analysis, top=output.top)
         return
     content = json.loads(render(analysis, "json", top=output.top or 1))
     if output.form == "json":
@@ -44,3 +47,15 @@ def command(inputs: Sequence[str], options: LoadOptions, step: str | None, outpu
         [*plain, *(f"idle_{cause}_ns" for cause in causes)],
         ([*(row[key] for key in plain), *(row["idle_causes"].get(c) for c in causes)] for row in rows),
     )
+
+
+def print_summary(analysis: Analysis, *, top: int | None = None) -> None:
+    """Print the summary: in colour and as wide as the terminal on one, as plain text elsewhere."""
+    if sys.stdout.isatty():
+        from traceanalyzer.report.terminal import show
+
+        show(analysis, top=top or FINDINGS)
+    else:
+        from traceanalyzer.report import render
+
+        click.echo(render(analysis, "text", top=top or FINDINGS), nl=False)
