@@ -329,4 +329,6 @@ def _device(properties: Args, rank: int) -> Row:
         "registers_per_sm": "regsPerMultiprocessor",
     }
     numbers = {column: properties.get(key) for column, key in keys.items()}
+    if numbers["shared_memory_per_sm"] is None:  # ROCm's spelling
+        numbers["shared_memory_per_sm"] = properties.get("maxSharedMemoryPerMultiProcessor")
     return {"rank": rank, "name": properties.get("name") or None, **numbers}

@@ -10,10 +10,10 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
+from traceanalyzer.analyzers import run_analyzers
 from traceanalyzer.analyzers.communication import is_communication
 from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.model.trace import Trace
-from traceanalyzer.pipeline import analyze
 
 from .corpus import CORPUS, load, needs_corpus, start_ns
 from .intervals import intersection, total
@@ -72,7 +72,7 @@ def test_kernel_sums_per_name_equal_kernel_summary(name: str) -> None:
         count, ns = expected[row["Kernel name"]]
         more = int(round(Decimal(row["Kernel duration (µs)_sum"]), 5) * 1000)
         expected[row["Kernel name"]] = (count + int(row["Kernel duration (µs)_count"]), ns + more)
-    ours = {row.name: (row.count, row.total_ns) for row in analyze(load(name))["kernels"].rows}
+    ours = {row.name: (row.count, row.total_ns) for row in run_analyzers(load(name))[0]["kernels"].rows}
     assert ours == dict(expected)
 
 
@@ -91,7 +91,7 @@ def test_our_breakdown_is_the_same_sum_under_our_choices(name: str) -> None:
     trace = load(name)
     rows = device_rows(trace, OURS)
     parts = timeline(rows.ts.tolist(), rows.end.tolist(), rows.kind)
-    (device,) = analyze(trace)["breakdown"].devices
+    (device,) = run_analyzers(trace)[0]["breakdown"].devices
     whole = device.whole
     window = [(device.window_start_ns, device.window_start_ns + whole.wall_ns)]
     assert whole.compute_ns == total(intersection(parts.computation, window))
