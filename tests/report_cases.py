@@ -27,7 +27,9 @@ FLASH = (
     "void pytorch_flash::flash_fwd_kernel<pytorch_flash::Flash_fwd_kernel_traits<64, 128, 128, 4, false, false, "
     "cutlass::bfloat16_t>, false, true, false, false, true>(pytorch_flash::Flash_fwd_params)"
 )
-NORM = "void at::native::(anonymous namespace)::vectorized_layer_norm_kernel<c10::BFloat16, float>(int, float)"
+NORM = (
+    "void at::native::(anonymous namespace)::vectorized_layer_norm_kernel<c10::BFloat16, float>(int, float)"
+)
 NCCL = "ncclDevKernel_AllReduce_Sum_bf16_RING_LL(ncclDevComm*, unsigned long, ncclWork*)"
 H2D = "Memcpy HtoD (Pageable -> Device)"
 
@@ -118,7 +120,9 @@ def _partition(run: Recorder, start: int, end: int) -> r.Partition:
     for table, rows in (("copies", run.rows["copies"]), ("kernels", run.rows["kernels"])):
         for row in rows:
             kind = "copy" if table == "copies" else "communication" if row["name"] == NCCL else "compute"
-            for at in range(max(0, (row["ts"] - start) // US), min(len(label), (row["ts"] + row["dur"] - start) // US)):
+            for at in range(
+                max(0, (row["ts"] - start) // US), min(len(label), (row["ts"] + row["dur"] - start) // US)
+            ):
                 label[at] = max(label[at], rank_of[kind])
     compute, comm, copy = (label.count(rank_of[k]) * US for k in ("compute", "communication", "copy"))
     return r.Partition(end - start, compute, comm, copy, end - start - compute - comm - copy)
@@ -133,9 +137,20 @@ def _kernel_rows(run: Recorder) -> tuple[r.KernelRow, ...]:
           NORM: "aten::native_layer_norm", NCCL: "c10d::allreduce_"}  # fmt: skip
     return tuple(
         r.KernelRow(
-            name, "communication" if name == NCCL else "compute", len(d), sum(d), sum(d) // len(d),
-            int(statistics.median(d)), min(d), max(d), sum(d) / total, op[name],
-            None if name == NCCL else "GPT/Block/Attention", None if name == NCCL else 38.5, 256, 256,
+            name,
+            "communication" if name == NCCL else "compute",
+            len(d),
+            sum(d),
+            sum(d) // len(d),
+            int(statistics.median(d)),
+            min(d),
+            max(d),
+            sum(d) / total,
+            op[name],
+            None if name == NCCL else "GPT/Block/Attention",
+            None if name == NCCL else 38.5,
+            256,
+            256,
         )  # fmt: skip
         for name, d in sorted(by_name.items(), key=lambda item: -sum(item[1]))
     )
@@ -143,7 +158,8 @@ def _kernel_rows(run: Recorder) -> tuple[r.KernelRow, ...]:
 
 def _results(run: Recorder, marks: list[tuple[int, int]]) -> dict[str, Any]:
     steps = tuple(
-        r.Step(i, f"ProfilerStep#{i + 3}", 0, s, e - 60 * US, e - 40 * US, e) for i, (s, e) in enumerate(marks)
+        r.Step(i, f"ProfilerStep#{i + 3}", 0, s, e - 60 * US, e - 40 * US, e)
+        for i, (s, e) in enumerate(marks)
     )
     per_step = tuple(_partition(run, s, e) for s, e in marks)
     keys = ("wall_ns", "compute_ns", "exposed_communication_ns", "exposed_copy_ns", "idle_ns")
@@ -158,7 +174,9 @@ def _results(run: Recorder, marks: list[tuple[int, int]]) -> dict[str, Any]:
         for a in sorted(loads, key=lambda a: -a["dur"])
     )
     ops = tuple(
-        r.OpRow(k.op or "", None, k.count, k.count * 40 * US, k.count * 22 * US, k.total_ns, k.total_ns, k.count)
+        r.OpRow(
+            k.op or "", None, k.count, k.count * 40 * US, k.count * 22 * US, k.total_ns, k.total_ns, k.count
+        )
         for k in kernels
     )
     shaped = tuple(r.OpRow(o.name, "[[8,512,1024],[1024,1024]]", o.count, o.total_ns, o.self_ns, o.device_ns,
@@ -201,7 +219,9 @@ def _results(run: Recorder, marks: list[tuple[int, int]]) -> dict[str, Any]:
 
 
 VERDICT = Verdict(
-    "overhead", "The GPU idles 57 % of the step, mostly waiting for the data loader: up to 2.3× faster", "high"
+    "overhead",
+    "The GPU idles 57 % of the step, mostly waiting for the data loader: up to 2.3× faster",
+    "high",
 )
 FINDINGS = (
     Finding(
@@ -230,7 +250,10 @@ NOT_ASSESSED = (
     NotAssessed("SYNC001", "Synchronisation inside the step", "enable_cuda_sync_events=True"),
     NotAssessed("GC001", "Garbage collection pauses", "with_stack=True"),
 )
-PASSED = (Passed("COMM001", "Communication is hidden behind compute"), Passed("TINY001", "Kernels are long enough"))
+PASSED = (
+    Passed("COMM001", "Communication is hidden behind compute"),
+    Passed("TINY001", "Kernels are long enough"),
+)
 
 
 def with_names(name: str) -> Analysis:
@@ -243,7 +266,11 @@ def with_names(name: str) -> Analysis:
     tables["processes"] = from_rows("processes", [{"rank": 0, "pid": 1, "tid": 1, "name": name}])
     results = dict(base.results)
     kernel = base["kernels"].rows[0]
-    fields = {f: getattr(kernel, f) for f in kernel.__dataclass_fields__} | {"name": name, "op": name, "module": name}
+    fields = {f: getattr(kernel, f) for f in kernel.__dataclass_fields__} | {
+        "name": name,
+        "op": name,
+        "module": name,
+    }
     results["kernels"] = r.Kernels((r.KernelRow(**fields),), 1, 50, 50, 0)
     results["ops"] = r.Ops((r.OpRow(name, name, 1, 50, 50, 50, 50, 1),), (), 0)
     results["modules"] = r.Modules("nn_module", (r.ModuleRow(name, name, 0, 1, 50, 50, 50),), 0)
@@ -256,7 +283,9 @@ def with_names(name: str) -> Analysis:
     old = base.trace.sources[0]
     source = Source(name, "chrome", old.sha256, 1, 2, 0, metadata={"torch_version": name},
                     notes=(Note("partial", name, name),))  # fmt: skip
-    finding = Finding("X001", name, "high", name, (Evidence(name, "kernels", 0, 10, 50),), name, "high", (1, 2))
+    finding = Finding(
+        "X001", name, "high", name, (Evidence(name, "kernels", 0, 10, 50),), name, "high", (1, 2)
+    )
     trace = Trace((source,), tables, base.trace.capabilities)
     return Analysis(trace, results, Verdict("overhead", name, "high"), (finding,),
                     (NotAssessed("X002", name, name),), (Passed("X003", name),), (name,))  # fmt: skip
@@ -280,7 +309,9 @@ def cpu_only() -> Analysis:
     """One op on the host and nothing else; some analyzers did not run."""
     base = nothing()
     tables = dict(base.trace.tables)
-    tables["ops"] = from_rows("ops", [{"name": "aten::mm", "ts": 0, "dur": 5 * US, "pid": 1, "tid": 1, "rank": 0}])
+    tables["ops"] = from_rows(
+        "ops", [{"name": "aten::mm", "ts": 0, "dur": 5 * US, "pid": 1, "tid": 1, "rank": 0}]
+    )
     results = dict(base.results)
     results["steps"] = r.Steps("window", (r.Step(0, "trace", 0, 0, 5 * US, 5 * US, 5 * US),), 5 * US)
     results["ops"] = r.Ops((r.OpRow("aten::mm", None, 1, 5 * US, 5 * US, 0, 0, 0),), (), 0)

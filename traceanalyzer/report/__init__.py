@@ -1,1 +1,41 @@
-"""."""
+"""From an analysis to something to read: a module per format with `render(analysis, *, top) -> str`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from traceanalyzer.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from traceanalyzer.pipeline import Analysis
+
+REPORTERS: Mapping[str, str] = MappingProxyType(
+    {
+        "html": "traceanalyzer.report.html",
+        "json": "traceanalyzer.report.json_report",
+        "markdown": "traceanalyzer.report.markdown",
+        "text": "traceanalyzer.report.terminal",
+    }
+)
+"""Format → the module that writes it, imported when it is asked for."""
+
+
+def render(analysis: Analysis, format: str, *, top: int = 50) -> str:
+    """The report as text in one of `REPORTERS`' formats.
+
+    Args:
+        analysis: what was found.
+        format: html, json, markdown or text.
+        top: rows per table (html, markdown, text); the JSON is always complete.
+
+    Raises:
+        UsageError: the format is none of these.
+    """
+    if format not in REPORTERS:
+        raise UsageError(f"no report format {format!r}; there are {', '.join(REPORTERS)}")
+    text: str = import_module(REPORTERS[format]).render(analysis, top=top)
+    return text

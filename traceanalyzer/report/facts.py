@@ -1,9 +1,11 @@
 """What every reporter says about an analysis before any table: whose trace, how good, where the time went."""
 
+# ruff: noqa: RUF001, RUF002 - typographic signs are meant
+
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -67,45 +69,25 @@ class Facts:
     """A view of an analysis; results that an analyzer could not deliver are None."""
 
     analysis: Analysis
+    steps: Steps | None
+    breakdown: Breakdown | None
+    kernels: Kernels | None
+    ops: Ops | None
+    modules: Modules | None
+    copies: Copies | None
+    collectives: Collectives | None
+    launches: Launches | None
+    memory: Memory | None
 
-    @property
-    def steps(self) -> Steps | None:
-        return self.analysis.results.get("steps")
-
-    @property
-    def breakdown(self) -> Breakdown | None:
-        return self.analysis.results.get("breakdown")
-
-    @property
-    def kernels(self) -> Kernels | None:
-        return self.analysis.results.get("kernels")
-
-    @property
-    def ops(self) -> Ops | None:
-        return self.analysis.results.get("ops")
-
-    @property
-    def modules(self) -> Modules | None:
-        return self.analysis.results.get("modules")
-
-    @property
-    def copies(self) -> Copies | None:
-        return self.analysis.results.get("copies")
-
-    @property
-    def collectives(self) -> Collectives | None:
-        return self.analysis.results.get("collectives")
-
-    @property
-    def launches(self) -> Launches | None:
-        return self.analysis.results.get("launches")
-
-    @property
-    def memory(self) -> Memory | None:
-        return self.analysis.results.get("memory")
+    @classmethod
+    def of(cls, analysis: Analysis) -> Facts:
+        """The view of an analysis: its results by their names."""
+        names = [f.name for f in fields(cls) if f.name != "analysis"]
+        return cls(analysis, **{name: analysis.results.get(name) for name in names})
 
     @property
     def simulated(self) -> bool:
+        """Whether any source was written by a simulator."""
         return self.analysis.trace.simulated
 
     @cached_property
@@ -211,12 +193,9 @@ def parts_of(partition: Partition) -> tuple[tuple[str, int], ...]:
 
 def cause_text(cause: str) -> str:
     """A cause of idle time in words."""
-    try:
-        from traceanalyzer.analyzers.idle import CAUSES  # type: ignore[import-not-found,unused-ignore]
-    except ImportError:
-        return cause.replace("_", " ")
-    words = CAUSES.get(cause) if isinstance(CAUSES, Mapping) else None
-    return words if isinstance(words, str) else cause.replace("_", " ")
+    from traceanalyzer.analyzers.idle import CAUSES
+
+    return CAUSES.get(cause) or cause.replace("_", " ")
 
 
 def _priority(finding: Finding) -> tuple[Any, ...]:

@@ -1,7 +1,7 @@
 """The stable JSON of an analysis: keys are only added, and what was not measured is null.
 
-The shape is defined by `schema.json` beside this file. Durations and times are integer nanoseconds from the start
-of the trace, sizes are bytes; the same analysis gives the same bytes.
+The shape is defined by `schema.json` beside this file. Durations and times are integer nanoseconds from the
+start of the trace, sizes are bytes; the same analysis gives the same bytes.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ SCHEMA_VERSION = 1
 Document = dict[str, Any]
 
 
-def render(analysis: Analysis) -> str:
-    """The document as indented JSON that ends with a newline."""
+def render(analysis: Analysis, *, top: int | None = None) -> str:
+    """The document as indented JSON that ends with a newline. It is complete whatever `top` is."""
     return json.dumps(document(analysis), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -40,7 +40,7 @@ def schema() -> Document:
 
 def document(analysis: Analysis) -> Document:
     """The document as plain dictionaries and lists. Tables are complete; none is cut to a top N."""
-    facts = Facts(analysis)
+    facts = Facts.of(analysis)
     capabilities = analysis.trace.capabilities
     return {
         "schema_version": SCHEMA_VERSION,
@@ -55,16 +55,16 @@ def document(analysis: Analysis) -> Document:
         "verdict": asdict(analysis.verdict),
         "steps": _steps(facts),
         "breakdown": [_device(d) for d in facts.devices] if facts.breakdown else None,
-        "idle_gaps": _rows(facts.breakdown and facts.breakdown.largest_gaps),
+        "idle_gaps": _rows(facts.breakdown.largest_gaps if facts.breakdown else None),
         "kernels": [_kernel(row) for row in facts.kernels.rows] if facts.kernels else None,
         "kernel_totals": _without(facts.kernels, "rows"),
-        "ops": _rows(facts.ops and facts.ops.by_name),
-        "ops_by_shape": _rows(facts.ops and facts.ops.by_shape),
+        "ops": _rows(facts.ops.by_name if facts.ops else None),
+        "ops_by_shape": _rows(facts.ops.by_shape if facts.ops else None),
         "op_totals": _without(facts.ops, "by_name", "by_shape"),
-        "modules": _rows(facts.modules and facts.modules.rows),
+        "modules": _rows(facts.modules.rows if facts.modules else None),
         "module_totals": _without(facts.modules, "rows"),
-        "copies": _rows(facts.copies and facts.copies.rows),
-        "collectives": _rows(facts.collectives and facts.collectives.rows),
+        "copies": _rows(facts.copies.rows if facts.copies else None),
+        "collectives": _rows(facts.collectives.rows if facts.collectives else None),
         "collective_totals": _without(facts.collectives, "rows"),
         "launches": _launches(facts),
         "memory": _memory(facts),

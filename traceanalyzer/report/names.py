@@ -1,7 +1,7 @@
 """Names come from untrusted files: how to show them without being fooled or flooded.
 
-Control and bidirectional characters are spelled out, since they can make a name read as another one, or end a
-line in a terminal. Long names are cut for display; the full one (within reason) stays available.
+Control and bidirectional characters are spelled out, since they can make a name read as another one, or end
+a line in a terminal. Long names are cut for display; the full one (within reason) stays available.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import re
 
 DISPLAY_LIMIT = 96
 FULL_LIMIT = 4096
-_RIDDANCE_LIMIT = 2000  # of the name that the shortening looks at: keeps it linear on 1 MB names
+_SHORTENED = 2000  # of the name that the shortening looks at: keeps it linear on 1 MB names
 
-# C0 and C1 controls, bidi marks/embeddings/overrides/isolates, zero-width and line separators, BOM, surrogates.
+# C0 and C1 controls; bidi marks, embeddings, overrides, isolates; zero-width, line separators, BOM, surrogates.
 _TRICKY = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
@@ -54,9 +54,9 @@ def kernel(text: str, limit: int = DISPLAY_LIMIT) -> str:
     """
     if len(text) <= 48:
         return visible(text)
-    head = text[:_RIDDANCE_LIMIT].removeprefix("void ")
+    head = text[:_SHORTENED].removeprefix("void ")
     head = _NAMESPACE.sub("", _without_arguments(head)) if "::" in head or "<" in head else head
-    if len(text) > _RIDDANCE_LIMIT:
+    if len(text) > _SHORTENED:
         head += "…"
     return cut(_SPACES.sub(">", head), limit)
 

@@ -6,7 +6,7 @@ names. `brief` columns are the ones for which a terminal or a pull request has r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,6 +17,8 @@ Kind = Literal["kernel", "name", "text", "duration", "bytes", "count", "share", 
 
 @dataclass(frozen=True, slots=True)
 class Column:
+    """What a column shows and how it is printed."""
+
     key: str
     title: str
     kind: Kind
@@ -32,6 +34,8 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
+    """The columns of a table and what it is called."""
+
     id: str
     title: str
     columns: tuple[Column, ...]
@@ -68,23 +72,20 @@ def text(value_: Any, kind: Kind) -> str:
     """A cell as every reporter prints it."""
     if value_ is None:
         return units.UNKNOWN
-    match kind:
-        case "duration":
-            return units.duration(value_)
-        case "bytes":
-            return units.size(value_)
-        case "count":
-            return units.count(value_)
-        case "share":
-            return units.share(value_)
-        case "percent":
-            return units.percent(value_)
-        case "number":
-            return units.number(value_)
-        case "kernel":
-            return names.kernel(str(value_))
-        case _:
-            return names.cut(str(value_))
+    return _PRINTERS[kind](value_)
+
+
+_PRINTERS: Mapping[Kind, Callable[[Any], str]] = {
+    "kernel": lambda v: names.kernel(str(v)),
+    "name": lambda v: names.cut(str(v)),
+    "text": lambda v: names.cut(str(v)),
+    "duration": units.duration,
+    "bytes": units.size,
+    "count": units.count,
+    "share": units.share,
+    "percent": units.percent,
+    "number": units.number,
+}
 
 
 def brief(layout: Layout) -> Iterable[Column]:
@@ -117,7 +118,14 @@ OPS = Layout(
     "Ops by name",
     (
         Column("name", "Op", "name", brief=True),
-        Column("device_ns", "Device", "duration", brief=True, hint="launched by the op or the ops inside it", bar=True),
+        Column(
+            "device_ns",
+            "Device",
+            "duration",
+            brief=True,
+            hint="launched by the op or the ops inside it",
+            bar=True,
+        ),
         Column("self_device_ns", "Device, self", "duration", brief=True, hint="launched by the op itself"),
         Column("total_ns", "Host", "duration", hint="with the ops inside it"),
         Column("self_ns", "Host, self", "duration", brief=True, hint="without the ops inside it"),
@@ -184,9 +192,9 @@ LAUNCHES = Layout(
         Column("device", "Device", "count", brief=True),
         Column("kernels", "Kernels", "count", brief=True),
         Column("linked", "With a launch", "count", hint="kernels whose launch lies in the trace"),
-        Column("delay_p5_ns", "Delay p5", "duration", hint="kernel start − launch start"),
-        Column("delay_p50_ns", "Delay median", "duration", brief=True, hint="kernel start − launch start"),
-        Column("delay_p95_ns", "Delay p95", "duration", hint="kernel start − launch start"),
+        Column("delay_p5_ns", "Delay p5", "duration", hint="kernel start - launch start"),
+        Column("delay_p50_ns", "Delay median", "duration", brief=True, hint="kernel start - launch start"),
+        Column("delay_p95_ns", "Delay p95", "duration", hint="kernel start - launch start"),
         Column("queue_p50", "Queue median", "count", brief=True, hint="work launched and not yet finished"),
         Column("queue_max", "Queue max", "count"),
         Column("launch_call_p50_ns", "Launch call", "duration", hint="median duration on the host"),

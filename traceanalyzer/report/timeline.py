@@ -1,8 +1,8 @@
 """The timeline of the page: every event that fits, as columns small enough to embed.
 
-Rows of a lane are drawn one below the other. A device stream has one row, a host thread one per nesting depth. An
-event never outlasts the one around it, so keeping the longest events keeps every kept event's surroundings; the
-short rest is summed per lane, kind and slice of time, and said to be so.
+Rows of a lane are drawn one below the other. A device stream has one row, a host thread one per nesting
+depth. An event never outlasts the one around it, so keeping the longest events keeps every kept event's
+surroundings; the short rest is summed per lane, kind and slice of time, and said to be so.
 """
 
 from __future__ import annotations
@@ -10,17 +10,19 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from traceanalyzer.model.columns import ints, present, texts
 from traceanalyzer.report import names, units
+from traceanalyzer.report.facts import cause_text
+from traceanalyzer.report.lanes import Events, Side, Words, nesting, split
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     import pyarrow as pa
     from numpy.typing import NDArray
 
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 BUDGET = 200_000  # events drawn one by one: what the canvas repaints within a frame or two
 GPU_BUDGET = 140_000  # of these, at most so many on devices when the host has more to show
 SLICES = 2_048  # of the whole trace, for summing what is not drawn one by one
-MAX_LANES = 24  # per side (device streams, host threads); the busiest stay
 MAX_DEPTH = 14  # rows of a host thread
 MAX_GAPS = 5_000  # idle gaps per device; the longest stay
 NAME_LIMIT = 400  # characters of a name that travel with the timeline
@@ -40,67 +41,11 @@ KINDS = ("compute", "memory", "communication", "copy", "host", "api", "range", "
 """Categories by number, as the page colours them."""
 
 
-@dataclass(frozen=True)
-class Events:
-    """Columns of equal length, ns; `lane` numbers the lanes of one side, `name` and `by` index `words`."""
-
-    start: Ints
-    dur: Ints
-    lane: Ints
-    kind: Ints
-    name: Ints
-    by: Ints  # the op that launched it; -1 for none
-
-    def take(self, rows: NDArray[Any]) -> Events:
-        """The events at these row numbers, or where a mask is true."""
-        return Events(*(getattr(self, f)[rows] for f in self.__dataclass_fields__))
-
-    def __len__(self) -> int:
-        return len(self.start)
-
-    @staticmethod
-    def join(parts: Sequence[Events]) -> Events:
-        """All events of all parts, in the parts' order."""
-        if not parts:
-            return Events(*(np.zeros(0, np.int64) for _ in Events.__dataclass_fields__))
-        return Events(*(np.concatenate([getattr(p, f) for p in parts]) for f in Events.__dataclass_fields__))
-
-
-class Words:
-    """The dictionaries of several columns as one list of names."""
-
-    def __init__(self) -> None:
-        self.all: list[str] = []
-
-    def add(self, codes: NDArray[np.int32], dictionary: list[str]) -> Ints:
-        """The codes as indexes into the joint list; -1 stays -1."""
-        offset = len(self.all)
-        self.all.extend(dictionary)
-        return np.where(codes < 0, -1, codes.astype(np.int64) + offset)
-
-
-@dataclass(frozen=True)
-class Side:
-    """The devices or the host: lanes with labels, the events drawn and the short rest."""
-
-    labels: tuple[str, ...]
-    drawn: Events
-    rest: Events
-    lanes_left_out: int
-
-    @property
-    def longest_summed_ns(self) -> int | None:
-        """Every event shorter than this may be part of a sum; None when all are drawn."""
-        return int(self.rest.dur.max()) if len(self.rest) else None
-
-
 def embed(analysis: Analysis, budget: int = BUDGET) -> str | None:
     """The timeline as base64 of zlib of [header length, JSON header, columns]; None without any event."""
     words = Words()
-    device = _side(_device_events(analysis, words), _stream_labels, min(budget, GPU_BUDGET))
-    host = _side(
-        _host_events(analysis, words), _thread_labels(analysis), budget - len(device.drawn)
-    )
+    device = split(_device_events(analysis, words), _stream_labels, min(budget, GPU_BUDGET))
+    host = split(_host_events(analysis, words), _thread_labels(analysis), budget - len(device.drawn))
     if not len(device.drawn) and not len(host.drawn):
         return None
     gaps = _gaps(analysis)
@@ -137,8 +82,8 @@ def _device_events(analysis: Analysis, words: Words) -> tuple[Events, Ints]:
         events, lanes = _events(table, words, kind, ("rank", "device", "stream"))
         if "op" in table.column_names and len(op_words):
             op = ints(table, "op")
-            events = Events(*(getattr(events, f) for f in list(Events.__dataclass_fields__)[:-1]),
-                            np.where(op >= 0, op_words[np.maximum(op, 0)], -1))  # fmt: skip
+            by = np.where(op >= 0, op_words[np.maximum(op, 0)], -1)
+            events = replace(events, by=by)
         parts.append((events, lanes))
     return _joined(parts, 3)
 
@@ -177,60 +122,12 @@ def _joined(parts: Sequence[tuple[Events, Ints]], keys: int) -> tuple[Events, In
     )
 
 
-def _side(events_and_lanes: tuple[Events, Ints], label: Any, budget: int) -> Side:
-    """Number the lanes in the order of their keys, keep the busiest, split the longest events from the rest."""
-    events, keys = events_and_lanes
-    if not len(events):
-        return Side((), events, events, 0)
-    codes, lanes = _number(keys)
-    busy = np.bincount(codes, minlength=len(lanes))
-    kept = np.argsort(-busy, kind="stable")[:MAX_LANES]
-    kept = kept[np.lexsort((-busy[kept], lanes[kept, 1], lanes[kept, 0]))]
-    position = np.full(len(lanes), -1, np.int64)
-    position[kept] = np.arange(len(kept))
-    events = Events(events.start, events.dur, position[codes], events.kind, events.name, events.by)
-    if len(kept) < len(lanes):
-        events = events.take(events.lane >= 0)
-    drawn = _longest(events.dur, budget)
-    return Side(
-        tuple(label(*map(int, lanes[i])) for i in kept),
-        events.take(drawn),
-        events.take(~drawn),
-        len(lanes) - len(kept),
-    )
-
-
-def _number(keys: Ints) -> tuple[Ints, Ints]:
-    """Rows of keys as codes into the distinct rows, without sorting the rows."""
-    combined = np.zeros(len(keys), np.int64)
-    for column in keys.T:
-        codes, distinct = pd.factorize(column)
-        combined = combined * max(1, len(distinct)) + codes
-    codes, distinct = pd.factorize(combined)
-    first = np.zeros(len(distinct), np.int64)
-    first[codes[::-1]] = np.arange(len(keys))[::-1]  # the last write is the first row of its kind
-    return codes.astype(np.int64), keys[first]
-
-
-def _longest(dur: Ints, budget: int) -> NDArray[np.bool_]:
-    """A mask of at most `budget` events that holds all the longest ones; equal durations share one fate."""
-    if len(dur) <= budget:
-        return np.ones(len(dur), bool)
-    if budget <= 0:
-        return np.zeros(len(dur), bool)
-    threshold = np.partition(dur, len(dur) - budget)[len(dur) - budget]
-    mask = dur > threshold
-    if not mask.any():  # all alike: an even sample is better than nothing
-        mask[:: -(-len(dur) // budget)] = True
-    return mask
-
-
 def _stream_labels(rank: int, device: int, stream: int) -> str:
     prefix = f"rank {rank} · " if rank > 0 else ""
     return f"{prefix}GPU {device} · stream {stream}"
 
 
-def _thread_labels(analysis: Analysis) -> Any:
+def _thread_labels(analysis: Analysis) -> Callable[[int, int, int], str]:
     processes = analysis.trace.tables["processes"].to_pylist()
     known = {(p["rank"], p["pid"], p["tid"]): p["name"] for p in processes if p["name"]}
 
@@ -244,17 +141,13 @@ def _thread_labels(analysis: Analysis) -> Any:
 
 def _gaps(analysis: Analysis) -> list[dict[str, Any]]:
     """Idle gaps per device, the longest ones, with the cause where the breakdown names it."""
-    from traceanalyzer.report.facts import cause_text
-
     breakdown = analysis.results.get("breakdown")
     if breakdown is None:
         return []
     found = []
     for device in breakdown.devices:
-        of_device = [
-            g for g in breakdown.largest_gaps if g.rank == device.rank and g.device == device.device
-        ]
-        causes = {g.start_ns: cause_text(g.cause) for g in of_device}
+        of_device = [g for g in breakdown.largest_gaps if g.rank == device.rank and g.device == device.device]
+        causes = {g.start_ns: g.cause for g in of_device}
         start, dur = _idle(analysis.trace.tables, device.rank, device.device)
         longest = np.sort(np.argsort(-dur, kind="stable")[:MAX_GAPS])
         measured = {int(s): int(d) for s, d in zip(start[longest], dur[longest], strict=True)}
@@ -287,31 +180,15 @@ def _idle(tables: Mapping[str, pa.Table], rank: int, device: int) -> tuple[Ints,
     return busy_until[idle], gap[idle]
 
 
-def _nesting(events: Events) -> tuple[Events, Ints]:
-    """The events sorted by lane and start, and how many events of the lane are around each."""
-    order = np.lexsort((-events.dur, events.start, events.lane))
-    events = events.take(order)
-    depth = np.zeros(len(events), np.int64)
-    for lane in np.unique(events.lane):
-        here = np.flatnonzero(events.lane == lane)
-        start = events.start[here]
-        # An instant counts as 1 ns long, so that it does not end before what starts with it.
-        ended = np.sort(start + np.maximum(events.dur[here], 1))
-        depth[here] = np.arange(len(here)) - np.searchsorted(ended, start, side="right")
-    return events, depth
-
-
-def _pack(
-    analysis: Analysis, words: Words, device: Side, host: Side, gaps: list[dict[str, Any]]
-) -> bytes:
+def _pack(analysis: Analysis, words: Words, device: Side, host: Side, gaps: list[dict[str, Any]]) -> bytes:
     """Header and columns. Events are in the order lane, row, start; starts are differences within a row."""
-    host_events, depth = _nesting(host.drawn)
+    host_events, depth = nesting(host.drawn)
     shallow = depth < MAX_DEPTH
     too_deep = int((~shallow).sum())
     host_events, depth = host_events.take(shallow), depth[shallow]
     order = np.lexsort((host_events.start, depth, host_events.lane))
     host_events, depth = host_events.take(order), depth[order]
-    device_events, _ = _nesting(device.drawn)
+    device_events, _ = nesting(device.drawn)
     device_lanes = len(device.labels)
     events = Events.join([device_events, host_events])
     lane = np.concatenate([device_events.lane, host_events.lane + device_lanes])
@@ -351,6 +228,7 @@ def _pack(
                  for key, blob in blobs.items() if key in sums],
         "slice": (end - origin) / SLICES,
         "gaps": [gap | {"start": [s - origin for s in gap["start"]]} for gap in gaps],
+        "causes": {c: cause_text(c) for c in sorted({c for gap in gaps for c in gap["cause"] if c})},
         "steps": [[names.cut(s.name, 40), s.start_ns - origin, s.window_end_ns - origin]
                   for s in (steps.steps if steps and steps.kind != "window" else ())][:2_000],
         "notes": _notes(device, host, too_deep),
@@ -389,7 +267,7 @@ def _sums(device: Side, host: Side, origin: int, end: int) -> dict[str, Ints]:
 
 
 def _planes(values: Ints) -> bytes:
-    """Non-negative integers as their lowest bytes, then their next bytes, …: compresses far better than rows."""
+    """Non-negative integers as their lowest bytes, then their next bytes, …: compresses far better."""
     width = max(1, (int(values.max(initial=0)).bit_length() + 7) // 8)
     octets = np.ascontiguousarray(values.astype("<u8")).view(np.uint8).reshape(-1, 8)
     return octets[:, :width].T.tobytes()

@@ -3,9 +3,15 @@
 Every function takes None for "not measured" and answers with `UNKNOWN`.
 """
 
+# ruff: noqa: RUF001, RUF002 - typographic signs are meant
+
 from __future__ import annotations
 
-from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 UNKNOWN = "–"
 
@@ -90,7 +96,7 @@ def three_digits(value: float) -> str:
 
 def _scaled(value: float, units: Sequence[tuple[int, str]]) -> str:
     """The value in the largest unit in which it prints as at least 1."""
-    for (scale, unit), (larger, _) in zip(units, units[1:], strict=False):
+    for (scale, unit), (larger, _) in pairwise(units):
         if abs(value) < larger - scale / 2:  # what would round up to the larger unit is printed in it
             return f"{value:.0f} {unit}" if scale == 1 else f"{three_digits(value / scale)} {unit}"
     scale, unit = units[-1]

@@ -263,14 +263,20 @@
         }
         pen.fillStyle = pen.createPattern(this.hatch, "repeat");
         pen.fillRect(x, y, w - 0.5, h - 2);
-        const text = gap.cause[i] ?? "";
-        if (text && pen.measureText(text).width < w - 10) {
+        const text = this.gapLabel(pen, gap.cause[i], w - 10);
+        if (text) {
           pen.fillStyle = this.colour.idle;
           pen.fillRect(x + 2, y, pen.measureText(text).width + 6, h - 2);
           pen.fillStyle = this.colour.ink;
           pen.fillText(text, x + 5, y + 9);
         }
       }
+    }
+
+    // The cause in words, or in short, or nothing, as there is room.
+    gapLabel(pen, cause, room) {
+      const texts = cause ? [this.data.causes[cause], cause.replaceAll("_", " ")] : [];
+      return texts.find((text) => pen.measureText(text).width < room) ?? "";
     }
 
     drawSteps(pen) {
@@ -362,7 +368,7 @@
     gapHit(track, i) {
       const { start, dur, cause } = track.gap;
       const lines = [`${duration(dur[i])} from ${duration(start[i])}`];
-      if (cause[i]) lines.push(cause[i]);
+      if (cause[i]) lines.push(this.data.causes[cause[i]]);
       return { title: "Idle", lines, start: start[i], dur: dur[i], y: track.y, h: track.h };
     }
 

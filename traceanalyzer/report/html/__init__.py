@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from traceanalyzer import __version__
-from traceanalyzer.report import json_report, names, tables, timeline, units
+from traceanalyzer.report import json_report, method, names, tables, timeline, units
 from traceanalyzer.report.facts import PARTS, Facts, cause_text
 from traceanalyzer.report.html import cells, charts
 
@@ -57,7 +57,7 @@ class Opportunity:
 
 def render(analysis: Analysis, *, top: int = 50) -> str:
     """The whole page. Equal analyses give equal bytes."""
-    facts = Facts(analysis)
+    facts = Facts.of(analysis)
     style, script = _asset("report.css"), "\n".join(_asset(name) for name in SCRIPTS)
     raw = zlib.compress(json_report.render(analysis).encode(), 7)
     return _environment().get_template("report.html.j2").render(
@@ -76,6 +76,7 @@ def render(analysis: Analysis, *, top: int = 50) -> str:
         raw_name=re.sub(r"[^\w.-]+", "_", facts.title)[:80] + ".report.json",
         memory_lines=[(t, charts.memory_line(t)) for t in facts.memory.timelines] if facts.memory else [],
         queue_lines=_queues(facts),
+        thresholds=method.all_thresholds(),
     )  # fmt: skip
 
 
@@ -124,7 +125,7 @@ def _device(device: DeviceBreakdown, facts: Facts) -> Device:
     several_ranks = len({d.rank for d in facts.devices}) > 1
     label = f"Rank {device.rank}, GPU {device.device}" if several_ranks else f"GPU {device.device}"
     wall = device.whole.wall_ns
-    steps = facts.steps
+    outliers = [steps.steps[i] for i in steps.outliers] if (steps := facts.steps) else []
     return Device(
         f"{label}: {names.cut(device.name)}" if device.name else label,
         device,
@@ -132,7 +133,7 @@ def _device(device: DeviceBreakdown, facts: Facts) -> Device:
         charts.step_bars(device, steps) if steps else None,
         tuple((cause_text(c.cause), c.total_ns, c.gaps, c.total_ns / wall if wall else 0.0)
               for c in device.idle_causes),
-        tuple(s for i, s in enumerate(steps.steps) if i in steps.outliers and s.rank == device.rank) if steps else (),
+        tuple(s for s in outliers if s.rank == device.rank),
     )  # fmt: skip
 
 
@@ -159,15 +160,15 @@ def _evidence_link(evidence: Evidence) -> str | None:
 def _sheets(facts: Facts, top: int) -> dict[str, tables.Sheet]:
     """Every table of the page by its id; those whose analyzer had nothing are left out."""
     found: list[tuple[tables.Layout, Sequence[Any] | None]] = [
-        (tables.IDLE_GAPS, facts.breakdown and facts.breakdown.largest_gaps),
-        (tables.KERNELS, facts.kernels and facts.kernels.rows),
-        (tables.OPS, facts.ops and facts.ops.by_name),
-        (tables.OPS_BY_SHAPE, facts.ops and facts.ops.by_shape),
-        (tables.MODULES, facts.modules and _largest_modules(facts.modules.rows, top)),
-        (tables.COPIES, facts.copies and facts.copies.rows),
-        (tables.COLLECTIVES, facts.collectives and facts.collectives.rows),
-        (tables.LAUNCHES, facts.launches and facts.launches.devices),
-        (tables.API_CALLS, facts.launches and facts.launches.api),
+        (tables.IDLE_GAPS, facts.breakdown.largest_gaps if facts.breakdown else None),
+        (tables.KERNELS, facts.kernels.rows if facts.kernels else None),
+        (tables.OPS, facts.ops.by_name if facts.ops else None),
+        (tables.OPS_BY_SHAPE, facts.ops.by_shape if facts.ops else None),
+        (tables.MODULES, _largest_modules(facts.modules.rows, top) if facts.modules else None),
+        (tables.COPIES, facts.copies.rows if facts.copies else None),
+        (tables.COLLECTIVES, facts.collectives.rows if facts.collectives else None),
+        (tables.LAUNCHES, facts.launches.devices if facts.launches else None),
+        (tables.API_CALLS, facts.launches.api if facts.launches else None),
     ]
     if facts.memory:
         found += [(_holders_layout(i), t.live_at_peak) for i, t in enumerate(facts.memory.timelines)]

@@ -27,6 +27,8 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
+    """A row's cells; `depth` indents a tree, `category` colours the bars."""
+
     cells: tuple[tuple[tables.Column, Cell], ...]
     depth: int
     category: str

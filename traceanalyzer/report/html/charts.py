@@ -1,13 +1,18 @@
-"""The geometry of the small charts that the page carries as SVG. Fractions of the chart's size, nothing drawn here."""
+"""The geometry of the small charts that the page carries as SVG, in per cent or user units."""
+
+# ruff: noqa: RUF001 - typographic signs are meant
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from traceanalyzer.analyzers.results import DeviceBreakdown, MemoryTimeline, Partition, Steps
 from traceanalyzer.report import units
 from traceanalyzer.report.facts import PARTS, parts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MAX_BARS = 160  # steps side by side before neighbours are averaged
 CHART_WIDTH, CHART_HEIGHT = 1000, 160  # user units of a line chart
@@ -39,6 +44,8 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class StepBars:
+    """Stacked columns with their scale."""
+
     bars: tuple[Bar, ...]
     top_ns: int
     median_y: float | None

@@ -1,0 +1,135 @@
+"""Events as columns, the lanes they lie in, and which of them are drawn one by one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    Ints = NDArray[np.int64]
+
+MAX_LANES = 24  # per side (device streams, host threads); the busiest stay
+
+
+@dataclass(frozen=True)
+class Events:
+    """Columns of equal length, ns; `lane` numbers the lanes of one side, `name` and `by` index `words`."""
+
+    start: Ints
+    dur: Ints
+    lane: Ints
+    kind: Ints
+    name: Ints
+    by: Ints  # the op that launched it; -1 for none
+
+    def take(self, rows: NDArray[Any]) -> Events:
+        """The events at these row numbers, or where a mask is true."""
+        return Events(*(getattr(self, f)[rows] for f in self.__dataclass_fields__))
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    @staticmethod
+    def join(parts: Sequence[Events]) -> Events:
+        """All events of all parts, in the parts' order."""
+        if not parts:
+            return Events(*(np.zeros(0, np.int64) for _ in Events.__dataclass_fields__))
+        return Events(*(np.concatenate([getattr(p, f) for p in parts]) for f in Events.__dataclass_fields__))
+
+
+class Words:
+    """The dictionaries of several columns as one list of names."""
+
+    def __init__(self) -> None:
+        self.all: list[str] = []
+
+    def add(self, codes: NDArray[np.int32], dictionary: list[str]) -> Ints:
+        """The codes as indexes into the joint list; -1 stays -1."""
+        offset = len(self.all)
+        self.all.extend(dictionary)
+        return np.where(codes < 0, -1, codes.astype(np.int64) + offset)
+
+
+@dataclass(frozen=True)
+class Side:
+    """The devices or the host: lanes with labels, the events drawn and the short rest."""
+
+    labels: tuple[str, ...]
+    drawn: Events
+    rest: Events
+    lanes_left_out: int
+
+    @property
+    def longest_summed_ns(self) -> int | None:
+        """Every event shorter than this may be part of a sum; None when all are drawn."""
+        return int(self.rest.dur.max()) if len(self.rest) else None
+
+
+def split(events_and_lanes: tuple[Events, Ints], label: Callable[[int, int, int], str], budget: int) -> Side:
+    """Number the lanes, keep the busiest, split the longest events from the rest."""
+    events, keys = events_and_lanes
+    if not len(events):
+        return Side((), events, events, 0)
+    codes, lanes = _number(keys)
+    busy = np.bincount(codes, minlength=len(lanes))
+    kept = np.argsort(-busy, kind="stable")[:MAX_LANES]
+    kept = kept[np.lexsort((-busy[kept], lanes[kept, 1], lanes[kept, 0]))]
+    position = np.full(len(lanes), -1, np.int64)
+    position[kept] = np.arange(len(kept))
+    events = replace(events, lane=position[codes])
+    if len(kept) < len(lanes):
+        events = events.take(events.lane >= 0)
+    drawn = _longest(events.dur, budget)
+    return Side(
+        tuple(label(*map(int, lanes[i])) for i in kept),
+        events.take(drawn),
+        events.take(~drawn),
+        len(lanes) - len(kept),
+    )
+
+
+def _number(keys: Ints) -> tuple[Ints, Ints]:
+    """Rows of keys as codes into the distinct rows, without sorting the rows."""
+    combined = np.zeros(len(keys), np.int64)
+    for column in keys.T:
+        codes, distinct = pd.factorize(column)
+        combined = combined * max(1, len(distinct)) + codes
+    codes, distinct = pd.factorize(combined)
+    first = np.zeros(len(distinct), np.int64)
+    first[codes[::-1]] = np.arange(len(keys))[::-1]  # the last write is the first row of its kind
+    return codes.astype(np.int64), keys[first]
+
+
+def _longest(dur: Ints, budget: int) -> NDArray[np.bool_]:
+    """A mask of at most `budget` events that holds all the longest ones; equal durations share one fate."""
+    mask: NDArray[np.bool_]
+    if len(dur) <= budget:
+        return np.ones(len(dur), bool)
+    if budget <= 0:
+        return np.zeros(len(dur), bool)
+    threshold = np.partition(dur, len(dur) - budget)[len(dur) - budget]
+    mask = dur > threshold
+    if not mask.any():  # all alike: an even sample is better than nothing
+        mask[:: -(-len(dur) // budget)] = True
+    return mask
+
+
+def nesting(events: Events) -> tuple[Events, Ints]:
+    """The events sorted by lane and start, and how many events of the lane are around each."""
+    order = np.lexsort((-events.dur, events.start, events.lane))
+    events = events.take(order)
+    depth = np.zeros(len(events), np.int64)
+    for lane in np.unique(events.lane):
+        here = np.flatnonzero(events.lane == lane)
+        start = events.start[here]
+        # An instant counts as 1 ns long, so that it does not end before what starts with it.
+        ended = np.sort(start + np.maximum(events.dur[here], 1))
+        depth[here] = np.arange(len(here)) - np.searchsorted(ended, start, side="right")
+    return events, depth

@@ -1,0 +1,206 @@
+"""The summary for a terminal: the verdict, where the time went, what to do first, the top kernels.
+
+`render` gives plain text of a fixed width, `show` prints with colour where the terminal has it (rich honours
+NO_COLOR, TERM and the width).
+"""
+
+from __future__ import annotations
+
+from io import StringIO
+from typing import TYPE_CHECKING, Literal
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.segment import Segment
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+from traceanalyzer.report import names, tables, units
+from traceanalyzer.report.facts import PARTS, Facts, cause_text, parts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import ConsoleOptions, RenderResult
+
+    from traceanalyzer.analyzers.results import DeviceBreakdown, Partition
+    from traceanalyzer.pipeline import Analysis
+    from traceanalyzer.rules.findings import Finding
+
+WIDTH = 100  # of plain text
+MAX_DEVICES, MAX_CAUSES, MAX_NOTES = 4, 4, 8
+MAX_BAR = 76  # a longer bar tells no more
+
+_STYLE = {"compute": "blue", "communication": "magenta", "copy": "yellow", "idle": "bright_black"}
+_GLYPH = {"compute": "█", "communication": "▓", "copy": "▒", "idle": "░"}  # the bar reads without colour, too
+
+
+def render(analysis: Analysis, *, top: int = 5) -> str:
+    """The summary as plain text."""
+    out = StringIO()
+    show(analysis, top=top, console=Console(file=out, width=WIDTH, color_system=None, force_terminal=False))
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def show(analysis: Analysis, *, top: int = 5, console: Console | None = None) -> None:
+    """Print the summary on stdout, or on the given console."""
+    console = console or Console(highlight=False, emoji=False)
+    for block in _blocks(Facts.of(analysis), top):
+        console.print(block, highlight=False, emoji=False)
+
+
+def _blocks(facts: Facts, top: int) -> Iterator[RenderableType]:
+    if facts.simulated:
+        yield Text("SIMULATED: written by a simulator, not by a profiler on a GPU\n", style="bold yellow")
+    yield _plain(facts.analysis.verdict.headline, "bold")
+    yield Text(_subtitle(facts), style="dim")
+    yield Text("")
+    for device in facts.devices[:MAX_DEVICES]:
+        yield _device(device, several=len(facts.devices) > 1)
+    if len(facts.devices) > MAX_DEVICES:
+        yield Text(f"… and {len(facts.devices) - MAX_DEVICES} more devices\n", style="dim")
+    yield from _quality(facts)
+    if facts.findings:
+        yield Text("What to do", style="bold")
+        for number, finding in enumerate(facts.findings[:top], 1):
+            yield _finding(number, finding, facts)
+        if len(facts.findings) > top:
+            yield Text(f"… and {len(facts.findings) - top} more findings\n", style="dim")
+    if facts.kernels and facts.kernels.rows:
+        yield SheetTable(tables.sheet(tables.KERNELS, facts.kernels.rows, top))
+
+
+def _plain(text: str, style: str = "") -> Text:
+    """Text of the trace: no markup in it is believed, no control character reaches the terminal."""
+    return Text(names.prose(text).replace("`", ""), style=style)
+
+
+def _subtitle(facts: Facts) -> str:
+    step = units.duration(facts.step_ns)
+    parts = [
+        f"step {step} (median of {len(facts.steps.steps):,})"
+        if facts.has_steps and facts.steps
+        else f"{step} traced",
+        f"GPU busy {units.share(facts.busy_share)}" if facts.devices else "",
+        names.cut(facts.device_text, 60),
+        ", ".join(f"{what} {names.cut(version, 24)}" for what, version in facts.versions),
+        names.cut(facts.title, 60),
+        f"confidence {facts.analysis.verdict.confidence}",
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+class Bar:
+    """A partition as one line of glyphs as wide as the console allows."""
+
+    def __init__(self, partition: Partition) -> None:
+        self.parts = parts_of(partition)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = min(options.max_width, MAX_BAR)
+        whole = sum(ns for _, ns in self.parts)
+        end = 0
+        for key, ns in self.parts:
+            begin, end = end, end + ns
+            # Rounding the ends, not the lengths, makes the pieces fill the line exactly.
+            cells = round(end * width / whole) - round(begin * width / whole) if whole else 0
+            yield Segment(_GLYPH[key] * cells, Style.parse(_STYLE[key]))
+        yield Segment.line()
+
+
+def _device(device: DeviceBreakdown, *, several: bool) -> Group:
+    rank = f"rank {device.rank}, " if several else ""
+    name = f": {names.cut(device.name, 60)}" if device.name else ""
+    title = Text(f"{rank}GPU {device.device}{name}, {units.duration(device.whole.wall_ns)}", style="bold")
+    parts = parts_of(device.whole)
+    legend = Table.grid(padding=(0, 2))
+    legend.add_column()
+    legend.add_column(justify="right")
+    legend.add_column(justify="right")
+    shares = units.shares_of_whole([ns for _, ns in parts])
+    for (key, ns), share in zip(parts, shares, strict=True):
+        legend.add_row(
+            Text(_GLYPH[key], _STYLE[key]) + Text(f" {PARTS[key]}", "default"), units.duration(ns), share
+        )
+    for cause in device.idle_causes[:MAX_CAUSES]:
+        wall = device.whole.wall_ns
+        legend.add_row(
+            Text(f"    {cause_text(cause.cause)}", style="dim"),
+            Text(units.duration(cause.total_ns), style="dim"),
+            Text(units.share(cause.total_ns / wall) if wall else units.UNKNOWN, style="dim"),
+        )
+    return Group(title, Bar(device.whole), legend, Text(""))
+
+
+def _quality(facts: Facts) -> Iterator[RenderableType]:
+    if not facts.quality:
+        return
+    yield Text("About this trace", style="bold")
+    notes = Table.grid(padding=(0, 1))
+    for q in facts.quality[:MAX_NOTES]:
+        line = _plain(q.message, "yellow" if q.level == "partial" else "")
+        if q.remedy:
+            line += Text(f"  → {names.prose(q.remedy)}", style="dim")
+        notes.add_row("  !" if q.level == "partial" else "  ·", line)
+    yield notes
+    if len(facts.quality) > MAX_NOTES:
+        yield Text(f"  … and {len(facts.quality) - MAX_NOTES} more", style="dim")
+    yield Text("")
+
+
+def _finding(number: int, finding: Finding, facts: Facts) -> Group:
+    saving, share = units.saving(finding.saving_ns), facts.saving_share(finding)
+    worth = f"saves {saving}" if finding.saving_ns else ""
+    if worth and share is not None:
+        worth += f", up to {units.share(share)} of the {'step' if facts.has_steps else 'trace'}"
+    if not worth and finding.saving_bytes is not None:
+        worth = f"saves {units.size(finding.saving_bytes)}"
+    head = (
+        Text(f"{number}. ")
+        + _plain(finding.title, "bold")
+        + Text(f"  {names.cut(finding.code)}", style="dim")
+    )
+    if worth:
+        head += Text(f"  {worth}", style="green")
+    body = [_plain(finding.claim), *_fix(finding.fix)]
+    return Group(head, *(Padding(line, (0, 0, 0, 3)) for line in body), Text(""))
+
+
+def _fix(fix: str) -> list[Text]:
+    """The fix without the fences around its code, which is indented instead."""
+    lines, in_code = [], False
+    for line in names.prose(fix).split("\n"):
+        if line.startswith("```"):
+            in_code = not in_code
+        elif line.strip():
+            lines.append(Text("    " + line, style="cyan") if in_code else Text(line.replace("`", "")))
+    if lines:
+        lines[0] = Text("→ ", style="green") + lines[0]
+    return lines
+
+
+class SheetTable:
+    """The brief columns of a sheet in the console's width: numbers are never cut, names give way."""
+
+    def __init__(self, sheet: tables.Sheet) -> None:
+        self.sheet = sheet
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        sheet = self.sheet
+        columns = [c for c in sheet.columns if c.brief]
+        cells = [[tables.text(tables.value(row, c), c.kind) for c in columns] for row in sheet.rows]
+        widths = [max(map(len, texts)) for texts in zip((c.title for c in columns), *cells, strict=True)]
+        named = [i for i, c in enumerate(columns) if not c.numeric]
+        excess = sum(widths) + 2 * len(widths) - options.max_width
+        for i in named:
+            widths[i] = max(12, widths[i] - max(0, -(-excess // len(named))))
+        more = f" (first {len(sheet.rows)} of {sheet.total:,})" if sheet.total > len(sheet.rows) else ""
+        yield Text(f"{sheet.layout.title}{more}", style="bold")
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+        for column, width in zip(columns, widths, strict=True):
+            justify: Literal["left", "right"] = "right" if column.numeric else "left"
+            table.add_column(column.title, justify=justify, no_wrap=True, overflow="ellipsis", width=width)
+        for row in cells:
+            table.add_row(*map(Text, row))
+        yield table
