@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from traceanalyzer.analyzers.evidence import is_user_file
+from traceanalyzer.analyzers.evidence import origin
 from traceanalyzer.analyzers.groups import group_rows
 from traceanalyzer.analyzers.results import Holder, Memory, MemoryTimeline
 from traceanalyzer.model.columns import ints, present, texts
@@ -117,7 +117,7 @@ class _Owners:
         self.op = inherit(ints(trace.ops, "parent"), ints(trace.ops, "depth"), named)
         self.op_name = op_name.astype(np.int64)
         file, self.files = texts(trace.python_calls, "file")
-        users = np.array([*map(is_user_file, self.files), False])[file]
+        users = np.array([*(origin(path) != "core" for path in self.files), False])[file]
         self.frame = inherit(
             ints(trace.python_calls, "parent"),
             ints(trace.python_calls, "depth"),

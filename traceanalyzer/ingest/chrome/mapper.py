@@ -185,6 +185,8 @@ class _Build:
             self.columns[name] = pa.array(column.values, mask=mask)
 
     def constant(self, name: str, value: str | bool) -> None:
+        if value == "":
+            return  # an event without a category: null
         if isinstance(value, bool):
             self.columns[name] = pa.array(np.full(self.rows, value))
         else:

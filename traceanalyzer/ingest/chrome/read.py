@@ -21,6 +21,7 @@ from traceanalyzer.ingest.chrome.assemble import Assembled, assemble
 from traceanalyzer.ingest.chrome.damage import Broken
 from traceanalyzer.ingest.chrome.layout import NotJson
 from traceanalyzer.ingest.chrome.share import Share, read_damaged, read_share
+from traceanalyzer.ingest.chrome.vocabulary import clean_header
 from traceanalyzer.ingest.progress import Progress, Silent
 from traceanalyzer.ingest.source import compression_of
 from traceanalyzer.model.capabilities import capabilities_of
@@ -118,7 +119,7 @@ def _trace(path: Path, shares: list[Share], sha256: str) -> Trace:
     header: dict[str, Any] = {}
     for share in shares:
         header |= {k: _json(v) for k, v in share.header.items()}
-    header = {k: v for k, v in header.items() if v is not None}
+    header = {k: v for k, raw in header.items() if (v := clean_header(k, raw)) is not None}
     if not any(s.found_events for s in shares):
         raise InputError(
             path, "holds no traceEvents", "Give a trace written by torch.profiler's export_chrome_trace.", 0

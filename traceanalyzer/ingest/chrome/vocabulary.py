@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 Kind = Literal["int", "float", "text", "json", "triple"]
 
@@ -191,3 +191,23 @@ HEADER_KEYS = frozenset(
     }
 )  # fmt: skip
 """Header keys that are kept. An allow-list: real headers carry whole environments, user and host names."""
+
+_DISTRIBUTED_KEYS = frozenset({"backend", "rank", "world_size", "pg_count", "pg_config", "nccl_version"})
+_GROUP_KEYS = frozenset({"pg_name", "pg_desc", "backend_config", "pg_size", "ranks"})
+
+
+def clean_header(key: str, value: Any) -> Any:
+    """A header value without anything that is not known to be harmless; None when nothing is left."""
+    if key == "deviceProperties":
+        return value
+    if key != "distributedInfo":
+        return value if isinstance(value, (int, float, str)) else None
+    if not isinstance(value, dict):
+        return None
+    kept = {k: v for k, v in value.items() if k in _DISTRIBUTED_KEYS}
+    groups = kept.get("pg_config")
+    if isinstance(groups, list):
+        kept["pg_config"] = [
+            {k: v for k, v in g.items() if k in _GROUP_KEYS} for g in groups if isinstance(g, dict)
+        ]
+    return kept
