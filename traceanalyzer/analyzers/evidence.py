@@ -48,6 +48,11 @@ def origin(path: str) -> str:
     return "package" if installed or PACKAGES.fullmatch(top) else "user"
 
 
+def is_user_file(path: str) -> bool:
+    """Whether a source file is the user's own code."""
+    return origin(path) == "user"
+
+
 class Evidence:
     """Answers questions about single moments of a linked trace; made once, asked for the few largest gaps."""
 
@@ -85,7 +90,7 @@ class Evidence:
                 continue
             path = self._files[1][code]
             line = f"{path}:{self._lines[row]}"
-            if origin(path) == "user":
+            if is_user_file(path):
                 return line
             if origin(path) == "package" and in_package is None:
                 in_package = line
