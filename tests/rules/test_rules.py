@@ -1,4 +1,4 @@
-"""Every rule on a trace that has its problem and on one that is as like it as possible without the problem."""
+"""Every rule on a trace that has its problem, and on one as like it as possible without."""
 
 from __future__ import annotations
 

@@ -58,6 +58,7 @@ class Evidence:
 
     def __init__(self, trace: Trace, host: HostActivity) -> None:
         self.trace, self.host = trace, host
+        self._threads: dict[tuple[str, int], tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
 
     def host_call(self, thread: int, start: int, end: int) -> str | None:
         """What the thread did for at least half of the time: API call, else op, else annotation."""
@@ -97,37 +98,35 @@ class Evidence:
         return in_package
 
     def _calls_at(self, thread: int, time: int) -> Iterator[int]:
-        rows = self._of_thread("api_calls", thread)
-        last = int(np.searchsorted(self.host.api_calls.start[rows], time, side="right"))
+        rows, starts = self._of_thread("api_calls", thread)
+        last = int(np.searchsorted(starts, time, side="right"))
         # A runtime call holds at most a few driver calls, so the open ones are among the last few.
         for row in rows[max(0, last - 8) : last][::-1].tolist():
             if self.host.api_calls.end[row] > time:
                 yield row
 
     def _annotations_at(self, thread: int, time: int) -> Iterator[int]:
-        rows = self._of_thread("annotations", thread)
-        table = self.host.annotations
-        yield from rows[(table.start[rows] <= time) & (table.end[rows] > time)][::-1].tolist()
+        rows, starts = self._of_thread("annotations", thread)
+        yield from rows[(starts <= time) & (self.host.annotations.end[rows] > time)][::-1].tolist()
 
     def _chain(self, table: HostRows, parent: NDArray[np.int64], thread: int, time: int) -> Iterator[int]:
         """The rows open at a time, innermost first, by their links to the rows around them."""
-        rows = self._of_thread("ops" if table is self.host.ops else "python_calls", thread)
-        last = int(np.searchsorted(table.start[rows], time, side="right")) - 1
+        rows, starts = self._of_thread("ops" if table is self.host.ops else "python_calls", thread)
+        last = int(np.searchsorted(starts, time, side="right")) - 1
         row = int(rows[last]) if last >= 0 else -1
         while row >= 0:
             if table.end[row] > time:
                 yield row
             row = int(parent[row])
 
-    def _of_thread(self, table: str, thread: int) -> NDArray[np.int64]:
+    def _of_thread(self, table: str, thread: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The rows of a thread and their starts, ascending."""
         key = (table, thread)
-        if key not in self._rows_of:
-            self._rows_of[key] = np.flatnonzero(getattr(self.host, table).thread == thread)
-        return self._rows_of[key]
-
-    @cached_property
-    def _rows_of(self) -> dict[tuple[str, int], NDArray[np.int64]]:
-        return {}
+        if key not in self._threads:
+            of_host: HostRows = getattr(self.host, table)
+            rows = np.flatnonzero(of_host.thread == thread)
+            self._threads[key] = rows, of_host.start[rows]
+        return self._threads[key]
 
     @cached_property
     def _ops_parent(self) -> NDArray[np.int64]:
