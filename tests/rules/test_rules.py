@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from situations import CASES, communicating, pausing, queued_kernels
 
-from tests.rules.situations import CASES, communicating, pausing, queued_kernels
 from traceanalyzer.analyzers import run_analyzers
 from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability, Note
 from traceanalyzer.rules import RULES, judge
 from traceanalyzer.rules.findings import Finding, NotAssessed, Passed, Verdict
 
 if TYPE_CHECKING:
-    from tests.linked import Linked
+    from linked import Linked
 
 Judged = tuple[Verdict, tuple[Finding, ...], tuple[NotAssessed, ...], tuple[Passed, ...]]
 

@@ -6,9 +6,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-from tests.linked import Linked
-from tests.rules.situations import (
+from linked import Linked
+from situations import (
     NCCL,
     communicating,
     copying,
@@ -16,6 +15,7 @@ from tests.rules.situations import (
     queued_kernels,
     stalled_by,
 )
+
 from traceanalyzer.analyzers import run_analyzers
 from traceanalyzer.rules import judge
 from traceanalyzer.rules.wording import count, duration, percent, size

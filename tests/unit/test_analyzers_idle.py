@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from linked import AUTOGRAD, Linked
 
-from tests.linked import AUTOGRAD, Linked
 from traceanalyzer.analyzers.breakdown import BreakdownAnalyzer
 from traceanalyzer.analyzers.idle import CAUSES
 from traceanalyzer.analyzers.steps import StepsAnalyzer

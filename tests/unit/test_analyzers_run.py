@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
-from tests.linked import Linked
+from linked import Linked
+
 from traceanalyzer import analyzers
 from traceanalyzer.analyzers import ANALYZERS, run_analyzers
 from traceanalyzer.model.trace import Capability

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.linked import Linked
+from linked import Linked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
