@@ -70,5 +70,7 @@ def start_ns(name: str) -> int:
 @lru_cache
 def hta_answers(name: str) -> dict[str, Any]:
     """What HTA 0.5.0 says of one trace, by analysis."""
-    answers: dict[str, Any] = json.loads((CORPUS / "oracles" / "hta" / f"{name}.json").read_text())["analyses"]
+    answers: dict[str, Any] = json.loads((CORPUS / "oracles" / "hta" / f"{name}.json").read_text())[
+        "analyses"
+    ]
     return answers

@@ -87,7 +87,9 @@ def device_rows(trace: Trace, start_ns: int, *, keep_last_step: bool = False) ->
         kinds = np.array([_kind(n) for n in names], np.str_)
         start, end = _rounded(ints(table, "ts"), ints(table, "dur", 0), start_ns)
         correlation = ints(table, "correlation")
-        parts.append((start, end, ints(table, "stream"), kinds[codes] if names else np.array([], np.str_), correlation))
+        parts.append(
+            (start, end, ints(table, "stream"), kinds[codes] if names else np.array([], np.str_), correlation)
+        )
     start, end, stream, kind, correlation = map(np.concatenate, zip(*parts, strict=True))
     found = [launch.get(c) for c in correlation.tolist()]
     rows = Rows(
@@ -200,7 +202,9 @@ def _host_starts(trace: Trace, start_ns: int, keep_last_step: bool) -> dict[int,
         before = max(end for _, _, end in steps) + 1 if keep_last_step else max(at for _, at, _ in steps)
     return {
         correlation: (at, names[code] in LAUNCHES)
-        for correlation, at, code in zip(ints(calls, "correlation").tolist(), start, codes.tolist(), strict=True)
+        for correlation, at, code in zip(
+            ints(calls, "correlation").tolist(), start, codes.tolist(), strict=True
+        )
         if correlation >= 0 and at < before
     }
 

@@ -75,7 +75,9 @@ def parse(text: bytes) -> PlainTrace:
         for number, row in enumerate(rows):
             row["id"] = number
     tables["processes"] = _processes(events, rank)
-    tables["devices"] = [_device(d, rank) | {"id": i} for i, d in enumerate(header.get("deviceProperties", []))]
+    tables["devices"] = [
+        _device(d, rank) | {"id": i} for i, d in enumerate(header.get("deviceProperties", []))
+    ]
     tables["extras"] = [
         {"table": e.table, "row": e.cells["id"], "json": e.extras} for e in read_events if e.extras
     ]

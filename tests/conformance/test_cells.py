@@ -90,9 +90,17 @@ def test_the_dull_reading_on_a_file_that_fits_the_page(tmp_path: Path) -> None:
     assert plain.start_ns == 1712195495519689047
     assert (op["ts"], op["dur"], op["rank"], op["input_dims"]) == (0, 12500, 2, "[[2,3],[3,4]]")
     assert (kernel["ts"], kernel["grid"], kernel["correlation"]) == (953, [1, 2, 3], 5)
-    assert (copy["ts"], copy["direction"], copy["src_kind"], copy["kind"]) == (9954, "HtoD", "pageable", "memcpy")
+    assert (copy["ts"], copy["direction"], copy["src_kind"], copy["kind"]) == (
+        9954,
+        "HtoD",
+        "pageable",
+        "memcpy",
+    )
     assert plain.tables["others"][0]["dur"] == 0
-    assert [e["json"] for e in plain.tables["extras"]] == [{"Fancy": {"new": [Decimal("1.5")]}}, {"negative_dur_ns": -1000}]
+    assert [e["json"] for e in plain.tables["extras"]] == [
+        {"Fancy": {"new": [Decimal("1.5")]}},
+        {"negative_dur_ns": -1000},
+    ]
     file = tmp_path / "trace.json"
     file.write_text(text)
     assert_same_cells(load_inputs(file, options=NO_CACHE), plain)

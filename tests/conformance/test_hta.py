@@ -87,7 +87,12 @@ def test_queue_length(name: str, answers: str, rank: int) -> None:
         theirs, low, high = expected[stream], _described(queue.low), _described(queue.high)
         deviation = theirs.pop("std")
         n = len(queue.low)
-        assert all(low[k] <= v <= high[k] for k, v in theirs.items() if k != "stream"), (stream, low, theirs, high)
+        assert all(low[k] <= v <= high[k] for k, v in theirs.items() if k != "stream"), (
+            stream,
+            low,
+            theirs,
+            high,
+        )
         spread = np.sqrt(((queue.high - queue.low) ** 2).sum() / (n - 1))
         assert abs(deviation - queue.low.std(ddof=1)) <= spread + 1e-9
         assert high["mean"] - low["mean"] < 0.05  # so that the bounds say something

@@ -76,7 +76,9 @@ class Timeline:
 def device_rows(trace: Trace, choices: Choices) -> DeviceRows:
     """The rows that count under these choices."""
     codes, names = texts(trace.kernels, "name")
-    by_name = np.array([COMMUNICATION if choices.is_communication(n) else COMPUTATION for n in names], np.int64)
+    by_name = np.array(
+        [COMMUNICATION if choices.is_communication(n) else COMPUTATION for n in names], np.int64
+    )
     copy_codes, copy_kinds = texts(trace.copies, "kind")
     by_kind = np.array([choices.memset if k == "memset" else COPY for k in copy_kinds], np.int64)
 
@@ -93,7 +95,9 @@ def launched(trace: Trace) -> NDArray[np.int64]:
     """Correlations of launches that TraceLens can follow to the device."""
     calls = ints(trace.api_calls, "correlation")
     codes, names = texts(trace.api_calls, "name")
-    of_a_graph = np.isin(codes, [i for i, n in enumerate(names) if n in {"cudaGraphLaunch", "hipGraphLaunch"}])
+    of_a_graph = np.isin(
+        codes, [i for i, n in enumerate(names) if n in {"cudaGraphLaunch", "hipGraphLaunch"}]
+    )
     kind, kinds = texts(trace.flows, "kind")
     end, ends = texts(trace.flows, "end")
     starts = np.isin(kind, _where(kinds, "ac2g")) & np.isin(end, _where(ends, "s"))

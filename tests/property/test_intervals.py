@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from traceanalyzer.model import intervals
-from traceanalyzer.model.intervals import Intervals
+
+if TYPE_CHECKING:
+    from traceanalyzer.model.intervals import Intervals
 
 Pairs = list[tuple[int, int]]
 PAIRS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=12)

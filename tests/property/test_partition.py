@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from linked import US, Linked
 
-from tests.linked import US, Linked
 from traceanalyzer.analyzers.breakdown import BreakdownAnalyzer
-from traceanalyzer.analyzers.results import Breakdown, Partition
 from traceanalyzer.analyzers.steps import StepsAnalyzer
+
+if TYPE_CHECKING:
+    from traceanalyzer.analyzers.results import Breakdown, Partition
 
 KINDS = ("gemm", "ncclDevKernel_AllReduce_Sum_f32_RING_LL", "copy")
 # (kind, start, duration, device, launch lead or None)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import TYPE_CHECKING
 
-from tests.linked import AUTOGRAD, Linked
+import pytest
+from linked import AUTOGRAD, Linked
+
 from traceanalyzer.analyzers.breakdown import BreakdownAnalyzer
 from traceanalyzer.analyzers.idle import CAUSES
-from traceanalyzer.analyzers.results import Breakdown, IdleGap
 from traceanalyzer.analyzers.steps import StepsAnalyzer
+
+if TYPE_CHECKING:
+    from traceanalyzer.analyzers.results import Breakdown, IdleGap
 
 
 def analyzed(b: Linked) -> Breakdown:

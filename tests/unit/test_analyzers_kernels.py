@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from linked import US, Linked
 
-from tests.linked import US, Linked
 from traceanalyzer.analyzers.collectives import CollectivesAnalyzer, bus_factor
 from traceanalyzer.analyzers.communication import is_communication
 from traceanalyzer.analyzers.copies import CopiesAnalyzer

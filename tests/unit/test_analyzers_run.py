@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pytest
+from linked import Linked
 
-import traceanalyzer.analyzers as analyzers
-from tests.linked import Linked
+from traceanalyzer import analyzers
 from traceanalyzer.analyzers import ANALYZERS, run_analyzers
 from traceanalyzer.model.trace import Capability
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def offer(monkeypatch: pytest.MonkeyPatch, *plugins: Any) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from linked import US, Linked
 
-from tests.linked import US, Linked
 from traceanalyzer.analyzers.results import Steps
 from traceanalyzer.analyzers.steps import StepsAnalyzer
 from traceanalyzer.errors import UsageError

@@ -122,6 +122,7 @@ def _largest(gaps: list[Gaps], trace: Trace, host: HostActivity) -> tuple[IdleGa
 
 def _described(gaps: Gaps, i: int, trace: Trace, evidence: Evidence) -> IdleGap:
     start, end, host_end = int(gaps.start[i]), int(gaps.end[i]), int(gaps.host_end[i])
+    cause = tuple(CAUSES)[gaps.cause[i]]
     call, follower = int(gaps.call[i]), int(gaps.next_work[i])
     next_work = module = host_call = python = None
     if follower >= 0:
@@ -131,9 +132,11 @@ def _described(gaps: Gaps, i: int, trace: Trace, evidence: Evidence) -> IdleGap:
     if call >= 0 and host_end > start:
         launcher = int(evidence.host.api_calls.thread[call])
         crew = sorted(evidence.host.crew(launcher), key=lambda thread: (thread != launcher, thread))
-        host_call = _first(evidence.host_call(thread, start, host_end) for thread in crew)
-        python = _first(evidence.python_line(thread, start, host_end) for thread in crew)
-    cause = tuple(CAUSES)[gaps.cause[i]]
+        if cause in ("host_sync", "host_copy"):  # the wait that drained the queue, where there is one
+            waits = [evidence.wait_at(thread, start) for thread in crew]
+            host_call, python = next((w for w in waits if w[0] is not None), (None, None))
+        host_call = host_call or _first(evidence.host_call(thread, start, host_end) for thread in crew)
+        python = python or _first(evidence.python_line(thread, start, host_end) for thread in crew)
     return IdleGap(
         gaps.work.rank, gaps.work.device, start, end - start, cause, next_work, host_call, python, module
     )

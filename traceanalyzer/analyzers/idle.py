@@ -116,7 +116,8 @@ def _first_of_call(work: DeviceWork, rows: NDArray[np.int64]) -> NDArray[np.bool
     linked = np.flatnonzero(work.api_call >= 0)[::-1]
     first = np.full(int(work.api_call.max(initial=-1)) + 2, -1, np.int64)
     first[work.api_call[linked]] = linked  # the earliest is written last
-    return first[work.api_call[rows]] == rows
+    result: NDArray[np.bool_] = first[work.api_call[rows]] == rows
+    return result
 
 
 def _host_cause(

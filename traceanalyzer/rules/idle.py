@@ -106,7 +106,7 @@ class HostLaunchesTooSlowly(IdleRule):
 
     def facts(self, facts: Facts) -> Iterable[Evidence]:
         """The queue and the length of kernels."""
-        yield from super().facts(facts)
+        yield Evidence(count(facts.idle_gaps(*self.causes) - len(facts.pauses()), "gap") + " with this cause")
         for device in facts.launches.devices:
             if device.delay_p50_ns is not None:
                 yield Evidence(
@@ -119,17 +119,18 @@ class HostLaunchesTooSlowly(IdleRule):
 
 
 class HostPauses(IdleRule):
-    """The host does something else for a long time and launches nothing.
+    """The host launches nothing for a millisecond and more.
 
-    Preparing a batch in the main process, tokenising, post-processing results, logging, or set-up at first
-    use: no operator takes a millisecond to dispatch. Counted are the longest idle gaps of a millisecond and
-    more in which the host is doing nothing that has a name of its own (a sync, a copy, the dataloader ...).
+    Preparing a batch in the main process, tokenising, post-processing results, logging, set-up at first
+    use, or one operator that is slow on the host: launching as such takes microseconds. Counted are those
+    of the longest idle gaps that last a millisecond and in which the host does nothing that has a name of
+    its own (a sync, a copy, the dataloader ...).
     """
 
     code = "IDLE004"
     title = "The host pauses and launches nothing"
     causes = ORDINARY
-    says = "the host does other work for long stretches and launches nothing"
+    says = "the host launches nothing for a millisecond and more at a time"
     fix = (
         "Move the work at these places out of the step: to DataLoader workers, to another thread, "
         "or before the loop; "

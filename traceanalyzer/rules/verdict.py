@@ -95,16 +95,22 @@ def _busy(facts: Facts) -> Verdict:
     share = percent(facts.share(facts.sum("compute_ns")))
     families = family_shares(facts.kernels.rows)
     head = f"GPU computes {share} of the {_span(facts)}"
+    idle = facts.share(facts.sum("idle_ns"))
+    tail = (
+        f"; idle {percent(idle)}: {REASONS[main_reason(facts)[0]]}" if idle >= thresholds.IDLE_SHARE else ""
+    )
     for name, label, says in (
         ("matrix", "compute", "matrix products and attention"),
         ("streaming", "memory_bandwidth", "kernels that stream memory"),
     ):
         if families.get(name, 0.0) >= thresholds.DOMINANT_SHARE:
             return Verdict(
-                label, f"{head}, {percent(families[name])} of it in {says} (told by their names)", "low"
+                label, f"{head}, {percent(families[name])} of it in {says} (told by their names){tail}", "low"
             )
     longest = facts.kernels.rows[0].name if facts.kernels.rows else "unnamed kernels"
-    return Verdict("unknown", f"{head}; no kind of kernel dominates, most time is in {longest[:60]}", "low")
+    return Verdict(
+        "unknown", f"{head}; no kind of kernel dominates, most time is in {longest[:60]}{tail}", "low"
+    )
 
 
 def _without_device(facts: Facts) -> Verdict:

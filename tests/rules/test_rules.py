@@ -1,0 +1,125 @@
+"""Every rule on a trace that has its problem, and on one as like it as possible without."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from situations import CASES, communicating, pausing, queued_kernels
+
+from traceanalyzer.analyzers import run_analyzers
+from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability, Note
+from traceanalyzer.rules import RULES, judge
+from traceanalyzer.rules.findings import Finding, NotAssessed, Passed, Verdict
+
+if TYPE_CHECKING:
+    from linked import Linked
+
+Judged = tuple[Verdict, tuple[Finding, ...], tuple[NotAssessed, ...], tuple[Passed, ...]]
+
+
+def judged(b: Linked, capabilities: set[Capability] | None = None, **source: Any) -> Judged:
+    trace = b.trace(capabilities, **source)
+    return judge(trace, run_analyzers(trace)[0])
+
+
+BY_CODE = {rule.code: rule for rule in RULES}
+
+
+def codes(found: Judged) -> list[str]:
+    return [f.code for f in found[1]]
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_the_problem_is_found(code: str) -> None:
+    assert code in codes(judged(CASES[code][0]()))
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_its_absence_passes(code: str) -> None:
+    found = judged(CASES[code][1]())
+    assert code not in codes(found)
+    assert code in [p.code for p in found[3]]
+
+
+def test_missing_capture_options_are_named() -> None:
+    full = set(Capability)
+    (finding,) = [f for f in judged(queued_kernels(), full - {Capability.STACKS})[1] if f.code == "CAPT001"]
+    assert "with_stack=True" in finding.fix
+    assert "CAPT001" not in codes(judged(queued_kernels(), full))
+
+
+def test_a_partial_input_is_a_finding() -> None:
+    notes = (Note("partial", "cut off at byte 17", "Record again."), Note("info", "a remark"))
+    (finding,) = [f for f in judged(queued_kernels(), notes=notes)[1] if f.code == "QUAL002"]
+    assert [e.text for e in finding.evidence] == ["test.json: cut off at byte 17"]
+    assert "QUAL002" not in codes(judged(queued_kernels(), notes=notes[1:]))
+
+
+def test_every_rule_has_a_case() -> None:
+    assert set(CASES) | {"CAPT001", "QUAL002"} == set(BY_CODE)
+    assert len(BY_CODE) == len(RULES)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.code)
+def test_every_rule_explains_itself(rule: Any) -> None:
+    doc = type(rule).__doc__
+    assert doc
+    assert len(doc.split()) > 8
+    assert doc.splitlines()[0].endswith(".")
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_findings_are_complete_and_promise_no_more_than_there_is(code: str) -> None:
+    b = CASES[code][0]()
+    trace = b.trace()
+    results, _ = run_analyzers(trace)
+    steps = sum(len(d.steps) for d in results["breakdown"].devices)
+    lost = sum(d.whole.wall_ns - d.whole.compute_ns for d in results["breakdown"].devices)
+    for finding in judge(trace, results)[1]:
+        assert finding.title
+        assert finding.claim.endswith(".")
+        assert finding.fix
+        if finding.saving_ns is None:
+            assert finding.saving_reason
+        else:
+            low, high = finding.saving_ns
+            assert 0 <= low <= high <= lost // steps
+
+
+def test_what_cannot_be_assessed_says_what_to_capture() -> None:
+    _, findings, not_assessed, passed = judged(queued_kernels(), {Capability.DEVICE_WORK})
+    by_code = {n.code: n.needs for n in not_assessed}
+    assert by_code["SYNC001"] == HOW_TO_CAPTURE[Capability.LAUNCHES]
+    assert not set(by_code) & ({f.code for f in findings} | {p.code for p in passed})
+    assert set(by_code) | {f.code for f in findings} | {p.code for p in passed} == set(BY_CODE)
+
+
+def test_findings_come_in_order_of_saving_times_confidence() -> None:
+    b = communicating(900, 2000)
+    b.launch("gemm", called=2300, start=2305, end=2400)
+    found = judged(b)[1]
+    savings = [f.saving_ns[1] if f.saving_ns else 0 for f in found]
+    assert savings == sorted(savings, reverse=True)
+
+
+def test_the_evidence_names_the_line() -> None:
+    (finding,) = [f for f in judged(pausing(2000))[1] if f.code == "IDLE004"]
+    assert any("data.py:12" in e.text and e.start_ns == 500_000 for e in finding.evidence)
+
+
+def test_a_broken_rule_of_a_third_party_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        code, title, requires = "X001", "A broken rule", frozenset()
+
+        def check(self, facts: Any) -> list[Finding]:
+            raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr(
+        "traceanalyzer.rules.load_plugins", lambda group: ([Broken()], ["p could not be loaded"])
+    )
+    _, _, not_assessed, _ = judged(queued_kernels())
+    assert [(n.code, n.needs) for n in not_assessed if n.code in ("X001", "PLUGIN")] == [
+        ("PLUGIN", "p could not be loaded"),
+        ("X001", "the rule failed with ZeroDivisionError: oops"),
+    ]
