@@ -369,3 +369,19 @@ def test_cache_shows_and_clears(here: Path, out: Out, capsys: pytest.CaptureFixt
     assert run(["cache", "clear"]) == 0
     assert "Removed 1 entry" in capsys.readouterr().err
     assert out("cache") == ""
+
+
+def test_summary_as_csv_has_one_row_per_device_and_a_column_per_cause(
+    monkeypatch: pytest.MonkeyPatch, out: Out
+) -> None:
+    devices = [
+        {"rank": 0, "device": 0, "wall_ns": 9, "idle_causes": {"dispatch": 3}, "steps": [{"wall_ns": 9}]},
+        {"rank": 0, "device": 1, "wall_ns": 8, "idle_causes": {"copy": 2}, "steps": []},
+    ]
+    content = json.dumps({"breakdown": devices})
+    monkeypatch.setattr(import_module("traceanalyzer.report"), "render", lambda *_, **__: content)
+    assert out("summary", "run.json", "--csv").splitlines() == [
+        "rank,device,wall_ns,idle_copy_ns,idle_dispatch_ns",
+        "0,0,9,,3",
+        "0,1,8,2,",
+    ]
