@@ -328,6 +328,12 @@ def test_report_never_overwrites_its_input(here: Path) -> None:
     assert (here / "run.json").read_text() == "{}"
 
 
+@pytest.mark.parametrize("place", ["-", "x.json"])
+def test_report_and_json_cannot_go_to_the_same_place(place: str, here: Path) -> None:
+    assert run(["report", "run.json", "-o", place, "--json", place]) == 2
+    assert [p.name for p in here.iterdir()] == ["run.json"]
+
+
 def test_report_into_a_folder_that_is_not_there_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["report", "run.json", "-o", "no/where.html"]) == 2
     assert "folder does not exist" in capsys.readouterr().err
