@@ -328,6 +328,12 @@ def test_report_never_overwrites_its_input(here: Path) -> None:
     assert (here / "run.json").read_text() == "{}"
 
 
+@pytest.mark.parametrize("place", ["-", "x.json"])
+def test_report_and_json_cannot_go_to_the_same_place(place: str, here: Path) -> None:
+    assert run(["report", "run.json", "-o", place, "--json", place]) == 2
+    assert [p.name for p in here.iterdir()] == ["run.json"]
+
+
 def test_report_into_a_folder_that_is_not_there_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["report", "run.json", "-o", "no/where.html"]) == 2
     assert "folder does not exist" in capsys.readouterr().err
@@ -369,3 +375,19 @@ def test_cache_shows_and_clears(here: Path, out: Out, capsys: pytest.CaptureFixt
     assert run(["cache", "clear"]) == 0
     assert "Removed 1 entry" in capsys.readouterr().err
     assert out("cache") == ""
+
+
+def test_summary_as_csv_has_one_row_per_device_and_a_column_per_cause(
+    monkeypatch: pytest.MonkeyPatch, out: Out
+) -> None:
+    devices = [
+        {"rank": 0, "device": 0, "wall_ns": 9, "idle_causes": {"dispatch": 3}, "steps": [{"wall_ns": 9}]},
+        {"rank": 0, "device": 1, "wall_ns": 8, "idle_causes": {"copy": 2}, "steps": []},
+    ]
+    content = json.dumps({"breakdown": devices})
+    monkeypatch.setattr(import_module("traceanalyzer.report"), "render", lambda *_, **__: content)
+    assert out("summary", "run.json", "--csv").splitlines() == [
+        "rank,device,wall_ns,idle_copy_ns,idle_dispatch_ns",
+        "0,0,9,,3",
+        "0,1,8,2,",
+    ]

@@ -145,8 +145,8 @@ def test_statements_can_be_piped_in(
     assert capsys.readouterr().out == "n\n2\nseven\n7\n"
 
 
-def test_statements_end_with_a_semicolon_and_dots_stand_alone() -> None:
-    lines = [".tables", "", "SELECT 1", "  + 1;", ".quit", "SELECT", ".5"]
+def test_statements_end_with_a_semicolon_dots_stand_alone_and_ctrl_c_gives_up() -> None:
+    lines = [".tables", "", "SELECT 1", "  + 1;", "SELECT given", None, ".quit", "SELECT", ".5"]
     assert list(statements(lines)) == [".tables", "SELECT 1\n+ 1;", ".quit", "SELECT\n.5"]
 
 

@@ -56,8 +56,9 @@ def command(inputs: Sequence[str], options: LoadOptions, step: str | None, outpu
 def _headline(timeline: MemoryTimeline) -> str:
     from traceanalyzer.report import units
 
+    index = f" {timeline.device}" if timeline.device >= 0 else ""  # the host has none
     return (
-        f"rank {timeline.rank}, {timeline.device_type} {timeline.device}: "
+        f"rank {timeline.rank}, {timeline.device_type}{index}: "
         f"peak {units.size(timeline.peak_allocated_bytes)} allocated, "
         f"{units.size(timeline.peak_reserved_bytes)} reserved; "
         f"{units.size(timeline.accounted_bytes)} of the peak was allocated in the trace"

@@ -40,10 +40,13 @@ def converse(connection: duckdb.DuckDBPyConnection, output: Output) -> None:
             click.echo(str(error), err=True)
 
 
-def statements(lines: Iterable[str]) -> Iterator[str]:
-    """Statements out of lines: up to a line that ends with a semicolon, or to the end."""
+def statements(lines: Iterable[str | None]) -> Iterator[str]:
+    """Statements out of lines: up to a line that ends with a semicolon, or to the end; None starts afresh."""
     pending: list[str] = []
     for line in lines:
+        if line is None:
+            pending = []
+            continue
         text = line.strip()
         if not text:
             continue
@@ -58,13 +61,14 @@ def statements(lines: Iterable[str]) -> Iterator[str]:
         yield "\n".join(pending)
 
 
-def _typed() -> Iterator[str]:
-    """Lines from the terminal. Ctrl-C gives up the line, Ctrl-D ends."""
+def _typed() -> Iterator[str | None]:
+    """Lines from the terminal. Ctrl-C gives up the statement, Ctrl-D ends."""
     while True:
         try:
             yield input("sql> ")
         except KeyboardInterrupt:
             click.echo(err=True)
+            yield None
         except EOFError:
             click.echo(err=True)
             return

@@ -69,8 +69,8 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter per option
         for name, form in ((output, format_ or format_of(Path(output or ""))), (json_output, "json"))
         if name is not None
     ]
-    if [name for name, _ in outputs].count("-") > 1:
-        raise click.UsageError("Only one of -o and --json can go to stdout.")
+    if len({name for name, _ in outputs}) < len(outputs):
+        raise click.UsageError("-o and --json name the same place.")
     for name, _ in outputs:
         _check_place(name, inputs, force)
     analysis = analyze(inputs, options, step)

@@ -42,7 +42,7 @@ def command(inputs: Sequence[str], options: LoadOptions, step: str | None, outpu
         return
     rows = content["breakdown"]
     causes = sorted({cause for row in rows for cause in row["idle_causes"]})
-    plain = [key for key in rows[0] if key != "idle_causes"] if rows else ["rank", "device", "wall_ns"]
+    plain = [key for key, value in rows[0].items() if not isinstance(value, dict | list)] if rows else []
     print_csv(
         [*plain, *(f"idle_{cause}_ns" for cause in causes)],
         ([*(row[key] for key in plain), *(row["idle_causes"].get(c) for c in causes)] for row in rows),

@@ -1,6 +1,6 @@
 """Ingested tables on disk, so that opening a file a second time needs no parse.
 
-    <root>/entries/<sha256>-<bytes of the file>-<version>/source.json, <table>.parquet
+    <root>/entries/<sha256>-<bytes of the file>-<version>/header, <table>.parquet
     <root>/seen/<path, size, mtime and inode, hashed>      holds the sha256: reopening needs no hashing
 
 An entry is written beside its place and renamed into it: readers in other processes see all of it or nothing.
@@ -14,23 +14,24 @@ checksums turn a flipped bit into a rebuild instead of a wrong figure.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from traceanalyzer.model.schema import TABLES
-from traceanalyzer.model.trace import Capability, Source, Trace
+from traceanalyzer.model.trace import Capability, Note, Source, Trace
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pyarrow as pa
 
 PARSER_VERSION = 1
@@ -58,13 +59,35 @@ class Entry:
     used_ns: int  # time of the last use, ns since 1970
 
 
-class _Header(msgspec.Struct):
-    """Everything of a one-source trace but its tables; `rows` names the tables that have a file."""
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """Everything of a one-source trace but its tables; `rows` counts those of the tables that have a file."""
 
     source: Source
-    capabilities: list[Capability]
-    tables: list[str]
-    rows: dict[str, int]
+    capabilities: frozenset[Capability]
+    tables: tuple[str, ...]
+    rows: Mapping[str, int]
+
+    def to_bytes(self) -> bytes:
+        """A line with the hash of what follows, then JSON."""
+        content = json.dumps(asdict(self) | {"capabilities": sorted(self.capabilities)}).encode()
+        return _digest(content) + b"\n" + content
+
+    @classmethod
+    def from_bytes(cls, stored: bytes) -> _Header:
+        """The inverse; ValueError when a bit is not what it was."""
+        digest, _, content = stored.partition(b"\n")
+        if digest != _digest(content):
+            raise ValueError("the header of a cache entry is damaged")
+        fields = json.loads(content)
+        source = fields["source"]
+        source["notes"] = tuple(Note(**note) for note in source["notes"])
+        return cls(
+            Source(**source),
+            frozenset(map(Capability, fields["capabilities"])),
+            tuple(fields["tables"]),
+            fields["rows"],
+        )
 
 
 def directory() -> Path:
@@ -156,6 +179,10 @@ def _entry(sha256: str, size: int) -> Path:
     return _entries() / f"{sha256}-{size}-{_version()}"
 
 
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
+
+
 def _seen_file(path: Path, status: os.stat_result) -> Path:
     identity = f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ino}"
     return directory() / "seen" / hashlib.sha256(os.fsencode(identity)).hexdigest()
@@ -197,13 +224,9 @@ def _write(entry: Path, trace: Trace) -> None:
     try:
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda item: _write_table(workplace / f"{item[0]}.parquet", item[1]), full.items()))
-        header = _Header(
-            source,
-            sorted(trace.capabilities),
-            list(trace.tables),
-            {name: table.num_rows for name, table in full.items()},
-        )
-        (workplace / "source.json").write_bytes(msgspec.json.encode(header))
+        rows = {name: table.num_rows for name, table in full.items()}
+        header = _Header(source, trace.capabilities, tuple(trace.tables), rows)
+        (workplace / "header").write_bytes(header.to_bytes())
         try:
             workplace.rename(entry)
         except OSError:
@@ -245,7 +268,7 @@ def _read_or_drop(entry: Path) -> Trace | None:
 def _read(entry: Path) -> Trace:
     from traceanalyzer.model.tables import empty
 
-    header = msgspec.json.decode((entry / "source.json").read_bytes(), type=_Header)
+    header = _Header.from_bytes((entry / "header").read_bytes())
     # The longest first, so that no core is left alone with it at the end.
     names = sorted(header.rows, key=lambda name: header.rows[name], reverse=True)
     with ThreadPoolExecutor() as pool:
@@ -253,7 +276,7 @@ def _read(entry: Path) -> Trace:
     if {name: table.num_rows for name, table in full.items()} != header.rows:
         raise ValueError(f"{entry}: a table has other rows than were written")
     tables = {name: full[name] if name in full else empty(name) for name in header.tables}
-    return Trace((header.source,), tables, frozenset(header.capabilities))
+    return Trace((header.source,), tables, header.capabilities)
 
 
 def _read_table(entry: Path, name: str) -> pa.Table:
@@ -265,10 +288,10 @@ def _read_table(entry: Path, name: str) -> pa.Table:
 
 def _describe(place: Path) -> Entry | None:
     try:
-        header = msgspec.json.decode((place / "source.json").read_bytes(), type=_Header)
+        header = _Header.from_bytes((place / "header").read_bytes())
         used = place.stat().st_mtime_ns
         size = _size(place)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     return Entry(place, header.source.path, header.source.sha256, size, header.source.events, used)
 
