@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
+from traceanalyzer.analyzers import run_analyzers
 from traceanalyzer.ingest.options import LoadOptions
-from traceanalyzer.model.trace import Trace
 from traceanalyzer.pipeline import load as load_inputs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from traceanalyzer.model.trace import Trace
 
 CORPUS = Path(__file__).resolve().parents[2] / ".." / "shared" / "corpus"
 NO_CACHE = LoadOptions(use_cache=False)
@@ -42,10 +46,16 @@ def path_of(name: str) -> Path:
     return CORPUS / "traces" / f"{name}.json.gz"
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=8)
 def load(name: str) -> Trace:
-    """A trace as a user gets it. The last ones stay loaded: the tests of one file follow each other."""
+    """A trace as a user gets it. As many stay loaded as one peer has answers for."""
     return load_inputs(path_of(name), options=NO_CACHE)
+
+
+@lru_cache(maxsize=8)
+def results(name: str) -> Mapping[str, Any]:
+    """Our own figures, by analyzer."""
+    return run_analyzers(load(name))[0]
 
 
 class _Time(msgspec.Struct):

@@ -2,12 +2,12 @@
 
 HTA works in whole microseconds on the rows that survive its filter:
 
-- rounding: a start is rounded up, an end down, after both were float64 microseconds of the file; so a row may be
-  0 us long, and one that is shorter than its rounding is negative.
-- the last ProfilerStep is dropped (unless asked for): host rows count when they start before it does, device rows
-  when a host row that counts has their correlation. With fewer than two steps everything counts.
-- by name, a device row is communication (`^nccl.*Kernel`), memory (`^Memcpy`, `^Memset`, `^dma`), or computation
-  unless its name holds Memcpy, Memset at its start or Sync.
+- rounding: a start is rounded up, an end down, after both were float64 microseconds of the file; so a row may
+  be 0 us long, and one that is shorter than its rounding is negative.
+- the last ProfilerStep is dropped (unless asked for): host rows count when they start before it does, device
+  rows when a host row that counts has their correlation. With fewer than two steps everything counts.
+- by name, a device row is communication (`^nccl.*Kernel`), memory (`^Memcpy`, `^Memset`, `^dma`), or
+  computation unless its name holds Memcpy, Memset at its start or Sync.
 
 The analyses are in the functions below, each with its rule.
 """
@@ -16,16 +16,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from traceanalyzer.model.columns import ints, texts
-from traceanalyzer.model.trace import Trace
 
 from .intervals import Interval, intersection, total, union
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from traceanalyzer.model.trace import Trace
 
 _COMMUNICATION = re.compile(r"^nccl.*Kernel")
 _MEMORY = re.compile(r"(^Memcpy)|(^Memset)|(^dma)")
@@ -42,10 +47,23 @@ CONSECUTIVE_KERNEL_US = 30
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The device rows that count, in order of start; times are us of the file.
+class Choices:
+    """Where definitions of the rows that count differ. The default is HTA."""
 
-    `launch` is the start of the API call with the same correlation, `queued` whether HTA's queue length counts it.
+    whole_us: bool = True
+    keep_last_step: bool = False
+    keep_without_launch: bool = False
+
+
+HTA = Choices()
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The device rows that count, in order of start; times are us of the file (ns when not rounded).
+
+    `launch` is the start of the API call with the same correlation, `queued` whether HTA's queue length
+    counts it.
     """
 
     start: NDArray[np.int64]
@@ -55,11 +73,12 @@ class Rows:
     launch: NDArray[np.int64]
     queued: NDArray[np.bool_]
 
-    def only(self, mask: NDArray[np.bool_]) -> Rows:
-        """The rows of a mask."""
-        return Rows(
-            self.start[mask], self.end[mask], self.stream[mask], self.kind[mask], self.launch[mask], self.queued[mask]
+    def only(self, chosen: NDArray[Any]) -> Rows:
+        """The rows of a mask, or of indices in their order."""
+        columns: tuple[NDArray[Any], ...] = (
+            self.start, self.end, self.stream, self.kind, self.launch, self.queued,
         )  # fmt: skip
+        return Rows(*(column[chosen] for column in columns))
 
     def streams(self) -> Iterator[tuple[int, Rows]]:
         """Each stream with its rows."""
@@ -72,20 +91,21 @@ class Rows:
         return union(zip(mine.start.tolist(), mine.end.tolist(), strict=True))
 
 
-def device_rows(trace: Trace, start_ns: int, *, keep_last_step: bool = False) -> Rows:
-    """HTA's filter and rounding.
+def device_rows(trace: Trace, start_ns: int, choices: Choices = HTA) -> Rows:
+    """The filter and the rounding.
 
     Args:
         trace: one rank.
         start_ns: the file's time of `ts == 0`.
-        keep_last_step: HTA's include_last_profiler_step.
+        choices: what to count, and in which unit.
     """
-    launch = _host_starts(trace, start_ns, keep_last_step)
+    clock = _rounded if choices.whole_us else _exact
+    launch, has_steps = _launches(trace, start_ns, choices)
     parts = []
     for table in (trace.kernels, trace.copies):
         codes, names = texts(table, "name")
         kinds = np.array([_kind(n) for n in names], np.str_)
-        start, end = _rounded(ints(table, "ts"), ints(table, "dur", 0), start_ns)
+        start, end = clock(ints(table, "ts"), ints(table, "dur", 0), start_ns)
         correlation = ints(table, "correlation")
         parts.append(
             (start, end, ints(table, "stream"), kinds[codes] if names else np.array([], np.str_), correlation)
@@ -97,16 +117,19 @@ def device_rows(trace: Trace, start_ns: int, *, keep_last_step: bool = False) ->
         np.array([f[0] if f else 0 for f in found], np.int64),
         np.array([bool(f and f[1]) for f in found]),
     )  # fmt: skip
-    counts = np.array([f is not None for f in found]) if launch else np.ones(len(found), bool)
-    rows = rows.only(counts)
+    if has_steps:
+        counts = np.array([f is not None for f in found])
+        if choices.keep_without_launch:
+            counts |= ~np.isin(correlation, ints(trace.api_calls, "correlation"))
+        rows = rows.only(counts)
     return rows.only(np.argsort(rows.start, kind="stable"))
 
 
 def temporal_breakdown(rows: Rows) -> dict[str, float]:
     """How the time between the first start and the last end was spent, by HTA's column names.
 
-    Compute is the union of computation over all streams; idle is what no row covers; the rest is non-compute. So
-    copies and communication that run beside computation are hidden, as they are with us.
+    Compute is the union of computation over all streams; idle is what no row covers; the rest is non-compute.
+    So copies and communication that run beside computation are hidden, as they are with us.
     """
     busy = rows.merged()
     window = busy[-1][1] - busy[0][0]
@@ -141,8 +164,8 @@ class Idle:
 def idle_breakdown(rows: Rows) -> dict[tuple[int, str], Idle]:
     """Each gap before a row of a stream, by cause.
 
-    host_wait: the call that launched the row started after the previous row had ended. kernel_wait: else, when the
-    gap is under 30 us. other: else; the first row of a stream is counted here, with no gap.
+    host_wait: the call that launched the row started after the previous row had ended. kernel_wait: else,
+    when the gap is under 30 us. other: else; the first row of a stream is counted here, with no gap.
     """
     result: dict[tuple[int, str], Idle] = {}
     for stream, mine in rows.streams():
@@ -164,8 +187,8 @@ class Queue:
     """The queue length of a stream after each change: the lowest and the highest that HTA may report.
 
     HTA sorts launches and starts by whole microseconds with an unstable sort, so which comes first within one
-    microsecond depends on the processor's vector units. `low` has the starts first, `high` the launches; every
-    order in between lies between them, change by change.
+    microsecond depends on the processor's vector units. `low` has the starts first, `high` the launches;
+    every order in between lies between them, change by change.
     """
 
     low: NDArray[np.int64]
@@ -191,22 +214,28 @@ def _kind(name: str) -> str:
     return "other" if _NOT_COMPUTATION.match(name) else "computation"
 
 
-def _host_starts(trace: Trace, start_ns: int, keep_last_step: bool) -> dict[int, tuple[int, bool]]:
-    """The API calls that count, by correlation: start in us, and whether the queue length knows them."""
+def _launches(trace: Trace, start_ns: int, choices: Choices) -> tuple[dict[int, tuple[int, bool]], bool]:
+    """The API calls that count, by correlation: start in us, and whether the queue length knows them.
+
+    The second part says whether there are steps to count by.
+    """
     calls = trace.api_calls
     codes, names = texts(calls, "name")
     start = _rounded(ints(calls, "ts"), ints(calls, "dur", 0), start_ns)[0].tolist()
     steps = _steps(trace, start_ns)
+    has_steps = len({name for name, _, _ in steps}) > 1
     before = math.inf
-    if len({name for name, _, _ in steps}) > 1:
-        before = max(end for _, _, end in steps) + 1 if keep_last_step else max(at for _, at, _ in steps)
-    return {
+    if has_steps:
+        last_start, last_end = max(at for _, at, _ in steps), max(end for _, _, end in steps)
+        before = last_end + 1 if choices.keep_last_step else last_start
+    found = {
         correlation: (at, names[code] in LAUNCHES)
         for correlation, at, code in zip(
             ints(calls, "correlation").tolist(), start, codes.tolist(), strict=True
         )
         if correlation >= 0 and at < before
     }
+    return found, has_steps
 
 
 def _steps(trace: Trace, start_ns: int) -> list[tuple[str, int, int]]:
@@ -227,3 +256,10 @@ def _rounded(
     start = np.array([(start_ns + t) / 1000 for t in ts.tolist()], np.float64)
     end = start + np.array([d / 1000 for d in dur.tolist()], np.float64)
     return np.ceil(start).astype(np.int64), np.floor(end).astype(np.int64)
+
+
+def _exact(
+    ts: NDArray[np.int64], dur: NDArray[np.int64], start_ns: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Start and end in ns."""
+    return ts + start_ns, ts + start_ns + dur

@@ -1,13 +1,15 @@
 """Unions and differences of intervals, one after the other on plain numbers.
 
-The same arithmetic serves whole nanoseconds and the peers' floating-point microseconds; for the latter the order of
-operations matters to the last digit, which is why nothing here is vectorised.
+The same arithmetic serves whole nanoseconds and the peers' floating-point microseconds; for the latter the
+order of operations matters to the last digit, which is why nothing here is vectorised.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 Number = TypeVar("Number", int, float)
 Interval = tuple[Number, Number]
@@ -54,7 +56,7 @@ def intersection(
 
 def total(intervals: Iterable[Interval[Number]]) -> Number:
     """The summed length."""
-    length: Number = 0  # type: ignore[assignment]
+    length: Number = 0
     for start, end in intervals:
         length += end - start
     return length

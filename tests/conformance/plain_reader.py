@@ -1,8 +1,8 @@
 """A Kineto trace read the dull way: `json` and `Decimal`, one event after the other.
 
-This is the oracle for every cell that `traceanalyzer` loads. It shares nothing with the ingest, and reads like the
-definition of the mapping: which events become rows of which table, and which argument becomes which column. It keeps
-everything in Python objects and is slow; that is the point.
+This is the oracle for every cell that `traceanalyzer` loads. It shares nothing with the ingest, and reads
+like the definition of the mapping: which events become rows of which table, and which argument becomes which
+column. It keeps everything in Python objects and is slow; that is the point.
 
 Rules that hold for every table (from `model/schema.py`):
 
@@ -21,9 +21,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Row = dict[str, Any]
 Args = Mapping[str, Any]
@@ -61,15 +63,17 @@ def parse(text: bytes) -> PlainTrace:
     rank = header.get("distributedInfo", {}).get("rank", 0)
     start_ns = min((nanoseconds(e["ts"]) for e in events if e["ph"] != "M"), default=0)
 
-    tables: dict[str, list[Row]] = {}
-    read_events = [_row(e) for e in events if e["ph"] != "M"]
-    for event in read_events:
+    tables: dict[str, list[Row]] = {"collectives": []}
+    read_events = []
+    for source in events:
+        if source["ph"] == "M":
+            continue
+        event = _row(source)
         event.cells |= {"rank": rank, "ts": event.cells["ts"] - start_ns}
+        read_events.append(event)
         tables.setdefault(event.table, []).append(event.cells)
-    tables["collectives"] = [
-        _collective(source, event) for source, event in zip((e for e in events if e["ph"] != "M"), read_events, strict=True)
-        if "Collective name" in source.get("args", {})
-    ]  # fmt: skip
+        if "Collective name" in source.get("args", {}):
+            tables["collectives"].append(_collective(source["args"], event))
     for rows in tables.values():
         rows.sort(key=lambda row: (row["ts"], -(row.get("dur") or 0)))
         for number, row in enumerate(rows):
@@ -233,35 +237,45 @@ def _row(event: Args) -> _Event:
     if phase in {"s", "t", "f"}:
         return _Event("flows", cells | host | {"kind": category, "end": phase, "flow_id": event["id"]})
     if phase == "i" and name == "[memory]":
-        released = args["Bytes"] < 0
-        return _with_arguments(
-            _Event("allocations", cells | host | {"action": "free" if released else "alloc"}), args
-        )
-    table = "others"
-    if phase == "X":
-        kind = category.lower()
-        table = _COMPLETE.get(kind) or ("api_calls" if kind.endswith(("runtime", "driver")) else "others")
+        action = "free" if args["Bytes"] < 0 else "alloc"
+        return _with_arguments(_Event("allocations", cells | host | {"action": action}), args)
     if "dur" in event:
         cells["dur"] = nanoseconds(event["dur"])
-    if table in {"kernels", "copies", "syncs"}:  # a device row: pid and tid stand for device and stream
-        cells |= {"device": event["pid"], "stream": event["tid"]}
-    else:
-        cells |= host
-    if table == "annotations":
-        on_gpu = category == "gpu_user_annotation"
-        cells |= {"on_gpu": on_gpu, "domain": "user_annotation"}
-        cells |= {"device": event["pid"], "stream": event["tid"]} if on_gpu else {}
-    elif table == "api_calls":
-        cells["layer"] = "driver" if kind.endswith("driver") else "runtime"
-    elif table == "copies":
-        cells |= {"kind": "memset"} if kind.endswith("memset") else {"kind": "memcpy", **_copy(name)}
-    elif table == "others":
-        cells |= {"category": category, "phase": phase}
-    row = _with_arguments(_Event(table, cells), args)
+    row = _complete(event, cells, host) if phase == "X" else None
+    row = row or _Event("others", cells | host | {"category": category, "phase": phase})
+    _with_arguments(row, args)
     if cells.get("dur", 0) < 0:
         row.extras["negative_dur_ns"] = cells["dur"]
-        cells["dur"] = 0
+        row.cells["dur"] = 0
     return row
+
+
+def _complete(event: Args, cells: Row, host: Row) -> _Event | None:
+    """The row of a complete event (`ph` X); None for a category that no table is made for.
+
+    On a device row pid and tid stand for device and stream; its args, where it has them, say the same.
+    """
+    kind = event["cat"].lower()
+    gpu = {"device": event["pid"], "stream": event["tid"]}
+    match _COMPLETE.get(kind):
+        case "copies":
+            own = (
+                {"kind": "memset"} if kind.endswith("memset") else {"kind": "memcpy", **_copy(event["name"])}
+            )
+            return _Event("copies", cells | gpu | own)
+        case "kernels" | "syncs" as table:
+            return _Event(table, cells | gpu)
+        case "annotations":
+            on_gpu = kind == "gpu_user_annotation"
+            own = {"on_gpu": on_gpu, "domain": "user_annotation"} | (gpu if on_gpu else {})
+            return _Event("annotations", cells | host | own)
+        case str(table):
+            return _Event(table, cells | host)
+    if kind.endswith(("runtime", "driver")):
+        return _Event(
+            "api_calls", cells | host | {"layer": "runtime" if kind.endswith("runtime") else "driver"}
+        )
+    return None
 
 
 def _with_arguments(row: _Event, args: Args) -> _Event:
@@ -286,14 +300,14 @@ def _copy(name: str) -> Row:
     return {"direction": direction, "src_kind": source.lower(), "dst_kind": target.lower()}
 
 
-def _collective(source: Args, event: _Event) -> Row:
+def _collective(args: Args, event: _Event) -> Row:
     """A row of `collectives` beside the kernel or op that carries its arguments."""
     shared = ("name", "ts", "dur", "rank", "device", "stream", "correlation", "external_id")
     cells = {key: event.cells[key] for key in shared if key in event.cells}
     cells["on_gpu"] = event.table == "kernels"
     for key, (column, convert) in _COLLECTIVE.items():
-        if source["args"].get(key) is not None:
-            cells[column] = convert(source["args"][key])
+        if args.get(key) is not None:
+            cells[column] = convert(args[key])
     return cells
 
 

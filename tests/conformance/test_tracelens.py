@@ -6,18 +6,20 @@ import csv
 import dataclasses
 from collections import defaultdict
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from traceanalyzer.analyzers import run_analyzers
 from traceanalyzer.analyzers.communication import is_communication
 from traceanalyzer.model.columns import ints, texts
-from traceanalyzer.model.trace import Trace
 
-from .corpus import CORPUS, load, needs_corpus, start_ns
+from .corpus import CORPUS, load, needs_corpus, results, start_ns
 from .intervals import intersection, total
 from .tracelens import COPY, Choices, device_rows, gpu_timeline, launched, recomputed, timeline
+
+if TYPE_CHECKING:
+    from traceanalyzer.model.trace import Trace
 
 TRACELENS = Choices()
 OURS = Choices(only_launched=False, memset=COPY, is_communication=is_communication)
@@ -72,7 +74,7 @@ def test_kernel_sums_per_name_equal_kernel_summary(name: str) -> None:
         count, ns = expected[row["Kernel name"]]
         more = int(round(Decimal(row["Kernel duration (µs)_sum"]), 5) * 1000)
         expected[row["Kernel name"]] = (count + int(row["Kernel duration (µs)_count"]), ns + more)
-    ours = {row.name: (row.count, row.total_ns) for row in run_analyzers(load(name))[0]["kernels"].rows}
+    ours = {row.name: (row.count, row.total_ns) for row in results(name)["kernels"].rows}
     assert ours == dict(expected)
 
 
@@ -85,13 +87,13 @@ def test_our_breakdown_is_the_same_sum_under_our_choices(name: str) -> None:
     - every device row counts, whether its launch was recorded or not: the device was busy all the same.
     - memset is a copy: it moves no result forward and goes through the same engines.
     - more names are communication: a multimem or one-shot all-reduce is no computation.
-    - the window begins with the first step (or the first event) on the host, not with the first kernel, so that
-      idle time before it counts, and time is whole nanoseconds.
+    - the window begins with the first step (or the first event) on the host, not with the first kernel, so
+      that idle time before it counts, and time is whole nanoseconds.
     """
     trace = load(name)
     rows = device_rows(trace, OURS)
     parts = timeline(rows.ts.tolist(), rows.end.tolist(), rows.kind)
-    (device,) = run_analyzers(trace)[0]["breakdown"].devices
+    (device,) = results(name)["breakdown"].devices
     whole = device.whole
     window = [(device.window_start_ns, device.window_start_ns + whole.wall_ns)]
     assert whole.compute_ns == total(intersection(parts.computation, window))
@@ -108,8 +110,8 @@ REASONS = {
     "h100_qwen": {"only_launched", "memset"},
     "h100_timesformer": {"memset"},
     "mi300_vllm_decode_graph": set(),
-    # Kernels launched before the window. Its memsets have no arrow, so TraceLens drops them instead of counting
-    # them as computation: `memset` alone changes nothing.
+    # Kernels launched before the window. Its memsets have no arrow, so TraceLens drops them instead of
+    # counting them as computation: `memset` alone changes nothing.
     "mi300_resnet_train": {"only_launched"},
 }
 """Which of our choices, made alone, changes TraceLens' computation time."""
@@ -120,9 +122,9 @@ REASONS = {
 def test_each_difference_has_a_known_reason(name: str) -> None:
     trace = load(name)
 
-    def computation_ns(choices: Choices) -> float:
+    def computation_ns(choices: Choices) -> int:
         rows = device_rows(trace, choices)
-        return total(timeline(rows.ts.tolist(), rows.end.tolist(), rows.kind).computation)
+        return int(total(timeline(rows.ts.tolist(), rows.end.tolist(), rows.kind).computation))
 
     theirs = computation_ns(TRACELENS)
     ours = {f.name: getattr(OURS, f.name) for f in dataclasses.fields(OURS)}

@@ -1,13 +1,13 @@
 """AMD TraceLens' definitions, on our tables.
 
-`gpu_timeline` of TraceLens splits the time between the first and the last device row of a trace. Its rules, found in
-its sources and confirmed to the last printed digit on six traces:
+`gpu_timeline` of TraceLens splits the time between the first and the last device row of a trace. Its rules,
+found in its sources and confirmed to the last printed digit on six traces:
 
-- a device row counts only when TraceLens could hang it below an API call: the call must lie in the window **and** an
-  `ac2g` arrow must start at it; kernels of a graph launch need no arrow. So kernels launched before the window drop
-  out, and on ROCm also every memset: the profiler draws no arrow for hipMemsetAsync.
-- a kernel named `rccl`, `nccl` or `cross_device_reduce` is communication, `gpu_memcpy` is copying, and everything
-  else, memset too, is computation.
+- a device row counts only when TraceLens could hang it below an API call: the call must lie in the window
+  **and** an `ac2g` arrow must start at it; kernels of a graph launch need no arrow. So kernels launched
+  before the window drop out, and on ROCm also every memset: the profiler draws no arrow for hipMemsetAsync.
+- a kernel named `rccl`, `nccl` or `cross_device_reduce` is communication, `gpu_memcpy` is copying, and
+  everything else, memset too, is computation.
 - times are float64 microseconds as the file has them; milliseconds are printed.
 - with its recompute option, rows launched below torch's `recompute_fn` are reported apart from the rest.
 """
@@ -15,17 +15,22 @@ its sources and confirmed to the last printed digit on six traces:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from traceanalyzer.model.columns import ints, texts
-from traceanalyzer.model.trace import Trace
 
 from .intervals import Interval, Number, difference, total, union
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from traceanalyzer.model.trace import Trace
 
 COMPUTATION, COMMUNICATION, COPY = range(3)
 
@@ -54,21 +59,21 @@ class DeviceRows:
 
 
 @dataclass(frozen=True)
-class Timeline:
+class Timeline(Generic[Number]):
     """The parts of the timeline, disjoint and in order of time; in the unit that they were made of."""
 
-    computation: list[Interval[float]]
-    communication: list[Interval[float]]
-    copy: list[Interval[float]]
-    busy: list[Interval[float]]
+    computation: list[Interval[Number]]
+    communication: list[Interval[Number]]
+    copy: list[Interval[Number]]
+    busy: list[Interval[Number]]
 
     @property
-    def exposed_communication(self) -> list[Interval[float]]:
+    def exposed_communication(self) -> list[Interval[Number]]:
         """Communication that no computation hides."""
         return difference(self.communication, self.computation)
 
     @property
-    def exposed_copy(self) -> list[Interval[float]]:
+    def exposed_copy(self) -> list[Interval[Number]]:
         """Copies that neither computation nor communication hides."""
         return difference(difference(self.copy, self.computation), self.communication)
 
@@ -116,7 +121,7 @@ def recomputed(trace: Trace) -> NDArray[np.int64]:
     return ints(trace.api_calls, "correlation")[inside]
 
 
-def timeline(start: list[Number], end: list[Number], kind: NDArray[np.int64]) -> Timeline:
+def timeline(start: list[Number], end: list[Number], kind: NDArray[np.int64]) -> Timeline[Number]:
     """The timeline of device rows, whatever their unit of time."""
     intervals = list(zip(start, end, strict=True))
 
