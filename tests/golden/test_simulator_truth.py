@@ -15,6 +15,7 @@ from traceanalyzer.analyzers import run_analyzers
 from traceanalyzer.analyzers.breakdown import LARGEST_GAPS
 from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.pipeline import load
+from traceanalyzer.rules import judge
 
 SIMULATED = Path(__file__).parents[2] / "fixtures" / "simulated"
 NAMES = [p.name.removesuffix(".truth.json") for p in sorted(SIMULATED.glob("*.truth.json"))]
@@ -218,13 +219,26 @@ def test_memory(run):
     assert sum(holder.bytes for holder in line.live_at_peak) == line.accounted_bytes
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if "straggler" not in n and "cuda_graph" not in n])
-def test_the_planted_culprit_is_named(name):
-    """The frame of the largest gap that has the planted cause is the planted one."""
+@pytest.mark.parametrize(
+    "name", ["sim_dataloader_stall", "sim_pageable_copies", "sim_sync_loop", "sim_training_mixed"]
+)
+def test_the_planted_line_is_named_for_the_largest_gap_of_the_planted_cause(name):
     run = analysed(name)
     planted = run.truth["planted"]
-    if planted["idle_cause"] not in {"dataloader", "host_sync", "host_copy"}:
-        pytest.skip("no single line of the program is to blame for its idle time")
     gaps = [g for g in run.results["breakdown"].largest_gaps if g.cause == planted["idle_cause"]]
     file, line = planted["python"].split(":")[0].rstrip(")").split("(")
     assert gaps[0].python == f"{file}:{line}"
+
+
+BLIND = pytest.mark.xfail(
+    reason="inside a graph there are no shapes, and by its name it is a GEMM", strict=True
+)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[BLIND] if name == "sim_cuda_graph" else []) for name in NAMES]
+)
+def test_the_verdict_is_what_was_planted(name):
+    run = analysed(name)
+    verdict = judge(run.trace, run.results)[0]
+    assert verdict.bottleneck == run.truth["planted"]["bottleneck"]

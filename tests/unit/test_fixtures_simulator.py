@@ -202,15 +202,18 @@ def test_a_pause_of_the_host_is_the_cause_of_the_gap_that_it_makes(machine, acti
     assert gap["duration_ns"] > 400_000
 
 
-def test_the_work_of_launching_after_a_wait_is_the_price_of_the_wait(machine):
+@pytest.mark.parametrize(("pause_us", "cause"), [(50, "host_sync"), (150, "host_sync"), (1000, "dispatch")])
+def test_the_work_of_launching_after_a_wait_is_the_price_of_the_wait_for_as_long_as_it_lasted(
+    machine, pause_us, cause
+):
     with machine.record():
         for _ in machine.profiled_steps(1):
-            machine.cuda.launch(LONG_KERNEL)
+            machine.cuda.launch(LONG_KERNEL)  # about 195 us
             machine.cuda.stream_synchronize()
-            machine.host.spend(500)
+            machine.host.spend(pause_us)
             machine.cuda.launch(SHORT_KERNEL)
     gap = max(idle_gaps(machine, step_windows(machine)[0])[1:], key=lambda g: g["duration_ns"])
-    assert gap["cause"] == "host_sync"
+    assert gap["cause"] == cause
 
 
 def test_a_batch_made_after_a_wait_is_not_the_price_of_the_wait(machine):
