@@ -168,10 +168,10 @@ class Facts:
 
     @property
     def unknown_columns(self) -> frozenset[str]:
-        """Fields of op and module rows that nothing measured: they are not 0 but unknown."""
+        """Fields of op and module results that nothing measured: they are not 0 but unknown."""
         if Capability.DEVICE_WORK in self.analysis.trace.capabilities:
             return frozenset()
-        return frozenset({"device_ns", "self_device_ns", "kernels"})
+        return frozenset({"device_ns", "self_device_ns", "kernels", "unattributed_device_ns"})
 
     def saving_share(self, finding: Finding) -> float | None:
         """The upper end of a saving as a share of the step."""

@@ -60,9 +60,9 @@ def document(analysis: Analysis) -> Document:
         "kernel_totals": _without(facts.kernels, "rows"),
         "ops": _rows(facts.ops.by_name if facts.ops else None, facts.unknown_columns),
         "ops_by_shape": _rows(facts.ops.by_shape if facts.ops else None, facts.unknown_columns),
-        "op_totals": _without(facts.ops, "by_name", "by_shape"),
+        "op_totals": _without(facts.ops, "by_name", "by_shape", unknown=facts.unknown_columns),
         "modules": _rows(facts.modules.rows if facts.modules else None, facts.unknown_columns),
-        "module_totals": _without(facts.modules, "rows"),
+        "module_totals": _without(facts.modules, "rows", unknown=facts.unknown_columns),
         "copies": _rows(facts.copies.rows if facts.copies else None),
         "collectives": _rows(facts.collectives.rows if facts.collectives else None),
         "collective_totals": _without(facts.collectives, "rows"),
@@ -89,11 +89,12 @@ def _lists(value: Any) -> Any:
     return [_lists(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _without(result: Any, *tables: str) -> Document | None:
-    """The plain fields of a result, without its tables."""
+def _without(result: Any, *tables: str, unknown: frozenset[str] = frozenset()) -> Document | None:
+    """The plain fields of a result, without its tables; the fields named as `unknown` are null."""
     if result is None:
         return None
-    return {f: getattr(result, f) for f in result.__dataclass_fields__ if f not in tables}
+    plain = [f for f in result.__dataclass_fields__ if f not in tables]
+    return {f: None if f in unknown else getattr(result, f) for f in plain}
 
 
 def _source(source: Source) -> Document:
