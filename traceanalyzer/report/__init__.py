@@ -24,7 +24,7 @@ REPORTERS: Mapping[str, str] = MappingProxyType(
 """Format → the module that writes it, imported when it is asked for."""
 
 
-def render(analysis: Analysis, format: str, *, top: int = 50) -> str:
+def render(analysis: Analysis, format: str, *, top: int = 50) -> str:  # noqa: A002 - the name users know
     """The report as text in one of `REPORTERS`' formats.
 
     Args:

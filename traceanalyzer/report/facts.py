@@ -41,17 +41,17 @@ PARTS: Mapping[str, str] = {
 _SURE = {"high": 1.0, "medium": 0.6, "low": 0.3}  # weight of a saving when findings are put in order
 _SEVERE = ("high", "medium", "low", "info")
 
-_MISSING: Mapping[Capability, str] = {
-    Capability.DEVICE_WORK: "No work on an accelerator was recorded",
-    Capability.LAUNCHES: "No launches were recorded: idle time cannot be explained",
-    Capability.STEPS: "No steps are marked: the whole trace counts as one",
-    Capability.SHAPES: "No input shapes",
-    Capability.STACKS: "No Python stacks: causes cannot be traced to a line",
-    Capability.MODULES: "No module tree",
-    Capability.MEMORY: "No memory events",
-    Capability.SYNC_EVENTS: "No synchronisation events",
-    Capability.COLLECTIVE_ARGUMENTS: "No arguments of collectives: their sizes are unknown",
-    Capability.DEVICE_PROPERTIES: "The accelerator is unknown",
+_MISSING: Mapping[Capability, tuple[str, str]] = {
+    Capability.DEVICE_WORK: ("work on an accelerator", "only the host can be looked at"),
+    Capability.LAUNCHES: ("launches", "idle time cannot be explained"),
+    Capability.STEPS: ("steps", "the whole trace counts as one, its edges included"),
+    Capability.SHAPES: ("input shapes", "ops cannot be told apart by shape"),
+    Capability.STACKS: ("Python stacks", "causes cannot be traced to a line"),
+    Capability.MODULES: ("the module tree", "time cannot be told apart by module"),
+    Capability.MEMORY: ("memory events", "nothing is known of the peak"),
+    Capability.SYNC_EVENTS: ("synchronisation events", "waits between streams do not show"),
+    Capability.COLLECTIVE_ARGUMENTS: ("arguments of collectives", "their sizes are unknown"),
+    Capability.DEVICE_PROPERTIES: ("the accelerator's properties", "it cannot be rated"),
 }
 
 
@@ -62,6 +62,7 @@ class Quality:
     level: str  # partial | repaired | missing | info
     message: str
     remedy: str
+    what: str = ""  # that is missing, in a word or two
 
 
 @dataclass(frozen=True)
@@ -157,13 +158,20 @@ class Facts:
         ]
         warnings = [Quality("partial", text, "") for text in self.analysis.warnings]
         missing = [
-            Quality("missing", text, HOW_TO_CAPTURE[capability])
-            for capability, text in _MISSING.items()
+            Quality("missing", f"Not recorded: {what}; {so}", HOW_TO_CAPTURE[capability], what)
+            for capability, (what, so) in _MISSING.items()
             if capability not in self.analysis.trace.capabilities and self._matters(capability)
         ]
         order = {"partial": 0, "repaired": 1, "missing": 2}
         unique = dict.fromkeys([*notes, *warnings, *missing])
         return tuple(sorted(unique, key=lambda q: order.get(q.level, 3)))
+
+    @property
+    def unknown_columns(self) -> frozenset[str]:
+        """Fields of op and module results that nothing measured: they are not 0 but unknown."""
+        if Capability.DEVICE_WORK in self.analysis.trace.capabilities:
+            return frozenset()
+        return frozenset({"device_ns", "self_device_ns", "kernels", "unattributed_device_ns"})
 
     def saving_share(self, finding: Finding) -> float | None:
         """The upper end of a saving as a share of the step."""

@@ -27,7 +27,7 @@ SCHEMA_VERSION = 1
 Document = dict[str, Any]
 
 
-def render(analysis: Analysis, *, top: int | None = None) -> str:
+def render(analysis: Analysis, *, top: int | None = None) -> str:  # noqa: ARG001 - every reporter takes it
     """The document as indented JSON that ends with a newline. It is complete whatever `top` is."""
     return json.dumps(document(analysis), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -58,11 +58,11 @@ def document(analysis: Analysis) -> Document:
         "idle_gaps": _rows(facts.breakdown.largest_gaps if facts.breakdown else None),
         "kernels": [_kernel(row) for row in facts.kernels.rows] if facts.kernels else None,
         "kernel_totals": _without(facts.kernels, "rows"),
-        "ops": _rows(facts.ops.by_name if facts.ops else None),
-        "ops_by_shape": _rows(facts.ops.by_shape if facts.ops else None),
-        "op_totals": _without(facts.ops, "by_name", "by_shape"),
-        "modules": _rows(facts.modules.rows if facts.modules else None),
-        "module_totals": _without(facts.modules, "rows"),
+        "ops": _rows(facts.ops.by_name if facts.ops else None, facts.unknown_columns),
+        "ops_by_shape": _rows(facts.ops.by_shape if facts.ops else None, facts.unknown_columns),
+        "op_totals": _without(facts.ops, "by_name", "by_shape", unknown=facts.unknown_columns),
+        "modules": _rows(facts.modules.rows if facts.modules else None, facts.unknown_columns),
+        "module_totals": _without(facts.modules, "rows", unknown=facts.unknown_columns),
         "copies": _rows(facts.copies.rows if facts.copies else None),
         "collectives": _rows(facts.collectives.rows if facts.collectives else None),
         "collective_totals": _without(facts.collectives, "rows"),
@@ -74,8 +74,12 @@ def document(analysis: Analysis) -> Document:
     }
 
 
-def _rows(rows: Iterable[Any] | None) -> list[Document] | None:
-    return None if rows is None else [_lists(asdict(row)) for row in rows]
+def _rows(rows: Iterable[Any] | None, unknown: frozenset[str] = frozenset()) -> list[Document] | None:
+    """Rows as dictionaries; the fields named as `unknown` are null."""
+    if rows is None:
+        return None
+    plain = (_lists(asdict(row)) for row in rows)
+    return [{key: None if key in unknown else item for key, item in row.items()} for row in plain]
 
 
 def _lists(value: Any) -> Any:
@@ -85,11 +89,12 @@ def _lists(value: Any) -> Any:
     return [_lists(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _without(result: Any, *tables: str) -> Document | None:
-    """The plain fields of a result, without its tables."""
+def _without(result: Any, *tables: str, unknown: frozenset[str] = frozenset()) -> Document | None:
+    """The plain fields of a result, without its tables; the fields named as `unknown` are null."""
     if result is None:
         return None
-    return {f: getattr(result, f) for f in result.__dataclass_fields__ if f not in tables}
+    plain = [f for f in result.__dataclass_fields__ if f not in tables]
+    return {f: None if f in unknown else getattr(result, f) for f in plain}
 
 
 def _source(source: Source) -> Document:

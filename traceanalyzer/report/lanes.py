@@ -73,14 +73,15 @@ class Side:
 
 
 def split(events_and_lanes: tuple[Events, Ints], label: Callable[[int, int, int], str], budget: int) -> Side:
-    """Number the lanes, keep the busiest, split the longest events from the rest."""
+    """Number the lanes, keep the fullest, split the longest events from the rest."""
     events, keys = events_and_lanes
     if not len(events):
         return Side((), events, events, 0)
     codes, lanes = _number(keys)
     busy = np.bincount(codes, minlength=len(lanes))
     kept = np.argsort(-busy, kind="stable")[:MAX_LANES]
-    kept = kept[np.lexsort((-busy[kept], lanes[kept, 1], lanes[kept, 0]))]
+    time = np.bincount(codes, weights=events.dur, minlength=len(lanes))
+    kept = kept[np.lexsort((-time[kept], lanes[kept, 1], lanes[kept, 0]))]
     position = np.full(len(lanes), -1, np.int64)
     position[kept] = np.arange(len(kept))
     events = replace(events, lane=position[codes])

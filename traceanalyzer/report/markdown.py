@@ -85,7 +85,8 @@ def _lines(facts: Facts, top: int) -> Iterator[str]:
         (tables.COLLECTIVES, facts.collectives.rows if facts.collectives else ()),
     ):
         if rows:
-            yield from _table(tables.sheet(layout, rows, top))
+            unknown = facts.unknown_columns if layout is tables.OPS else frozenset[str]()
+            yield from _table(tables.sheet(layout, rows, top, unknown))
     yield f"<sub>{escape(names.cut(facts.title))}, traceanalyzer {__version__}; – means not measured</sub>"
 
 
@@ -134,9 +135,7 @@ def _table(sheet: tables.Sheet) -> Iterator[str]:
     yield "| " + " | ".join("---:" if c.numeric else "---" for c in columns) + " |"
     for row in sheet.rows:
         texts = ((c, tables.value(row, c), tables.text(tables.value(row, c), c.kind)) for c in columns)
-        cells = (
-            code(t) if c.kind in ("kernel", "name") and v is not None else escape(t) for c, v, t in texts
-        )
+        cells = (code(t) if c.named and v is not None else escape(t) for c, v, t in texts)
         yield "| " + " | ".join(cells) + " |"
     yield ""
     yield "</details>"

@@ -12,7 +12,7 @@ DISPLAY_LIMIT = 96
 FULL_LIMIT = 4096
 _SHORTENED = 2000  # of the name that the shortening looks at: keeps it linear on 1 MB names
 
-# C0 and C1 controls; bidi marks, embeddings, overrides, isolates; zero-width, line separators, BOM, surrogates.
+# C0, C1; bidi marks, embeddings, overrides, isolates; zero-width, line separators, BOM, surrogates.
 _TRICKY = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
@@ -47,7 +47,17 @@ def cut(text: str, limit: int = DISPLAY_LIMIT) -> str:
     return f"{text[: limit - tail - 1]}…{text[-tail:]}"
 
 
-def kernel(text: str, limit: int = DISPLAY_LIMIT) -> str:
+def tail(text: str, limit: int = 44) -> str:
+    """The end of a path, from a separator on where that leaves enough: the end is what tells paths apart."""
+    text = visible(text[-limit * 4 :] if len(text) > limit * 4 else text)
+    if len(text) <= limit:
+        return text
+    kept = text[-(limit - 1) :]
+    slash = kept.find("/")
+    return "…" + (kept[slash:] if 0 <= slash < limit // 2 else kept)
+
+
+def kernel(text: str, limit: int = 80) -> str:
     """A C++ kernel name without return type, namespaces and argument list, then cut.
 
     Different kernels may look the same afterwards: for display only, never as a key.

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from traceanalyzer.report import names, units
 
-Kind = Literal["kernel", "name", "text", "duration", "bytes", "count", "share", "percent", "number"]
+Kind = Literal["kernel", "name", "path", "text", "duration", "bytes", "count", "share", "percent", "number"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,12 @@ class Column:
     @property
     def numeric(self) -> bool:
         """Whether the column is right-aligned and sorts as a number."""
-        return self.kind not in ("kernel", "name", "text")
+        return self.kind not in ("kernel", "name", "path", "text")
+
+    @property
+    def named(self) -> bool:
+        """Whether the column holds names, which are set in a fixed-width face and may be cut."""
+        return self.kind in ("kernel", "name", "path")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +61,14 @@ class Sheet:
         return tuple(c for c in self.layout.columns if c.key not in self.empty)
 
 
-def sheet(layout: Layout, rows: Sequence[Any], top: int) -> Sheet:
-    """The first `top` rows of a result; columns that hold nothing but None are listed as empty."""
+def sheet(layout: Layout, rows: Sequence[Any], top: int, unknown: frozenset[str] = frozenset()) -> Sheet:
+    """The first `top` rows of a result; columns that are `unknown` or hold only None are listed as empty."""
     shown = tuple(rows[:top])
-    empty = tuple(c.key for c in layout.columns if shown and all(value(r, c) is None for r in shown))
+    empty = tuple(
+        c.key
+        for c in layout.columns
+        if c.key in unknown or (shown and all(value(r, c) is None for r in shown))
+    )
     return Sheet(layout, shown, len(rows), empty)
 
 
@@ -78,6 +87,7 @@ def text(value_: Any, kind: Kind) -> str:
 _PRINTERS: Mapping[Kind, Callable[[Any], str]] = {
     "kernel": lambda v: names.kernel(str(v)),
     "name": lambda v: names.cut(str(v)),
+    "path": lambda v: names.tail(str(v)),
     "text": lambda v: names.cut(str(v)),
     "duration": units.duration,
     "bytes": units.size,
@@ -110,7 +120,7 @@ KERNELS = Layout(
         Column("blocks", "Blocks", "count", hint="of the longest execution"),
         Column("threads", "Threads", "count", hint="per block, of the longest execution"),
         Column("category", "Kind", "text"),
-        Column("module", "Module", "name"),
+        Column("module", "Module", "path"),
     ),
 )
 OPS = Layout(
@@ -147,7 +157,7 @@ MODULES = Layout(
         Column("self_device_ns", "Device, self", "duration", brief=True, hint="without the modules inside"),
         Column("host_ns", "Host", "duration", brief=True),
         Column("calls", "Calls", "count", brief=True),
-        Column("path", "Path", "name"),
+        Column("path", "Path", "path"),
     ),
 )
 COPIES = Layout(
@@ -221,8 +231,8 @@ IDLE_GAPS = Layout(
         Column("cause", "Cause", "name", brief=True),
         Column("host_call", "Host was in", "name", brief=True),
         Column("next_work", "Ended by", "kernel"),
-        Column("python", "Python", "name"),
-        Column("module", "Module", "name"),
+        Column("python", "Python", "path"),
+        Column("module", "Module", "path"),
         Column("rank", "Rank", "count"),
         Column("device", "Device", "count"),
     ),
@@ -234,8 +244,8 @@ HOLDERS = Layout(
         Column("bytes", "Bytes", "bytes", brief=True, bar=True),
         Column("count", "Blocks", "count", brief=True),
         Column("op", "Allocated by", "name", brief=True),
-        Column("module", "Module", "name"),
-        Column("python", "Python", "name", brief=True),
+        Column("module", "Module", "path"),
+        Column("python", "Python", "path", brief=True),
         Column("name", "Within", "name"),
     ),
 )

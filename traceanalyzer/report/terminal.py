@@ -79,7 +79,7 @@ def _plain(text: str, style: str = "") -> Text:
 def _subtitle(facts: Facts) -> str:
     step = units.duration(facts.step_ns)
     parts = [
-        f"step {step} (median of {len(facts.steps.steps):,})"
+        f"{step} per step (median of {len(facts.steps.steps):,})"
         if facts.has_steps and facts.steps
         else f"{step} traced",
         f"GPU busy {units.share(facts.busy_share)}" if facts.devices else "",

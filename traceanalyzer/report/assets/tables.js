@@ -1,52 +1,14 @@
-// Sort, search and copy for the tables that the server has already rendered.
+// Sort, filter, fold and copy for the tables that the server has already rendered.
 "use strict";
 
 (() => {
+  const FOLDED = 12; // rows shown before "Show all"
   const rawOf = (cell) => cell.dataset.v ?? cell.textContent.trim();
 
-  function sortBy(table, column, descending) {
-    const body = table.tBodies[0];
-    const keyed = [...body.rows].map((row, index) => ({ row, index, raw: rawOf(row.cells[column]) }));
-    const numeric = table.tHead.rows[0].cells[column].classList.contains("num");
-    const sign = descending ? -1 : 1;
-    keyed.sort((a, b) => {
-      if ((a.raw === "") !== (b.raw === "")) return a.raw === "" ? 1 : -1; // unknown is last either way
-      const order = numeric ? Number(a.raw) - Number(b.raw) : a.raw < b.raw ? -1 : a.raw > b.raw ? 1 : 0;
-      return sign * order || a.index - b.index;
-    });
-    body.append(...keyed.map((item) => item.row));
-  }
-
-  function makeSortable(table) {
-    const heads = [...table.tHead.rows[0].cells];
-    heads.forEach((head, column) => {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.textContent = head.textContent;
-      head.replaceChildren(button);
-      button.addEventListener("click", () => {
-        const first = head.classList.contains("num") ? "descending" : "ascending";
-        const other = first === "descending" ? "ascending" : "descending";
-        const next = head.getAttribute("aria-sort") === first ? other : first;
-        heads.forEach((h) => h.removeAttribute("aria-sort"));
-        head.setAttribute("aria-sort", next);
-        sortBy(table, column, next === "descending");
-      });
-    });
-  }
-
-  function makeSearchable(table, tools) {
-    const input = document.createElement("input");
-    input.type = "search";
-    input.placeholder = "Filter";
-    input.setAttribute("aria-label", `Filter ${table.dataset.sheet}`);
-    const rows = [...table.tBodies[0].rows];
-    const texts = rows.map((row) => [...row.cells].map(rawOf).join("\n").toLowerCase());
-    input.addEventListener("input", () => {
-      const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-      rows.forEach((row, i) => { row.hidden = !words.every((word) => texts[i].includes(word)); });
-    });
-    tools.append(input);
+  function makeButton(text, onClick) {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: text });
+    button.addEventListener("click", onClick);
+    return button;
   }
 
   // A spreadsheet runs what begins like a formula; a leading quote makes it text.
@@ -55,25 +17,79 @@
     return /[",\n\r]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
   }
 
-  function csv(table) {
-    const head = [...table.tHead.rows[0].cells].map((cell) => cell.dataset.key);
-    const rows = [...table.tBodies[0].rows].filter((row) => !row.hidden).map((row) => [...row.cells].map(rawOf));
-    return [head, ...rows].map((row) => row.map(csvField).join(",")).join("\n") + "\n";
+  class Sheet {
+    constructor(table) {
+      this.table = table;
+      this.heads = [...table.tHead.rows[0].cells];
+      this.rows = [...table.tBodies[0].rows];
+      this.texts = new Map(this.rows.map((row) => [row, [...row.cells].map(rawOf).join("\n").toLowerCase()]));
+      this.words = [];
+      this.open = this.rows.length <= FOLDED + 3;
+      const tools = table.closest(".sheet").querySelector(".tools");
+      this.heads.forEach((_, column) => this.makeSortable(column));
+      if (this.rows.length > 6) tools.append(this.filterBox());
+      const copy = makeButton("Copy CSV", () => window.traceReport.copy(this.csv(), copy));
+      tools.append(copy);
+      if (!this.open) {
+        this.more = makeButton(`Show all ${this.rows.length}`, () => { this.open = true; this.refresh(); });
+        this.more.className = "more";
+        table.parentElement.after(this.more);
+      }
+      this.refresh();
+    }
+
+    get matching() {
+      return this.rows.filter((row) => this.words.every((word) => this.texts.get(row).includes(word)));
+    }
+
+    refresh() {
+      const shown = new Set(this.open || this.words.length ? this.matching : this.rows.slice(0, FOLDED));
+      this.rows.forEach((row) => { row.hidden = !shown.has(row); });
+      if (this.more) this.more.hidden = this.open || this.words.length > 0;
+    }
+
+    makeSortable(column) {
+      const head = this.heads[column], numeric = head.classList.contains("num");
+      head.replaceChildren(makeButton(head.textContent, () => {
+        const [first, other] = numeric ? ["descending", "ascending"] : ["ascending", "descending"];
+        const order = head.getAttribute("aria-sort") === first ? other : first;
+        this.heads.forEach((h) => h.removeAttribute("aria-sort"));
+        head.setAttribute("aria-sort", order);
+        this.sort(column, numeric, order === "descending" ? -1 : 1);
+      }));
+    }
+
+    sort(column, numeric, sign) {
+      const keyed = this.rows.map((row, index) => ({ row, index, raw: rawOf(row.cells[column]) }));
+      keyed.sort((a, b) => {
+        if ((a.raw === "") !== (b.raw === "")) return a.raw === "" ? 1 : -1; // unknown is last either way
+        const order = numeric ? Number(a.raw) - Number(b.raw) : a.raw < b.raw ? -1 : a.raw > b.raw ? 1 : 0;
+        return sign * order || a.index - b.index;
+      });
+      this.rows = keyed.map((item) => item.row);
+      this.table.tBodies[0].append(...this.rows);
+      this.refresh();
+    }
+
+    filterBox() {
+      const input = Object.assign(document.createElement("input"), { type: "search", placeholder: "Filter" });
+      input.setAttribute("aria-label", `Filter ${this.table.dataset.sheet}`);
+      input.addEventListener("input", () => {
+        this.words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+        this.refresh();
+      });
+      return input;
+    }
+
+    // Every row that the filter lets through, folded away or not, in the order shown.
+    csv() {
+      const lines = [this.heads.map((cell) => cell.dataset.key), ...this.matching.map((row) => [...row.cells].map(rawOf))];
+      return lines.map((line) => line.map(csvField).join(",")).join("\n") + "\n";
+    }
   }
 
-  function makeCopyable(table, tools) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = "Copy CSV";
-    button.addEventListener("click", () => window.traceReport.copy(csv(table), button));
-    tools.append(button);
-  }
-
-  window.traceReport = { csv };
+  window.traceReport = { sheets: {} };
   for (const table of document.querySelectorAll("table[data-sheet]")) {
-    const tools = table.closest(".sheet").querySelector(".tools");
-    makeSortable(table);
-    if (table.tBodies[0].rows.length > 6) makeSearchable(table, tools);
-    makeCopyable(table, tools);
+    window.traceReport.sheets[table.dataset.sheet] = new Sheet(table);
   }
 })();

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from traceanalyzer.pipeline import Analysis
     from traceanalyzer.rules.findings import Evidence, Finding
 
+LINE_LIMIT = 400  # characters of a sentence: rules write shorter ones, hostile names longer ones
 SCRIPTS = ("tables.js", "timeline.js", "page.js")
 SHEET_OF_TABLE = {
     "kernels": "kernels", "ops": "ops", "copies": "copies", "collectives": "collectives",
@@ -99,7 +100,7 @@ def _environment() -> Environment:
         "full": names.full,
         "prose": names.prose,
         "rich": cells.rich,
-        "inline": lambda text: cells.inline(names.prose(text)),
+        "inline": lambda text: cells.inline(names.cut(text, LINE_LIMIT)),
         "cause": cause_text,
     }
     environment.globals |= {
@@ -172,7 +173,14 @@ def _sheets(facts: Facts, top: int) -> dict[str, tables.Sheet]:
     ]
     if facts.memory:
         found += [(_holders_layout(i), t.live_at_peak) for i, t in enumerate(facts.memory.timelines)]
-    sheets = {layout.id: tables.sheet(layout, rows, top) for layout, rows in found if rows}
+    hidden = {tables.OPS.id, tables.OPS_BY_SHAPE.id, tables.MODULES.id}
+    sheets = {
+        layout.id: tables.sheet(
+            layout, rows, top, facts.unknown_columns if layout.id in hidden else frozenset()
+        )
+        for layout, rows in found
+        if rows
+    }
     if facts.modules and "modules" in sheets:
         sheets["modules"] = replace(sheets["modules"], total=len(facts.modules.rows))
     return sheets

@@ -1,0 +1,99 @@
+"""The summaries for a terminal and for a pull request."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+import report_cases as cases
+from rich.console import Console
+
+from traceanalyzer.errors import UsageError
+from traceanalyzer.report import REPORTERS, markdown, render, terminal
+
+HOSTILE = "x](http://evil) <script> |a| `b` \x1b[31m\u202e @everyone [bold]\r\n# no"
+
+
+@pytest.mark.parametrize("format_", ["text", "markdown"])
+def test_a_summary_says_what_is_slow_and_what_to_do_first(format_: str) -> None:
+    text = render(cases.training(), format_, top=3)
+    assert "The GPU idles 57 % of the step" in text
+    assert text.index("LOAD001") < text.index("COPY001")
+    assert "num_workers=8" in text
+    assert "7.00–9.00 ms" in text  # noqa: RUF001
+    assert "21.4 %" in text
+
+
+@pytest.mark.parametrize("format_", ["text", "markdown"])
+def test_unknown_is_a_dash(format_: str) -> None:
+    text = render(cases.cpu_only(), format_)
+    assert "CPU only" in text
+    assert "0 s" not in text
+
+
+@pytest.mark.parametrize("format_", list(REPORTERS))
+def test_equal_analyses_give_equal_text(format_: str) -> None:
+    assert render(cases.training(2, 2), format_) == render(cases.training(2, 2), format_)
+
+
+@pytest.mark.parametrize("format_", list(REPORTERS))
+def test_simulated_traces_say_so(format_: str) -> None:
+    assert "simulated" in render(cases.cpu_only(), format_).lower()
+
+
+def test_an_unknown_format_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="html, json, markdown, text"):
+        render(cases.nothing(), "pdf")
+
+
+def test_plain_text_has_no_escapes_and_fits_its_width() -> None:
+    text = render(cases.training(), "text")
+    assert "\x1b" not in text
+    assert max(map(len, text.splitlines())) <= terminal.WIDTH
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_the_bar_fills_its_line_and_numbers_stay_whole(width: int) -> None:
+    out = StringIO()
+    terminal.show(cases.training(), console=Console(file=out, width=width, color_system=None))
+    bar = next(line for line in out.getvalue().splitlines() if line.startswith("████"))
+    assert len(bar) == min(width, terminal.MAX_BAR)
+    assert "26.5 ms" in out.getvalue()
+
+
+def test_colour_comes_with_a_terminal_and_not_with_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    coloured, plain = StringIO(), StringIO()
+    terminal.show(cases.training(2, 2), console=Console(file=coloured, force_terminal=True, color_system="standard"))
+    assert "\x1b[34m" in coloured.getvalue()
+    monkeypatch.setenv("NO_COLOR", "1")
+    terminal.show(cases.training(2, 2), console=Console(file=plain, force_terminal=True, color_system="standard"))
+    assert "\x1b[34m" not in plain.getvalue()
+
+
+def test_hostile_names_do_not_reach_the_terminal_raw() -> None:
+    text = render(cases.with_names(HOSTILE), "text")
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert "⟨U+001B⟩[31m" in text
+    assert "[bold]" in text, "a name is no markup for rich"
+
+
+def test_hostile_names_are_no_markdown() -> None:
+    text = render(cases.with_names(HOSTILE), "markdown")
+    assert "\x1b" not in text
+    assert "\n# no" not in text
+    outside_code = "".join(markdown._CODE_OR_FENCE.split(text)[::2])
+    assert "<script>" not in outside_code
+    assert "](http" not in outside_code
+
+
+def test_a_name_cannot_end_its_code_span() -> None:
+    assert markdown.code("a``b`") == "``` a``b` ```"
+
+
+def test_an_empty_trace_gives_a_short_honest_summary() -> None:
+    text = render(cases.nothing(), "text")
+    assert "The trace holds no events" in text
+    assert "The file holds no events" in text
+    assert "What to do" not in text

@@ -1,0 +1,129 @@
+"""The timeline's columns: every event that fits is there to the ns, and what does not fit is summed."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from typing import Any
+
+import numpy as np
+import report_cases as cases
+
+from traceanalyzer.analyzers import results as r
+from traceanalyzer.model.tables import from_rows
+from traceanalyzer.model.trace import Trace
+from traceanalyzer.pipeline import Analysis
+from traceanalyzer.report import timeline
+
+
+def unpack(packed: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the page's script does, in Python: the header and the columns, starts made absolute."""
+    assert packed is not None
+    data = zlib.decompress(base64.b64decode(packed))
+    length = int.from_bytes(data[:4], "little")
+    head = json.loads(data[4 : 4 + length])
+    at, columns = 4 + length, {}
+    for key, count, width in head["columns"] + head["sums"]:
+        planes = np.frombuffer(data, np.uint8, count * width, at).reshape(width, count).astype(np.int64)
+        columns[key] = sum((planes[i] << (8 * i) for i in range(width)), np.zeros(count, np.int64))
+        at += count * width
+    assert at == len(data)
+    firsts = [first for _, _, first in head["rows"]] + [head["n"]]
+    for first, last in zip(firsts, firsts[1:], strict=False):
+        columns["start"][first:last] = np.cumsum(columns["start"][first:last])
+    columns["start"] += head["origin"]
+    columns["sum_key"] = np.cumsum(columns["sum_key"])
+    return head, columns
+
+
+def only(table: str, rows: list[dict[str, Any]]) -> Analysis:
+    """An analysis of a trace that holds one table."""
+    base = cases.nothing()
+    tables = dict(base.trace.tables) | {table: from_rows(table, [{"rank": 0} | row for row in rows])}
+    trace = Trace(base.trace.sources, tables, frozenset())
+    return Analysis(trace, {"steps": r.Steps("window", (), 0)}, base.verdict, (), (), ())
+
+
+def on_host(*spans: tuple[int, int]) -> Analysis:
+    return only("ops", [{"name": f"op{i}", "ts": t, "dur": d, "pid": 1, "tid": 1} for i, (t, d) in enumerate(spans)])
+
+
+def test_every_event_is_there_with_its_name_to_the_ns() -> None:
+    analysis = cases.training()
+    head, columns = unpack(timeline.embed(analysis))
+    tables = analysis.trace.tables
+    expected = sorted(
+        (row["ts"], row["dur"], row["name"])
+        for name in ("kernels", "copies", "ops", "api_calls", "annotations")
+        for row in tables[name].to_pylist()
+    )
+    found = zip(columns["start"], columns["dur"], (head["names"][c - 1] for c in columns["name"]), strict=True)
+    assert sorted((int(s), int(d), n) for s, d, n in found) == expected
+    assert head["notes"] == []
+
+
+def test_streams_come_before_threads_and_have_one_row() -> None:
+    head, _ = unpack(timeline.embed(cases.training()))
+    assert [lane["side"] for lane in head["lanes"]] == ["device", "device", "host"]
+    assert {row for lane, row, _ in head["rows"] if lane < 2} == {0}
+    assert head["lanes"][2]["label"] == "python main thread"
+
+
+def test_nested_events_lie_on_rows_of_their_own() -> None:
+    head, _ = unpack(timeline.embed(on_host((0, 100), (10, 30), (10, 10), (50, 10), (100, 5))))
+    assert [row for _, row, _ in head["rows"]] == [0, 1, 2]
+    sizes = np.diff([first for _, _, first in head["rows"]] + [head["n"]])
+    assert list(sizes) == [2, 2, 1]
+
+
+def test_instants_do_not_end_before_what_starts_with_them() -> None:
+    head, _ = unpack(timeline.embed(on_host((0, 100), (10, 0), (10, 0))))
+    assert head["n"] == 3
+
+
+def test_communication_is_what_the_kernel_analyzer_says_it_is() -> None:
+    head, columns = unpack(timeline.embed(cases.training()))
+    is_nccl = np.array([head["names"][c - 1] == cases.NCCL for c in columns["name"]])
+    assert set(columns["kind"][is_nccl]) == {timeline.KINDS.index("communication")}
+
+
+def test_beyond_the_budget_the_longest_are_drawn_and_the_rest_is_summed() -> None:
+    spans = [(i * 1000, 10 + i) for i in range(500)]
+    head, columns = unpack(timeline.embed(on_host(*spans), budget=100))
+    assert head["n"] <= 100
+    assert columns["dur"].min() > columns["dur"].max() - 100
+    assert head["n"] + columns["sum_count"].sum() == 500
+    assert columns["dur"].sum() + columns["sum_busy"].sum() == sum(d for _, d in spans)
+    assert "summed per slice" in head["notes"][0]
+
+
+def test_events_that_are_all_alike_are_sampled_evenly() -> None:
+    head, columns = unpack(timeline.embed(on_host(*((i * 1000, 10) for i in range(500))), budget=100))
+    assert head["n"] == 100
+    assert columns["start"].max() > 490_000
+
+
+def test_gaps_carry_the_cause_that_the_breakdown_found() -> None:
+    analysis = cases.training()
+    head, _ = unpack(timeline.embed(analysis))
+    (gaps,) = head["gaps"]
+    longest = analysis["breakdown"].largest_gaps[0]
+    at = gaps["start"].index(longest.start_ns - head["origin"])
+    assert gaps["dur"][at] == longest.duration_ns
+    assert gaps["cause"][at] == longest.cause
+    assert longest.cause in head["causes"]
+
+
+def test_the_quietest_streams_give_way() -> None:
+    rows = [{"name": "k", "ts": i * 10 + n, "dur": 3, "device": 0, "stream": i} for i in range(40) for n in range(i + 1)]
+    head, _ = unpack(timeline.embed(only("kernels", rows)))
+    assert len(head["lanes"]) == 24
+    assert {int(lane["label"].rsplit(" ", 1)[1]) for lane in head["lanes"]} == set(range(16, 40))
+    assert "16 quieter streams" in head["notes"][-1]
+
+
+def test_one_event_and_none() -> None:
+    head, columns = unpack(timeline.embed(on_host((7, 0))))
+    assert (head["n"], head["end"], list(columns["start"])) == (1, 1, [7])
+    assert timeline.embed(cases.nothing()) is None
