@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from traceanalyzer.model.trace import Trace
 
-CORPUS = Path(__file__).resolve().parents[2] / ".." / "shared" / "corpus"
+CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpus"
 NO_CACHE = LoadOptions(use_cache=False)
 
 
@@ -38,7 +38,8 @@ def needs_corpus(test: Callable[..., Any]) -> Any:
 def traces() -> list[str]:
     """The name of every trace: its path below traces/ without the suffixes."""
     root = CORPUS / "traces"
-    return sorted(str(p.relative_to(root)).removesuffix(".json.gz") for p in root.rglob("*.json.gz"))
+    found = sorted(str(p.relative_to(root)).removesuffix(".json.gz") for p in root.rglob("*.json.gz"))
+    return found or ["no corpus"]  # a test without parameters would be skipped without its reason
 
 
 def path_of(name: str) -> Path:

@@ -34,10 +34,18 @@ ColumnOf = Mapping[str, tuple[str, Callable[[Any], Any]]]
 
 @dataclass(frozen=True)
 class PlainTrace:
-    """Rows by table, and the file's time of `ts == 0` in ns."""
+    """Rows by table, the file's time of `ts == 0` in ns, and what its header adds to make that a wall clock."""
 
     tables: Mapping[str, list[Row]]
     start_ns: int
+    base_ns: int
+    events: int
+
+    @property
+    def epoch_ns(self) -> int | None:
+        """The wall-clock time of `ts == 0`; None when the file counts from the start of the machine."""
+        since_1970 = self.base_ns + self.start_ns
+        return since_1970 if since_1970 > 10**18 else None
 
 
 @dataclass
@@ -85,7 +93,7 @@ def parse(text: bytes) -> PlainTrace:
     tables["extras"] = [
         {"table": e.table, "row": e.cells["id"], "json": e.extras} for e in read_events if e.extras
     ]
-    return PlainTrace(tables, start_ns)
+    return PlainTrace(tables, start_ns, header.get("baseTimeNanoseconds", 0), len(events))
 
 
 def nanoseconds(microseconds: int | Decimal) -> int:

@@ -110,6 +110,8 @@ def test_the_dull_reading_on_a_file_that_fits_the_page(tmp_path: Path) -> None:
 
 def assert_same_cells(loaded: Trace, plain: plain_reader.PlainTrace) -> None:
     """Fails with the table, the column and the first rows that differ."""
+    (source,) = loaded.sources
+    assert (source.events, source.epoch_ns) == (plain.events, plain.epoch_ns)
     for table in TABLES:
         expected = plain.tables.get(table.name, [])
         assert loaded.tables[table.name].num_rows == len(expected), f"rows of {table.name}"
