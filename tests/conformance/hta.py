@@ -6,8 +6,8 @@ HTA works in whole microseconds on the rows that survive its filter:
   be 0 us long, and one that is shorter than its rounding is negative.
 - the last ProfilerStep is dropped (unless asked for): host rows count when they start before it does, device
   rows when a host row that counts has their correlation. With fewer than two steps everything counts.
-- by name, a device row is communication (`^nccl.*Kernel`), memory (`^Memcpy`, `^Memset`, `^dma`), or
-  computation unless its name holds Memcpy, Memset at its start or Sync.
+- by name, a device row is communication (nccl…Kernel), memory (Memcpy…, Memset…, dma…), or computation unless
+  its name holds Memcpy or Sync. Communication of other libraries is computation.
 
 The analyses are in the functions below, each with its rule.
 """
@@ -15,7 +15,6 @@ The analyses are in the functions below, each with its rule.
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,10 +30,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from traceanalyzer.model.trace import Trace
-
-_COMMUNICATION = re.compile(r"^nccl.*Kernel")
-_MEMORY = re.compile(r"(^Memcpy)|(^Memset)|(^dma)")
-_NOT_COMPUTATION = re.compile(r"(^nccl.*Kernel)|(.*(Memcpy)|(Memset))|(.*Sync)")
 
 LAUNCHES = frozenset({
     "cudaLaunchKernel", "cudaLaunchKernelExC", "cuLaunchKernel", "cudaMemcpyAsync", "cudaMemsetAsync",
@@ -207,11 +202,11 @@ def queue_length(rows: Rows) -> dict[int, Queue]:
 
 
 def _kind(name: str) -> str:
-    if _COMMUNICATION.match(name):
+    if name.startswith("nccl") and "Kernel" in name:
         return "communication"
-    if _MEMORY.match(name):
+    if name.startswith(("Memcpy", "Memset", "dma")):
         return "memory"
-    return "other" if _NOT_COMPUTATION.match(name) else "computation"
+    return "other" if "Memcpy" in name or "Sync" in name else "computation"
 
 
 def _launches(trace: Trace, start_ns: int, choices: Choices) -> tuple[dict[int, tuple[int, bool]], bool]:
