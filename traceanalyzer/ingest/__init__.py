@@ -6,7 +6,6 @@ import glob
 import os
 import sys
 import tempfile
-from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -38,6 +37,7 @@ class Ingester(Protocol):
         """The file as a trace with one Source. Raises InputError when nothing can be read."""
 
 
+STDIN = "-"
 INGESTERS: tuple[Ingester, ...] = (ChromeTrace(),)
 SUPPORTED = "torch.profiler Chrome traces (.json, .json.gz, .json.zst)"
 
@@ -52,8 +52,9 @@ def read_inputs(
     """
     options = options or LoadOptions()
     ingesters, warnings = _all_ingesters()
-    with _stdin_as_file(inputs) as named:
-        traces = [_read_one(path, ingesters, options, progress) for path in expand(named, ingesters)]
+    named = [i for i in inputs if os.fspath(i) != STDIN]
+    traces = [_read_stdin(ingesters, options, progress)] if len(named) < len(inputs) else []
+    traces += [_read_one(path, ingesters, options, progress) for path in expand(named, ingesters)]
     trace = combine(traces)
     if warnings:
         first = trace.sources[0]
@@ -129,15 +130,15 @@ def _read_one(
     return trace
 
 
-@contextmanager
-def _stdin_as_file(inputs: Sequence[str | Path]) -> Iterator[list[str | Path]]:
-    """Replace `-` by a temporary file with what comes in: every reader needs to know the size and seek."""
-    if "-" not in map(str, inputs):
-        yield list(inputs)
-        return
+def _read_stdin(ingesters: Sequence[Ingester], options: LoadOptions, progress: Progress | None) -> Trace:
+    """Read what comes in over a temporary file, since every reader needs to seek; it is called `-` in the report."""
     with tempfile.TemporaryDirectory(prefix="traceanalyzer-") as folder:
         file = Path(folder, "stdin")
         with file.open("wb") as out:
             while block := sys.stdin.buffer.read(1 << 20):
                 out.write(block)
-        yield [file if str(i) == "-" else i for i in inputs]
+        try:
+            trace = _read_one(file, ingesters, replace(options, use_cache=False), progress)
+        except InputError as error:
+            raise InputError(STDIN, error.problem, error.remedy, error.offset) from None
+    return replace(trace, sources=(replace(trace.sources[0], path=STDIN),))

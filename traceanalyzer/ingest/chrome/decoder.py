@@ -80,6 +80,8 @@ _decode = msgspec.json.Decoder(list[Event]).decode
 _decode_loose = msgspec.json.Decoder(LooseEvent).decode
 _GETTERS = {phase: [(n, attrgetter(n)) for n in names] for phase, names in FIELDS.items()}
 _OTHER_GETTERS = [(n, attrgetter(n)) for n in OTHER_FIELDS]
+MANY_SHAPES = 100
+"""Shapes in one chunk above which the order of the args is taken to mean nothing; real traces have about 20."""
 NAMED_PHASES = frozenset({"M", "i", "I"})
 """Phases whose events differ by name in what they mean; the name is part of the group."""
 
@@ -123,10 +125,11 @@ def _text(raw: Raw) -> str:
 
 def group(events: Sequence[Event], first: int) -> Iterable[Group]:
     """Group events by shape, keeping their order; the event at index i has position `first + i`."""
-    by_shape: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for index, event in enumerate(events):
-        args = event.args
-        by_shape[(event.ph, event.cat, *args) if args else (event.ph, event.cat)].append(index)
+    by_shape = _by_shape(events)
+    if len(by_shape) > MANY_SHAPES:  # args in ever new orders: one order for all
+        for event in events:
+            event.args = event.args and dict(sorted(event.args.items()))
+        by_shape = _by_shape(events)
     for (phase, category, *keys), members in by_shape.items():
         if phase in NAMED_PHASES:
             by_name: dict[bytes, list[int]] = defaultdict(list)
@@ -136,6 +139,14 @@ def group(events: Sequence[Event], first: int) -> Iterable[Group]:
                 yield _columns(events, phase, category, keys, same_name, first)
         else:
             yield _columns(events, phase, category, keys, members, first)
+
+
+def _by_shape(events: Sequence[Event]) -> dict[tuple[str, ...], list[int]]:
+    by_shape: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for index, event in enumerate(events):
+        args = event.args
+        by_shape[(event.ph, event.cat, *args) if args else (event.ph, event.cat)].append(index)
+    return by_shape
 
 
 def _columns(
