@@ -20,7 +20,7 @@ from traceanalyzer.ingest.source import read_head
 from traceanalyzer.model.trace import Note, Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from traceanalyzer.ingest.progress import Progress
 
