@@ -150,9 +150,9 @@ def _gaps(analysis: Analysis) -> list[dict[str, Any]]:
         causes = {g.start_ns: g.cause for g in of_device}
         start, dur = _idle(analysis.trace.tables, device.rank, device.device)
         longest = np.sort(np.argsort(-dur, kind="stable")[:MAX_GAPS])
-        measured = {int(s): int(d) for s, d in zip(start[longest], dur[longest], strict=True)}
-        measured |= {g.start_ns: g.duration_ns for g in of_device}
-        ordered = sorted(measured.items())
+        known = sorted((g.start_ns, g.duration_ns) for g in of_device)
+        unnamed = _apart(start[longest], dur[longest], known)
+        ordered = sorted([*known, *unnamed])
         prefix = f"rank {device.rank} · " if device.rank > 0 else ""
         found.append({
             "label": f"{prefix}GPU {device.device} · idle",
@@ -161,6 +161,16 @@ def _gaps(analysis: Analysis) -> list[dict[str, Any]]:
             "cause": [causes.get(s) for s, _ in ordered],
         })  # fmt: skip
     return found
+
+
+def _apart(start: Ints, dur: Ints, known: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The gaps that no known gap (sorted, apart from each other) overlaps, as (start, duration)."""
+    known_start = np.array([s for s, _ in known], np.int64)
+    known_end = known_start + np.array([d for _, d in known], np.int64)
+    after = np.searchsorted(known_end, start, side="right")
+    next_start = np.append(known_start, np.iinfo(np.int64).max)[after]
+    free = np.flatnonzero(next_start >= start + dur)
+    return list(zip(start[free].tolist(), dur[free].tolist(), strict=True))
 
 
 def _idle(tables: Mapping[str, pa.Table], rank: int, device: int) -> tuple[Ints, Ints]:
