@@ -87,11 +87,12 @@ def test_a_click_on_a_head_sorts_and_unknown_stays_last(open_page: Callable[...,
 
 
 def test_filter_and_fold(open_page: Callable[..., Opened]) -> None:
-    page = open_page(cases.training(20)).page
+    analysis = cases.training(20)
+    page = open_page(analysis).page
     assert visible_rows(page, "idle-gaps") == 0, "folded away"
     page.locator("details.gaps summary").first.click()
     assert visible_rows(page, "idle-gaps") == 12
-    page.locator("#idle-gaps input").fill("46000000")
+    page.locator("#idle-gaps input").fill(str(analysis["breakdown"].largest_gaps[0].duration_ns))
     assert visible_rows(page, "idle-gaps") == 1
     page.locator("#idle-gaps input").fill("")
     page.locator("#idle-gaps .more").click()
