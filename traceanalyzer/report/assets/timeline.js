@@ -76,7 +76,7 @@
       this.resize();
     }
 
-    // Tracks from top to bottom: idle gaps and streams of each device, then the host's threads.
+    // Tracks from top to bottom: each device's idle gaps and streams, then the host's threads.
     layOut() {
       const { lanes, rows, gaps, n } = this.data;
       const summed = new Map();
@@ -88,13 +88,17 @@
       this.tracks = [];
       let y = 4;
       const label = (text) => { this.tracks.push({ type: "label", y, h: LABEL, text }); y += LABEL; };
-      for (const gap of gaps.filter((g) => g.start.length)) {
-        label(gap.label);
+      const idle = new Map(gaps.filter((g) => g.start.length).map((gap) => [gap.of, gap]));
+      const addGaps = (gap) => {
+        label(`${gap.of} · idle`);
         gap.end = gap.start.map((s, i) => s + gap.dur[i]);
         this.tracks.push({ type: "gaps", y, h: GAP_ROW, gap });
         y += GAP_ROW + LANE_SPACE;
-      }
+        idle.delete(gap.of);
+      };
       lanes.forEach((lane, index) => {
+        const gap = lane.side === "device" && idle.get(lane.label.replace(/ · stream [^·]*$/, ""));
+        if (gap) addGaps(gap);
         label(lane.label);
         const sums = summed.get(index);
         const own = rows.map(([l, , first], r) => ({ l, first, last: r + 1 < rows.length ? rows[r + 1][2] : n }))
