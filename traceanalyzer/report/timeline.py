@@ -34,7 +34,7 @@ BUDGET = 200_000  # events drawn one by one: what the canvas repaints within a f
 GPU_BUDGET = 140_000  # of these, at most so many on devices when the host has more to show
 SLICES = 2_048  # of the whole trace, for summing what is not drawn one by one
 MAX_DEPTH = 14  # rows of a host thread
-MAX_GAPS = 5_000  # idle gaps per device; the longest stay
+MAX_GAPS = 20_000  # idle gaps per device; the longest stay
 NAME_LIMIT = 400  # characters of a name that travel with the timeline
 
 KINDS = ("compute", "memory", "communication", "copy", "host", "api", "range", "idle")

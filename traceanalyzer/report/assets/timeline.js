@@ -124,6 +124,7 @@
       this.colour = { paper: of("paper"), tint: of("tint"), ink: of("ink"), ink2: of("ink-2"), line: of("line"),
         accent: of("accent"), onFill: of("on-fill"), idle: of("idle"), idleInk: of("idle-ink") };
       this.fills = this.data.kinds.map(of);
+      this.inks = this.data.kinds.map((kind) => (["api", "range"].includes(kind) ? this.colour.ink : this.colour.onFill));
       const tile = document.createElement("canvas");
       tile.width = tile.height = 8;
       const pen = tile.getContext("2d");
@@ -233,7 +234,7 @@
       if (room >= 3) {
         const text = this.shortName(this.data.name[i]);
         pen.font = FONT;
-        pen.fillStyle = this.colour.onFill;
+        pen.fillStyle = this.inks[this.data.kind[i]];
         pen.fillText(text.length <= room ? text : `${text.slice(0, room - 1)}…`, left + 4, y + 10);
       }
       pen.globalAlpha = 1;
