@@ -1,5 +1,7 @@
 """Analyses made by hand for the reporters' tests: a plausible training run and the odd ones."""
 
+# ruff: noqa: RUF001 - typographic signs are meant
+
 from __future__ import annotations
 
 import statistics
@@ -31,6 +33,7 @@ NORM = (
     "void at::native::(anonymous namespace)::vectorized_layer_norm_kernel<c10::BFloat16, float>(int, float)"
 )
 NCCL = "ncclDevKernel_AllReduce_Sum_bf16_RING_LL(ncclDevComm*, unsigned long, ncclWork*)"
+LOADER = "enumerate(DataLoader)#_SingleProcessDataLoaderIter.__next__"
 H2D = "Memcpy HtoD (Pageable -> Device)"
 
 
@@ -51,26 +54,45 @@ class Recorder:
         start = self.host
         call = start + python
         self.correlation += 1
-        self.add("ops", name=op, ts=start, dur=python + 8 * US, pid=42, tid=42,
-                 input_dims="[[8,512,1024],[1024,1024]]")  # fmt: skip
+        self.add(
+            "ops",
+            name=op,
+            ts=start,
+            dur=python + 8 * US,
+            pid=42,
+            tid=42,
+            input_dims="[[8,512,1024],[1024,1024]]",
+        )
         api = "cudaMemcpyAsync" if kernel == H2D else "cudaLaunchKernel"
         self.add("api_calls", name=api, ts=call, dur=5 * US, pid=42, tid=42, correlation=self.correlation)
         self.host = start + python + 9 * US
         begin = max(call + 4 * US, self.free.get(stream, 0) + US)
         self.free[stream] = begin + dur
-        gpu = {"name": kernel, "ts": begin, "dur": dur, "device": 0, "stream": stream,
-               "correlation": self.correlation}  # fmt: skip
+        gpu = {
+            "name": kernel,
+            "ts": begin,
+            "dur": dur,
+            "device": 0,
+            "stream": stream,
+            "correlation": self.correlation,
+        }
         if kernel == H2D:
-            self.add("copies", kind="memcpy", direction="HtoD", src_kind="pageable", dst_kind="device",
-                     bytes=16 << 20, **gpu)  # fmt: skip
+            self.add(
+                "copies",
+                kind="memcpy",
+                direction="HtoD",
+                src_kind="pageable",
+                dst_kind="device",
+                bytes=16 << 20,
+                **gpu,
+            )
             self.host = self.free[stream]
         else:
             self.add("kernels", grid=[256, 1, 1], block=[256, 1, 1], **gpu)
 
     def step(self, layers: int, loader: int) -> None:
         start = self.host
-        self.add("annotations", name="enumerate(DataLoader)#_SingleProcessDataLoaderIter.__next__",
-                 ts=start, dur=loader, pid=42, tid=42, on_gpu=False)  # fmt: skip
+        self.add("annotations", name=LOADER, ts=start, dur=loader, pid=42, tid=42, on_gpu=False)
         self.host += loader
         self.launch("aten::copy_", H2D, 900 * US)
         for layer in range(layers):
@@ -97,18 +119,30 @@ def training(steps: int = 8, layers: int = 12) -> Analysis:
     for i in range(steps):
         start = run.host
         run.step(layers, 46 * MS if i == 5 else 9 * MS + i * 37 * US)
-        run.add("annotations", name=f"ProfilerStep#{i + 3}", ts=start, dur=run.host - start - 50 * US,
-                pid=42, tid=42, on_gpu=False)  # fmt: skip
+        run.add(
+            "annotations",
+            name=f"ProfilerStep#{i + 3}",
+            ts=start,
+            dur=run.host - start - 50 * US,
+            pid=42,
+            tid=42,
+            on_gpu=False,
+        )
         marks.append((start, run.host))
     run.add("processes", pid=42, tid=42, name="python main thread")
     run.add("devices", device=0, name="NVIDIA A100-SXM4-80GB")
     tables = {t.name: from_rows(t.name, run.rows.get(t.name, [])) for t in TABLES}
     seen = frozenset(Capability) - {Capability.STACKS, Capability.SYNC_EVENTS}
     source = Source(
-        path="runs/llama-small/rank0.pt.trace.json.gz", format="chrome", sha256="9f2c41d07be3" + "5a" * 26,
-        bytes=1_843_221, events=sum(map(len, run.rows.values())), rank=0, epoch_ns=1711964646000000000,
+        path="runs/llama-small/rank0.pt.trace.json.gz",
+        format="chrome",
+        sha256="9f2c41d07be3" + "5a" * 26,
+        bytes=1_843_221,
+        events=sum(map(len, run.rows.values())),
+        rank=0,
+        epoch_ns=1711964646000000000,
         metadata={"cuda_runtime_version": 12040, "record_shapes": 1, "torch_version": "2.6.0"},
-    )  # fmt: skip
+    )
     trace = Trace((source,), tables, seen)
     return Analysis(trace, _results(run, marks), VERDICT, FINDINGS, NOT_ASSESSED, PASSED)
 
@@ -128,13 +162,28 @@ def _partition(run: Recorder, start: int, end: int) -> r.Partition:
     return r.Partition(end - start, compute, comm, copy, end - start - compute - comm - copy)
 
 
+def _waits_before_copies(run: Recorder) -> list[tuple[int, int]]:
+    """(start, length) of the idle time before every copy, the longest first."""
+    work = [*run.rows["kernels"], *run.rows["copies"]]
+    ends = [
+        max((w["ts"] + w["dur"] for w in work if w["ts"] < c["ts"]), default=0) for c in run.rows["copies"]
+    ]
+    waits = [(end, c["ts"] - end) for end, c in zip(ends, run.rows["copies"], strict=True)]
+    return sorted(waits, key=lambda wait: -wait[1])
+
+
 def _kernel_rows(run: Recorder) -> tuple[r.KernelRow, ...]:
     by_name: dict[str, list[int]] = {}
     for row in run.rows["kernels"]:
         by_name.setdefault(row["name"], []).append(row["dur"])
     total = sum(map(sum, by_name.values()))
-    op = {GEMM: "aten::mm", ADD: "aten::add_", FLASH: "aten::_flash_attention_forward",
-          NORM: "aten::native_layer_norm", NCCL: "c10d::allreduce_"}  # fmt: skip
+    op = {
+        GEMM: "aten::mm",
+        ADD: "aten::add_",
+        FLASH: "aten::_flash_attention_forward",
+        NORM: "aten::native_layer_norm",
+        NCCL: "c10d::allreduce_",
+    }
     return tuple(
         r.KernelRow(
             name,
@@ -151,7 +200,7 @@ def _kernel_rows(run: Recorder) -> tuple[r.KernelRow, ...]:
             None if name == NCCL else 38.5,
             256,
             256,
-        )  # fmt: skip
+        )
         for name, d in sorted(by_name.items(), key=lambda item: -sum(item[1]))
     )
 
@@ -168,10 +217,9 @@ def _results(run: Recorder, marks: list[tuple[int, int]]) -> dict[str, Any]:
     kernel_ns = sum(k.total_ns for k in kernels)
     copy_ns = sum(c["dur"] for c in run.rows["copies"])
     causes = tuple(r.IdleCause(c, int(whole.idle_ns * part), 40 + i) for i, (c, part) in enumerate(CAUSES))
-    loads = [a for a in run.rows["annotations"] if a["name"].startswith("enumerate")]
     gaps = tuple(
-        r.IdleGap(0, 0, a["ts"] + 40 * US, a["dur"], "dataloader", H2D, a["name"], "train.py:88", None)
-        for a in sorted(loads, key=lambda a: -a["dur"])
+        r.IdleGap(0, 0, start, length, "dataloader", H2D, LOADER, "train.py:88", None)
+        for start, length in _waits_before_copies(run)
     )
     ops = tuple(
         r.OpRow(
@@ -179,8 +227,19 @@ def _results(run: Recorder, marks: list[tuple[int, int]]) -> dict[str, Any]:
         )
         for k in kernels
     )
-    shaped = tuple(r.OpRow(o.name, "[[8,512,1024],[1024,1024]]", o.count, o.total_ns, o.self_ns, o.device_ns,
-                           o.self_device_ns, o.kernels) for o in ops)  # fmt: skip
+    shaped = tuple(
+        r.OpRow(
+            o.name,
+            "[[8,512,1024],[1024,1024]]",
+            o.count,
+            o.total_ns,
+            o.self_ns,
+            o.device_ns,
+            o.self_device_ns,
+            o.kernels,
+        )
+        for o in ops
+    )
     end = marks[-1][1]
     points = tuple((i * end // 400, (9 << 30) + ((i * 37) % 50) * (90 << 20), 22 << 30) for i in range(400))
     peak = max(points, key=lambda p: p[1])
@@ -190,32 +249,93 @@ def _results(run: Recorder, marks: list[tuple[int, int]]) -> dict[str, Any]:
     )
     queue = tuple((i * end // 300, (i * 7) % 23) for i in range(300))
     return {
-        "steps": r.Steps("profiler_step", steps, int(statistics.median(s.duration_ns for s in steps)),
-                         (5,) if len(steps) > 5 else ()),  # fmt: skip
+        "steps": r.Steps(
+            "profiler_step",
+            steps,
+            int(statistics.median(s.duration_ns for s in steps)),
+            (5,) if len(steps) > 5 else (),
+        ),
         "breakdown": r.Breakdown(
-            (r.DeviceBreakdown(0, 0, "NVIDIA A100-SXM4-80GB", 0, whole, per_step,
-                               kernels[-1].total_ns, copy_ns, causes),), gaps),  # fmt: skip
+            (
+                r.DeviceBreakdown(
+                    0, 0, "NVIDIA A100-SXM4-80GB", 0, whole, per_step, kernels[-1].total_ns, copy_ns, causes
+                ),
+            ),
+            gaps,
+        ),
         "kernels": r.Kernels(kernels, sum(k.count for k in kernels), kernel_ns, 60 * US, 3),
         "ops": r.Ops(ops, shaped, 812 * US),
-        "modules": r.Modules("nn_module", (
-            r.ModuleRow("GPT", "GPT", 0, 8, 90 * MS, 200 * MS, MS),
-            r.ModuleRow("GPT/Block", "Block", 1, 96, 80 * MS, 180 * MS, 2 * MS),
-            r.ModuleRow("GPT/Block/Attention", "Attention", 2, 96, 30 * MS, 70 * MS, 70 * MS),
-            r.ModuleRow("GPT/Block/MLP", "MLP", 2, 96, 40 * MS, 108 * MS, 108 * MS),
-        ), 812 * US),
-        "copies": r.Copies((r.CopyRow("memcpy", "HtoD", "pageable", "device", len(marks), len(marks) * (16 << 20),
-                                      copy_ns, copy_ns - 40 * US, "aten::copy_"),
-                            r.CopyRow("memset", None, None, None, 16, None, 48 * US, 0, None))),
-        "collectives": r.Collectives((r.CollectiveRow(
-            NCCL, "allreduce", "BFloat16", "default", 8, len(marks) * 3, len(marks) * 3 * (48 << 20), None,
-            len(marks) * 3 * 700 * US, 700 * US, 700 * US, 9 * MS, 120.4),), 0.62),
+        "modules": r.Modules(
+            "nn_module",
+            (
+                r.ModuleRow("GPT", "GPT", 0, 8, 90 * MS, 200 * MS, MS),
+                r.ModuleRow("GPT/Block", "Block", 1, 96, 80 * MS, 180 * MS, 2 * MS),
+                r.ModuleRow("GPT/Block/Attention", "Attention", 2, 96, 30 * MS, 70 * MS, 70 * MS),
+                r.ModuleRow("GPT/Block/MLP", "MLP", 2, 96, 40 * MS, 108 * MS, 108 * MS),
+            ),
+            812 * US,
+        ),
+        "copies": r.Copies(
+            (
+                r.CopyRow(
+                    "memcpy",
+                    "HtoD",
+                    "pageable",
+                    "device",
+                    len(marks),
+                    len(marks) * (16 << 20),
+                    copy_ns,
+                    copy_ns - 40 * US,
+                    "aten::copy_",
+                ),
+                r.CopyRow("memset", None, None, None, 16, None, 48 * US, 0, None),
+            )
+        ),
+        "collectives": r.Collectives(
+            (
+                r.CollectiveRow(
+                    NCCL,
+                    "allreduce",
+                    "BFloat16",
+                    "default",
+                    8,
+                    len(marks) * 3,
+                    len(marks) * 3 * (48 << 20),
+                    None,
+                    len(marks) * 3 * 700 * US,
+                    700 * US,
+                    700 * US,
+                    9 * MS,
+                    120.4,
+                ),
+            ),
+            0.62,
+        ),
         "launches": r.Launches(
             (r.DeviceLaunches(0, 0, 584, 581, 4 * US, 11 * US, 2 * MS, 2, 31, 5 * US, 0.31, "host"),),
-            (r.ApiRow("cudaLaunchKernel", 584, 2_920 * US, 5 * US), r.ApiRow("cudaMemcpyAsync", 8, 9 * MS, MS)),
-            {(0, 0): queue}),
-        "memory": r.Memory((r.MemoryTimeline(0, "cuda", 0, 9_120, peak[1], peak[0], 22 << 30, points, holders,
-                                             sum(h.bytes for h in holders)),)),
-    }  # fmt: skip
+            (
+                r.ApiRow("cudaLaunchKernel", 584, 2_920 * US, 5 * US),
+                r.ApiRow("cudaMemcpyAsync", 8, 9 * MS, MS),
+            ),
+            {(0, 0): queue},
+        ),
+        "memory": r.Memory(
+            (
+                r.MemoryTimeline(
+                    0,
+                    "cuda",
+                    0,
+                    9_120,
+                    peak[1],
+                    peak[0],
+                    22 << 30,
+                    points,
+                    holders,
+                    sum(h.bytes for h in holders),
+                ),
+            )
+        ),
+    }
 
 
 VERDICT = Verdict(
@@ -225,27 +345,42 @@ VERDICT = Verdict(
 )
 FINDINGS = (
     Finding(
-        "LOAD001", "The data loader holds the GPU up", "high",
+        "LOAD001",
+        "The data loader holds the GPU up",
+        "high",
         "Each step waits 9.1 ms in `DataLoader.__next__` while no stream of the GPU has work.",
-        (Evidence("8 waits of 9.00–46.0 ms inside `enumerate(DataLoader)`", "annotations", 0, 0, 9 * MS),
-         Evidence("the longest is in ProfilerStep#8", "annotations", 5, 90 * MS, 46 * MS)),
+        (
+            Evidence("8 waits of 9.00–46.0 ms inside `enumerate(DataLoader)`", "annotations", 0, 0, 9 * MS),
+            Evidence("the longest is in ProfilerStep#8", "annotations", 5, 90 * MS, 46 * MS),
+        ),
         "Load in worker processes and keep them alive:\n```python\nDataLoader(dataset, batch_size=64, "
         "num_workers=8,\n           pin_memory=True, persistent_workers=True)\n```",
-        "high", (7 * MS, 9 * MS),
+        "high",
+        (7 * MS, 9 * MS),
     ),
     Finding(
-        "COPY001", "Copies from pageable memory block the host", "medium",
+        "COPY001",
+        "Copies from pageable memory block the host",
+        "medium",
         "8 copies of 16.0 MiB come from pageable memory; each holds the host for 0.9 ms.",
         (Evidence("Memcpy HtoD (Pageable -> Device), 8 times", "copies", 0, 9 * MS, MS),),
         "Pin the batch and copy it without blocking:\n```python\nbatch = batch.to(device, non_blocking=True)\n```",
-        "medium", (0, 900 * US),
+        "medium",
+        (0, 900 * US),
     ),
     Finding(
-        "MEM003", "Peak memory leaves little room", "low", "13.3 GiB of the peak are activations of `GPT/Block/MLP`.",
-        (), "Recompute the MLP's activations with `torch.utils.checkpoint`.", "low",
-        None, 2 << 30, "saves memory, and costs time",
+        "MEM003",
+        "Peak memory leaves little room",
+        "low",
+        "13.3 GiB of the peak are activations of `GPT/Block/MLP`.",
+        (),
+        "Recompute the MLP's activations with `torch.utils.checkpoint`.",
+        "low",
+        None,
+        2 << 30,
+        "saves memory, and costs time",
     ),
-)  # fmt: skip
+)
 NOT_ASSESSED = (
     NotAssessed("SYNC001", "Synchronisation inside the step", "enable_cuda_sync_events=True"),
     NotAssessed("GC001", "Garbage collection pauses", "with_stack=True"),
@@ -281,28 +416,62 @@ def with_names(name: str) -> Analysis:
         (r.IdleGap(0, 0, 60, 50, name, name, name, name, name),),
     )
     old = base.trace.sources[0]
-    source = Source(name, "chrome", old.sha256, 1, 2, 0, metadata={"torch_version": name},
-                    notes=(Note("partial", name, name),))  # fmt: skip
+    source = Source(
+        name,
+        "chrome",
+        old.sha256,
+        1,
+        2,
+        0,
+        metadata={"torch_version": name},
+        notes=(Note("partial", name, name),),
+    )
     finding = Finding(
         "X001", name, "high", name, (Evidence(name, "kernels", 0, 10, 50),), name, "high", (1, 2)
     )
     trace = Trace((source,), tables, base.trace.capabilities)
-    return Analysis(trace, results, Verdict("overhead", name, "high"), (finding,),
-                    (NotAssessed("X002", name, name),), (Passed("X003", name),), (name,))  # fmt: skip
+    return Analysis(
+        trace,
+        results,
+        Verdict("overhead", name, "high"),
+        (finding,),
+        (NotAssessed("X002", name, name),),
+        (Passed("X003", name),),
+        (name,),
+    )
 
 
 def nothing() -> Analysis:
     """A file without a single event: every result empty, every capability missing."""
     tables = {t.name: empty(t.name) for t in TABLES}
-    source = Source("empty.json", "chrome", "0" * 64, 2, 0, 0,
-                    notes=(Note("info", "The file holds no events", "record with torch.profiler"),))  # fmt: skip
+    source = Source(
+        "empty.json",
+        "chrome",
+        "0" * 64,
+        2,
+        0,
+        0,
+        notes=(Note("info", "The file holds no events", "record with torch.profiler"),),
+    )
     results = {
-        "steps": r.Steps("window", (), 0), "breakdown": r.Breakdown((), ()), "kernels": r.Kernels((), 0, 0, None, 0),
-        "ops": r.Ops((), (), 0), "modules": r.Modules(None, (), 0), "copies": r.Copies(()),
-        "collectives": r.Collectives((), None), "launches": r.Launches((), ()), "memory": r.Memory(()),
-    }  # fmt: skip
-    return Analysis(Trace((source,), tables, frozenset()), results,
-                    Verdict("unknown", "The trace holds no events", "low"), (), (), ())  # fmt: skip
+        "steps": r.Steps("window", (), 0),
+        "breakdown": r.Breakdown((), ()),
+        "kernels": r.Kernels((), 0, 0, None, 0),
+        "ops": r.Ops((), (), 0),
+        "modules": r.Modules(None, (), 0),
+        "copies": r.Copies(()),
+        "collectives": r.Collectives((), None),
+        "launches": r.Launches((), ()),
+        "memory": r.Memory(()),
+    }
+    return Analysis(
+        Trace((source,), tables, frozenset()),
+        results,
+        Verdict("unknown", "The trace holds no events", "low"),
+        (),
+        (),
+        (),
+    )
 
 
 def cpu_only() -> Analysis:
@@ -317,5 +486,11 @@ def cpu_only() -> Analysis:
     results["ops"] = r.Ops((r.OpRow("aten::mm", None, 1, 5 * US, 5 * US, 0, 0, 0),), (), 0)
     del results["memory"], results["launches"]
     simulated = Source("cpu.json", "chrome", "1" * 64, 90, 1, 0, simulated=True)
-    return Analysis(Trace((simulated,), tables, frozenset()), results,
-                    Verdict("unknown", "Only the CPU was recorded", "low"), (), (), ())  # fmt: skip
+    return Analysis(
+        Trace((simulated,), tables, frozenset()),
+        results,
+        Verdict("unknown", "Only the CPU was recorded", "low"),
+        (),
+        (),
+        (),
+    )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import report_cases as cases
 from jsonschema import Draft202012Validator
 
-from traceanalyzer.pipeline import Analysis
 from traceanalyzer.report import json_report, render
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from traceanalyzer.pipeline import Analysis
 
 CASES: list[Callable[[], Analysis]] = [cases.training, cases.nothing, cases.cpu_only]
 

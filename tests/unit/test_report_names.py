@@ -14,7 +14,13 @@ def test_characters_that_hide_or_reorder_are_spelled_out() -> None:
 
 @given(st.text(max_size=300))
 def test_no_name_brings_a_control_character_to_the_reader(text: str) -> None:
-    for shown in (names.visible(text), names.cut(text), names.full(text), names.kernel(text), names.tail(text)):
+    for shown in (
+        names.visible(text),
+        names.cut(text),
+        names.full(text),
+        names.kernel(text),
+        names.tail(text),
+    ):
         assert all(c.isprintable() or c in "\u00a0\u3000" or c.isspace() or ord(c) > 0x2FFF for c in shown)
         assert not set(shown) & set("\x00\x1b\r\n\u202e\u2066\u200b")
 
@@ -42,7 +48,10 @@ def test_a_kernel_name_loses_what_all_kernel_names_share() -> None:
         "void at::native::vectorized_elementwise_kernel<4, at::native::CUDAFunctor_add<float>, "
         "std::array<char*, 3ul> >(int, at::native::CUDAFunctor_add<float>, std::array<char*, 3ul>)"
     )
-    assert names.kernel(name, 200) == "vectorized_elementwise_kernel<4, CUDAFunctor_add<float>, array<char*, 3ul>>"
+    assert (
+        names.kernel(name, 200)
+        == "vectorized_elementwise_kernel<4, CUDAFunctor_add<float>, array<char*, 3ul>>"
+    )
 
 
 def test_an_anonymous_namespace_is_a_namespace() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from io import StringIO
 
 import pytest
@@ -52,7 +53,7 @@ def test_plain_text_has_no_escapes_and_fits_its_width() -> None:
     assert max(map(len, text.splitlines())) <= terminal.WIDTH
 
 
-@pytest.mark.parametrize("width", [40, 80, 200])
+@pytest.mark.parametrize("width", [64, 80, 200])
 def test_the_bar_fills_its_line_and_numbers_stay_whole(width: int) -> None:
     out = StringIO()
     terminal.show(cases.training(), console=Console(file=out, width=width, color_system=None))
@@ -64,10 +65,14 @@ def test_the_bar_fills_its_line_and_numbers_stay_whole(width: int) -> None:
 def test_colour_comes_with_a_terminal_and_not_with_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     coloured, plain = StringIO(), StringIO()
-    terminal.show(cases.training(2, 2), console=Console(file=coloured, force_terminal=True, color_system="standard"))
+    terminal.show(
+        cases.training(2, 2), console=Console(file=coloured, force_terminal=True, color_system="standard")
+    )
     assert "\x1b[34m" in coloured.getvalue()
     monkeypatch.setenv("NO_COLOR", "1")
-    terminal.show(cases.training(2, 2), console=Console(file=plain, force_terminal=True, color_system="standard"))
+    terminal.show(
+        cases.training(2, 2), console=Console(file=plain, force_terminal=True, color_system="standard")
+    )
     assert "\x1b[34m" not in plain.getvalue()
 
 
@@ -85,7 +90,7 @@ def test_hostile_names_are_no_markdown() -> None:
     assert "\n# no" not in text
     outside_code = "".join(markdown._CODE_OR_FENCE.split(text)[::2])
     assert "<script>" not in outside_code
-    assert "](http" not in outside_code
+    assert not re.search(r"(?<!\\)\]\(", outside_code)
 
 
 def test_a_name_cannot_end_its_code_span() -> None:

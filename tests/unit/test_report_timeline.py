@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import zlib
 from typing import Any
@@ -30,7 +31,7 @@ def unpack(packed: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
         at += count * width
     assert at == len(data)
     firsts = [first for _, _, first in head["rows"]] + [head["n"]]
-    for first, last in zip(firsts, firsts[1:], strict=False):
+    for first, last in itertools.pairwise(firsts):
         columns["start"][first:last] = np.cumsum(columns["start"][first:last])
     columns["start"] += head["origin"]
     columns["sum_key"] = np.cumsum(columns["sum_key"])
@@ -46,7 +47,9 @@ def only(table: str, rows: list[dict[str, Any]]) -> Analysis:
 
 
 def on_host(*spans: tuple[int, int]) -> Analysis:
-    return only("ops", [{"name": f"op{i}", "ts": t, "dur": d, "pid": 1, "tid": 1} for i, (t, d) in enumerate(spans)])
+    return only(
+        "ops", [{"name": f"op{i}", "ts": t, "dur": d, "pid": 1, "tid": 1} for i, (t, d) in enumerate(spans)]
+    )
 
 
 def test_every_event_is_there_with_its_name_to_the_ns() -> None:
@@ -58,7 +61,9 @@ def test_every_event_is_there_with_its_name_to_the_ns() -> None:
         for name in ("kernels", "copies", "ops", "api_calls", "annotations")
         for row in tables[name].to_pylist()
     )
-    found = zip(columns["start"], columns["dur"], (head["names"][c - 1] for c in columns["name"]), strict=True)
+    found = zip(
+        columns["start"], columns["dur"], (head["names"][c - 1] for c in columns["name"]), strict=True
+    )
     assert sorted((int(s), int(d), n) for s, d, n in found) == expected
     assert head["notes"] == []
 
@@ -116,7 +121,11 @@ def test_gaps_carry_the_cause_that_the_breakdown_found() -> None:
 
 
 def test_the_quietest_streams_give_way() -> None:
-    rows = [{"name": "k", "ts": i * 10 + n, "dur": 3, "device": 0, "stream": i} for i in range(40) for n in range(i + 1)]
+    rows = [
+        {"name": "k", "ts": i * 10 + n, "dur": 3, "device": 0, "stream": i}
+        for i in range(40)
+        for n in range(i + 1)
+    ]
     head, _ = unpack(timeline.embed(only("kernels", rows)))
     assert len(head["lanes"]) == 24
     assert {int(lane["label"].rsplit(" ", 1)[1]) for lane in head["lanes"]} == set(range(16, 40))

@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
-from traceanalyzer.report import units
+from traceanalyzer.report import names, units
 
 if TYPE_CHECKING:
     from traceanalyzer.analyzers.results import (
@@ -83,8 +83,8 @@ class Facts:
     @classmethod
     def of(cls, analysis: Analysis) -> Facts:
         """The view of an analysis: its results by their names."""
-        names = [f.name for f in fields(cls) if f.name != "analysis"]
-        return cls(analysis, **{name: analysis.results.get(name) for name in names})
+        analyzers = [f.name for f in fields(cls) if f.name != "analysis"]
+        return cls(analysis, **{name: analysis.results.get(name) for name in analyzers})
 
     @property
     def simulated(self) -> bool:
@@ -203,7 +203,7 @@ def cause_text(cause: str) -> str:
     """A cause of idle time in words."""
     from traceanalyzer.analyzers.idle import CAUSES
 
-    return CAUSES.get(cause) or cause.replace("_", " ")
+    return CAUSES.get(cause) or names.cut(cause.replace("_", " "))
 
 
 def _priority(finding: Finding) -> tuple[Any, ...]:

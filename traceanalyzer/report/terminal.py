@@ -138,14 +138,18 @@ def _quality(facts: Facts) -> Iterator[RenderableType]:
         return
     yield Text("About this trace", style="bold")
     notes = Table.grid(padding=(0, 1))
-    for q in facts.quality[:MAX_NOTES]:
+    told = [q for q in facts.quality if q.level != "missing"]
+    for q in told[:MAX_NOTES]:
         line = _plain(q.message, "yellow" if q.level == "partial" else "")
         if q.remedy:
             line += Text(f"  → {names.prose(q.remedy)}", style="dim")
         notes.add_row("  !" if q.level == "partial" else "  ·", line)
+    missing = ", ".join(q.what for q in facts.quality if q.level == "missing")
+    if missing:
+        notes.add_row("  ·", Text(f"Not recorded: {missing}"))
     yield notes
-    if len(facts.quality) > MAX_NOTES:
-        yield Text(f"  … and {len(facts.quality) - MAX_NOTES} more", style="dim")
+    if len(told) > MAX_NOTES:
+        yield Text(f"  … and {len(told) - MAX_NOTES} more", style="dim")
     yield Text("")
 
 

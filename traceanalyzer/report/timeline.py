@@ -34,7 +34,7 @@ BUDGET = 200_000  # events drawn one by one: what the canvas repaints within a f
 GPU_BUDGET = 140_000  # of these, at most so many on devices when the host has more to show
 SLICES = 2_048  # of the whole trace, for summing what is not drawn one by one
 MAX_DEPTH = 14  # rows of a host thread
-MAX_GAPS = 5_000  # idle gaps per device; the longest stay
+MAX_GAPS = 20_000  # idle gaps per device; the longest stay
 NAME_LIMIT = 400  # characters of a name that travel with the timeline
 
 KINDS = ("compute", "memory", "communication", "copy", "host", "api", "range", "idle")
@@ -44,7 +44,7 @@ KINDS = ("compute", "memory", "communication", "copy", "host", "api", "range", "
 def embed(analysis: Analysis, budget: int = BUDGET) -> str | None:
     """The timeline as base64 of zlib of [header length, JSON header, columns]; None without any event."""
     words = Words()
-    device = split(_device_events(analysis, words), _stream_labels, min(budget, GPU_BUDGET))
+    device = split(_device_events(analysis, words), _stream_labels(analysis), min(budget, GPU_BUDGET))
     host = split(_host_events(analysis, words), _thread_labels(analysis), budget - len(device.drawn))
     if not len(device.drawn) and not len(host.drawn):
         return None
@@ -122,9 +122,13 @@ def _joined(parts: Sequence[tuple[Events, Ints]], keys: int) -> tuple[Events, In
     )
 
 
-def _stream_labels(rank: int, device: int, stream: int) -> str:
-    prefix = f"rank {rank} · " if rank > 0 else ""
-    return f"{prefix}GPU {device} · stream {stream}"
+def _of_rank(analysis: Analysis, rank: int) -> str:
+    """How a lane says whose it is: not at all when there is only one rank."""
+    return f"rank {rank} · " if len({s.rank for s in analysis.trace.sources}) > 1 else ""
+
+
+def _stream_labels(analysis: Analysis) -> Callable[[int, int, int], str]:
+    return lambda rank, device, stream: f"{_of_rank(analysis, rank)}GPU {device} · stream {stream}"
 
 
 def _thread_labels(analysis: Analysis) -> Callable[[int, int, int], str]:
@@ -132,9 +136,8 @@ def _thread_labels(analysis: Analysis) -> Callable[[int, int, int], str]:
     known = {(p["rank"], p["pid"], p["tid"]): p["name"] for p in processes if p["name"]}
 
     def label(rank: int, pid: int, tid: int) -> str:
-        prefix = f"rank {rank} · " if rank > 0 else ""
         name = known.get((rank, pid, tid)) or f"thread {tid}"
-        return f"{prefix}{names.cut(name, 48)}"
+        return f"{_of_rank(analysis, rank)}{names.cut(name, 48)}"
 
     return label
 
@@ -150,17 +153,27 @@ def _gaps(analysis: Analysis) -> list[dict[str, Any]]:
         causes = {g.start_ns: g.cause for g in of_device}
         start, dur = _idle(analysis.trace.tables, device.rank, device.device)
         longest = np.sort(np.argsort(-dur, kind="stable")[:MAX_GAPS])
-        measured = {int(s): int(d) for s, d in zip(start[longest], dur[longest], strict=True)}
-        measured |= {g.start_ns: g.duration_ns for g in of_device}
-        ordered = sorted(measured.items())
-        prefix = f"rank {device.rank} · " if device.rank > 0 else ""
+        known = sorted((g.start_ns, g.duration_ns) for g in of_device)
+        unnamed = _apart(start[longest], dur[longest], known)
+        ordered = sorted([*known, *unnamed])
         found.append({
-            "label": f"{prefix}GPU {device.device} · idle",
+            "of": f"{_of_rank(analysis, device.rank)}GPU {device.device}",
+            "left_out": len(dur) - len(longest),
             "start": [s for s, _ in ordered],
             "dur": [d for _, d in ordered],
             "cause": [causes.get(s) for s, _ in ordered],
         })  # fmt: skip
     return found
+
+
+def _apart(start: Ints, dur: Ints, known: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The gaps that no known gap (sorted, apart from each other) overlaps, as (start, duration)."""
+    known_start = np.array([s for s, _ in known], np.int64)
+    known_end = known_start + np.array([d for _, d in known], np.int64)
+    after = np.searchsorted(known_end, start, side="right")
+    next_start = np.append(known_start, np.iinfo(np.int64).max)[after]
+    free = np.flatnonzero(next_start >= start + dur)
+    return list(zip(start[free].tolist(), dur[free].tolist(), strict=True))
 
 
 def _idle(tables: Mapping[str, pa.Table], rank: int, device: int) -> tuple[Ints, Ints]:
@@ -231,7 +244,7 @@ def _pack(analysis: Analysis, words: Words, device: Side, host: Side, gaps: list
         "causes": {c: cause_text(c) for c in sorted({c for gap in gaps for c in gap["cause"] if c})},
         "steps": [[names.cut(s.name, 40), s.start_ns - origin, s.window_end_ns - origin]
                   for s in (steps.steps if steps and steps.kind != "window" else ())][:2_000],
-        "notes": _notes(device, host, too_deep),
+        "notes": [*_notes(device, host, too_deep), *_gap_notes(gaps)],
     }  # fmt: skip
     head = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     return len(head).to_bytes(4, "little") + head + b"".join(blobs.values())
@@ -288,3 +301,8 @@ def _notes(device: Side, host: Side, too_deep: int) -> list[str]:
     if too_deep:
         notes.append(f"{too_deep:,} events nested deeper than {MAX_DEPTH} levels are not drawn.")
     return notes
+
+
+def _gap_notes(gaps: list[dict[str, Any]]) -> list[str]:
+    left_out = sum(gap["left_out"] for gap in gaps)
+    return [f"{left_out:,} shorter idle gaps are not drawn."] if left_out else []

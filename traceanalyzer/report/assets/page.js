@@ -73,5 +73,6 @@
   // On paper nothing can be unfolded; long names stay short.
   window.addEventListener("beforeprint", () => {
     document.querySelectorAll("details:not(.long)").forEach((d) => { d.open = true; });
+    Object.values(window.traceReport.sheets).forEach((sheet) => sheet.unfold());
   });
 })();

@@ -31,7 +31,7 @@
       const copy = makeButton("Copy CSV", () => window.traceReport.copy(this.csv(), copy));
       tools.append(copy);
       if (!this.open) {
-        this.more = makeButton(`Show all ${this.rows.length}`, () => { this.open = true; this.refresh(); });
+        this.more = makeButton(`Show all ${this.rows.length}`, () => this.unfold());
         this.more.className = "more";
         table.parentElement.after(this.more);
       }
@@ -40,6 +40,11 @@
 
     get matching() {
       return this.rows.filter((row) => this.words.every((word) => this.texts.get(row).includes(word)));
+    }
+
+    unfold() {
+      this.open = true;
+      this.refresh();
     }
 
     refresh() {

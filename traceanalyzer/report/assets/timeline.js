@@ -76,7 +76,7 @@
       this.resize();
     }
 
-    // Tracks from top to bottom: idle gaps and streams of each device, then the host's threads.
+    // Tracks from top to bottom: each device's idle gaps and streams, then the host's threads.
     layOut() {
       const { lanes, rows, gaps, n } = this.data;
       const summed = new Map();
@@ -88,13 +88,17 @@
       this.tracks = [];
       let y = 4;
       const label = (text) => { this.tracks.push({ type: "label", y, h: LABEL, text }); y += LABEL; };
-      for (const gap of gaps.filter((g) => g.start.length)) {
-        label(gap.label);
+      const idle = new Map(gaps.filter((g) => g.start.length).map((gap) => [gap.of, gap]));
+      const addGaps = (gap) => {
+        label(`${gap.of} · idle`);
         gap.end = gap.start.map((s, i) => s + gap.dur[i]);
         this.tracks.push({ type: "gaps", y, h: GAP_ROW, gap });
         y += GAP_ROW + LANE_SPACE;
-      }
+        idle.delete(gap.of);
+      };
       lanes.forEach((lane, index) => {
+        const gap = lane.side === "device" && idle.get(lane.label.replace(/ · stream [^·]*$/, ""));
+        if (gap) addGaps(gap);
         label(lane.label);
         const sums = summed.get(index);
         const own = rows.map(([l, , first], r) => ({ l, first, last: r + 1 < rows.length ? rows[r + 1][2] : n }))
@@ -120,6 +124,7 @@
       this.colour = { paper: of("paper"), tint: of("tint"), ink: of("ink"), ink2: of("ink-2"), line: of("line"),
         accent: of("accent"), onFill: of("on-fill"), idle: of("idle"), idleInk: of("idle-ink") };
       this.fills = this.data.kinds.map(of);
+      this.inks = this.data.kinds.map((kind) => (["api", "range"].includes(kind) ? this.colour.ink : this.colour.onFill));
       const tile = document.createElement("canvas");
       tile.width = tile.height = 8;
       const pen = tile.getContext("2d");
@@ -229,7 +234,7 @@
       if (room >= 3) {
         const text = this.shortName(this.data.name[i]);
         pen.font = FONT;
-        pen.fillStyle = this.colour.onFill;
+        pen.fillStyle = this.inks[this.data.kind[i]];
         pen.fillText(text.length <= room ? text : `${text.slice(0, room - 1)}…`, left + 4, y + 10);
       }
       pen.globalAlpha = 1;

@@ -1,0 +1,134 @@
+"""The page as text: the same every time, closed to the network, small, and honest about what is unknown."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+
+import pytest
+import report_cases as cases
+
+from traceanalyzer.analyzers import results as r
+from traceanalyzer.model.trace import Capability
+from traceanalyzer.pipeline import Analysis
+from traceanalyzer.report import method, render
+from traceanalyzer.report.html import _largest_modules, cells, charts
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return render(cases.training(), "html")
+
+
+def test_equal_analyses_give_equal_pages(page: str) -> None:
+    assert render(cases.training(), "html") == page
+
+
+def test_the_page_refers_to_nothing_outside_itself(page: str) -> None:
+    assert not re.search(r"""(?:src|href)=(?!"#)|@import|url\((?!#)""", page)
+
+
+def test_only_the_page_s_own_script_and_style_may_run(page: str) -> None:
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)
+    assert policy is not None
+    assert policy.group(1).startswith("default-src 'none'; ")
+    assert "unsafe" not in policy.group(1)
+    for tag in ("script", "style"):
+        text = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        assert len(text) == 1
+        digest = base64.b64encode(hashlib.sha256(text[0].encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'".replace("&#39;", "'") in policy.group(1).replace("&#39;", "'")
+    assert not re.search(r"<[^>]+ (?:style|on\w+)=", page), "the policy would block it"
+
+
+def test_the_page_is_small(page: str) -> None:
+    assert len(page) < 200_000
+
+
+def test_a_run_without_a_device_shows_no_device_time() -> None:
+    page = render(cases.cpu_only(), "html")
+    assert 'data-key="self_ns"' in page
+    assert 'data-key="device_ns"' not in page, "it was not measured, so there is no column of zeros"
+    assert "Simulated." in page
+
+
+def test_findings_are_sorted_by_saving_times_confidence(page: str) -> None:
+    anchors = re.findall(r'<article class="finding[^"]*" id="([^"]+)"', page)
+    assert anchors == ["finding-LOAD001", "finding-COPY001", "finding-MEM003"]
+
+
+def test_every_link_has_a_place_to_go(page: str) -> None:
+    ids = set(re.findall(r' id="([^"]+)"', page))
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= ids
+
+
+def test_ids_are_unique(page: str) -> None:
+    ids = re.findall(r' id="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+
+
+def test_what_is_missing_comes_with_how_to_capture_it(page: str) -> None:
+    assert "Python stacks, synchronisation events" in re.sub(r"\s+", " ", page)
+    assert "profile with with_stack=True" in page
+
+
+def test_a_complete_recording_is_praised() -> None:
+    base = cases.training(2, 2)
+    trace = type(base.trace)(base.trace.sources, base.trace.tables, frozenset(Capability))
+    page = render(Analysis(trace, base.results, base.verdict, (), (), ()), "html")
+    assert "Everything that the analyses look for was recorded" in page
+    assert "No rule found anything to improve" in page
+
+
+def test_a_result_that_an_analyzer_could_not_deliver_is_no_obstacle() -> None:
+    base = cases.training(2, 2)
+    page = render(Analysis(base.trace, {}, base.verdict, base.findings, (), ()), "html")
+    assert "No memory events were recorded" in page
+
+
+def test_a_stack_fills_the_bar() -> None:
+    segments = charts.stack(r.Partition(1000, 500, 0, 167, 333))
+    assert [s.percent for s in segments] == ["50.0 %", "0.0 %", "16.7 %", "33.3 %"]
+    assert sum(s.width for s in segments) == pytest.approx(100)
+
+
+def test_many_steps_are_averaged_into_few_columns() -> None:
+    steps = tuple(r.Step(i, f"step {i}", 0, i * 10, i * 10 + 9, i * 10 + 9, i * 10 + 10) for i in range(1000))
+    parts = tuple(r.Partition(10, 5, 0, 0, 5) for _ in steps)
+    device = r.DeviceBreakdown(0, 0, None, 0, r.Partition(10_000, 5_000, 0, 0, 5_000), parts, 0, 0, ())
+    chart = charts.step_bars(device, r.Steps("profiler_step", steps, 10, (3,)))
+    assert chart is not None
+    assert len(chart.bars) <= charts.MAX_BARS
+    assert chart.averaged == 7
+    assert [bar.outlier for bar in chart.bars[:2]] == [True, False]
+
+
+def test_a_line_keeps_its_extremes_when_it_is_thinned() -> None:
+    points = tuple((i, 1_000_000 if i == 51_234 else 5, None) for i in range(100_000))
+    timeline = r.MemoryTimeline(0, "cuda", 0, 1, None, None, None, points, (), 0)
+    line = charts.memory_line(timeline)
+    assert line is not None
+    assert [name for name, _ in line.paths] == ["allocated"], "reserved was not measured"
+    path = line.paths[0][1]
+    assert "V0.0" in path
+    assert path.count("H") <= charts.MAX_POINTS + 4
+
+
+def test_modules_keep_what_is_around_them() -> None:
+    rows = [r.ModuleRow("A", "A", 0, 1, 1, 10, 0), r.ModuleRow("A/B", "B", 1, 1, 1, 1, 1),
+            r.ModuleRow("A/C", "C", 1, 1, 1, 9, 0), r.ModuleRow("A/C/D", "D", 2, 1, 1, 9, 9)]  # fmt: skip
+    assert [m.name for m in _largest_modules(rows, 3)] == ["A", "C", "D"]
+
+
+def test_rich_text_knows_code_and_nothing_else() -> None:
+    html = str(cells.rich("Use `a<b>`:\n```python\nx = '<script>'\n```\nthen <b>stop</b>"))
+    assert "<code>a&lt;b&gt;</code>" in html
+    assert "<pre><code>x = &#39;&lt;script&gt;&#39;</code></pre>" in html
+    assert "&lt;b&gt;stop" in html
+
+
+def test_every_threshold_says_what_it_is() -> None:
+    found = {t.name: t for t in method.all_thresholds()}
+    assert found["TINY_KERNEL_NS"].value == "10.0 µs"
+    assert all(len(t.meaning) > 20 for t in found.values())
