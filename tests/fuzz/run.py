@@ -16,13 +16,15 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from traceanalyzer.errors import TraceAnalyzerError
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.pipeline import analyze, format_of, load, report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parents[2]
 TOKENS = [

@@ -164,6 +164,8 @@ def _pair_begin_end(parts: Parts) -> int:
         return 0
     others = _join(parts["others"])
     parts["others"] = [others]
+    if "phase" not in others.column_names:
+        return 0
     codes, phases = texts(others, "phase")
     is_begin_end = np.isin(codes, [i for i, p in enumerate(phases) if p in {"B", "E"}])
     if not is_begin_end.any():

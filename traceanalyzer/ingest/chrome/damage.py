@@ -54,7 +54,8 @@ class Damage:
 
 
 def mend(data: bytes) -> bytes:
-    """The same text with legal escapes and without raw control characters, NaN and infinities (→ null)."""
+    """The same text in legal UTF-8 with legal escapes, without raw control characters, NaN and infinities (→ null)."""
+    data = data.decode("utf-8", "replace").encode()
     return _STRING.sub(_mend_token, data)
 
 
@@ -75,20 +76,31 @@ def events_of(chunk: Chunk, damage: Damage) -> list[Event]:
     Raises:
         Broken: when neither the text nor the mended text is whole events.
     """
-    try:
-        return decode(chunk.data)
-    except msgspec.ValidationError:
-        return _one_by_one(chunk.data, damage)
-    except msgspec.DecodeError:
-        mended = mend(chunk.data)
-        try:
-            events = decode(mended)
-        except msgspec.ValidationError:
-            events = _one_by_one(mended, damage)
-        except msgspec.DecodeError:
-            raise Broken from None
+    events = _whole(chunk.data, damage)
+    if events is None:
+        events = _whole(mend(chunk.data), damage)
+        if events is None:
+            raise Broken
         _count_mended(damage, chunk.offset)
-        return events
+    return events
+
+
+def _whole(data: bytes, damage: Damage) -> list[Event] | None:
+    """All events of valid JSON, also those whose fields have unexpected types; None when it is not valid."""
+    try:
+        return decode(data)
+    except msgspec.ValidationError:
+        pass
+    except msgspec.DecodeError:
+        return None
+    try:
+        elements = msgspec.json.decode(b"[" + data + b"]", type=list[msgspec.Raw])
+        found = [decode_loosely(bytes(element)) for element in elements]
+    except msgspec.DecodeError:
+        return None
+    events = [event for event in found if event is not None]
+    damage.not_objects += len(found) - len(events)
+    return events
 
 
 def _count_mended(damage: Damage, offset: int) -> None:
@@ -131,18 +143,6 @@ def _ends_early(data: bytes, done: int) -> bool:
     return SEAM.search(rest) is None
 
 
-def _one_by_one(data: bytes, damage: Damage) -> list[Event]:
-    """Decode every element of valid JSON by itself: for events with fields of unexpected types."""
-    events = []
-    for element in msgspec.json.decode(b"[" + data + b"]", type=list[msgspec.Raw]):
-        event = decode_loosely(bytes(element))
-        if event is None:
-            damage.not_objects += 1
-        else:
-            events.append(event)
-    return events
-
-
 def _resync(
     data: bytes, offset: int, damage: Damage, layout: Layout, wanted: Callable[[str], bool]
 ) -> list[Event]:
@@ -160,7 +160,7 @@ def _resync(
             elif end is None and done == 0:
                 damage.truncated_at = offset + stop
                 continue
-        found = _piece(piece)
+        found = _piece(piece, damage)
         if found is None:
             damage.drop(offset + start, stop - start)
         else:
@@ -168,22 +168,15 @@ def _resync(
     return events
 
 
-def _piece(piece: bytes) -> list[Event] | None:
+def _piece(piece: bytes, damage: Damage) -> list[Event] | None:
     for text in (piece, mend(piece)):
-        try:
-            return decode(text)
-        except msgspec.ValidationError:
-            try:
-                event = decode_loosely(text.strip().strip(b","))
-            except msgspec.DecodeError:
-                return None
-            return [] if event is None else [event]
-        except msgspec.DecodeError:
-            continue
+        events = _whole(text.strip().strip(b","), damage)
+        if events is not None:
+            return events
     # garbage before an event hides its start from the seam: take the event from its first brace on
     brace = re.search(rb'\{\s*"(?:ph|name|cat)"\s*:', piece)
     if brace is not None and brace.start() > 0:
-        return _piece(piece[brace.start() :])
+        return _piece(piece[brace.start() :], damage)
     return None
 
 

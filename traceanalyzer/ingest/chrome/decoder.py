@@ -90,17 +90,28 @@ def decode(data: bytes) -> list[Event]:
     """Decode whole events (without the array's brackets).
 
     Raises:
-        msgspec.DecodeError: when `[data]` is not valid JSON, or an event's fields have unexpected types.
+        msgspec.DecodeError: when `[data]` is not valid JSON or UTF-8.
+        msgspec.ValidationError: when an event's fields have unexpected types; what follows it was not looked at.
     """
-    return _decode(b"[" + data + b"]")
+    try:
+        return _decode(b"[" + data + b"]")
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(str(error)) from None
 
 
 def decode_loosely(element: bytes) -> Event | None:
     """Decode one element of any type; None when it is not an object.
 
     Raises:
-        msgspec.DecodeError: when it is not valid JSON.
+        msgspec.DecodeError: when it is not valid JSON or UTF-8.
     """
+    try:
+        return _loose_event(element)
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(str(error)) from None
+
+
+def _loose_event(element: bytes) -> Event | None:
     try:
         loose = _decode_loose(element)
     except msgspec.ValidationError:

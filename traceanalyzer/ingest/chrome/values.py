@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+FLOAT_LIMIT = 1e18
+"""Larger than anything that is measured, and small enough for sums not to overflow."""
 _INT_MAX, _INT_MIN = np.iinfo(np.int64).max, np.iinfo(np.int64).min
 
 
@@ -46,11 +48,11 @@ def ints(blob: bytes, rows: int) -> Column:
 
 
 def floats(blob: bytes, rows: int) -> Column:
-    """Floating-point numbers; quoted ones too."""
+    """Floating-point numbers up to FLOAT_LIMIT; quoted ones too."""
     text = blob.replace(SEPARATOR, b",")
     if not text.translate(None, b"0123456789,-+.eE"):
         values = _parse(text, rows, np.float64)
-        if values is not None:
+        if values is not None and (np.abs(values) <= FLOAT_LIMIT).all():
             return Column(values)
     return _each(blob, rows, np.float64, _one_float)
 
@@ -227,7 +229,7 @@ def _one_float(raw: bytes) -> float | None:
         value = float(raw.strip(b'"'))
     except ValueError:
         return None
-    return value if np.isfinite(value) else None
+    return value if abs(value) <= FLOAT_LIMIT else None  # also refuses NaN
 
 
 def _one_time(raw: bytes) -> int | None:
