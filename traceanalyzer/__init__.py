@@ -11,15 +11,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from traceanalyzer.version import __version__
+
 __all__ = ["Analysis", "Trace", "__version__", "analyze", "load", "report"]
 
 if TYPE_CHECKING:
     from traceanalyzer.model.trace import Trace
-    from traceanalyzer.pipeline import Analysis, analyze, load, report
+    from traceanalyzer.pipeline import analyze, load, report
+    from traceanalyzer.rules.analysis import Analysis
 
 _HOMES = {
-    "Analysis": "traceanalyzer.pipeline",
+    "Analysis": "traceanalyzer.rules.analysis",
     "Trace": "traceanalyzer.model.trace",
     "analyze": "traceanalyzer.pipeline",
     "load": "traceanalyzer.pipeline",

@@ -1,38 +1,20 @@
 """Read me first: load → link → analyze → find → render.
 
 Every command is one walk through this file. Each room it names may import only from the rooms below it
-(see DESIGN in CONTRIBUTING.md); the direction is checked by import-linter.
+(see "The house" in CONTRIBUTING.md); the direction is checked by import-linter.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from traceanalyzer.rules.analysis import Analysis
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from traceanalyzer.ingest.options import LoadOptions
     from traceanalyzer.ingest.progress import Progress
     from traceanalyzer.model.trace import Trace
-    from traceanalyzer.rules.findings import Finding, NotAssessed, Passed, Verdict
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """A trace with everything that was found in it; `analysis["breakdown"]` is one analyzer's result."""
-
-    trace: Trace
-    results: dict[str, Any]
-    verdict: Verdict
-    findings: tuple[Finding, ...]
-    not_assessed: tuple[NotAssessed, ...]
-    passed: tuple[Passed, ...]
-    warnings: tuple[str, ...] = ()
-
-    def __getitem__(self, analyzer: str) -> Any:
-        return self.results[analyzer]
 
 
 def load(*inputs: str | Path, options: LoadOptions | None = None, progress: Progress | None = None) -> Trace:
@@ -61,7 +43,7 @@ def report(
     top: int = 50,
 ) -> Path:
     """Write the report; the format comes from the name unless given (html, json, markdown, text)."""
-    from traceanalyzer.report import render
+    from traceanalyzer.reporters import render
 
     path = Path(output)
     path.write_bytes(render(analysis, format or format_of(path), top=top).encode())
@@ -71,9 +53,3 @@ def report(
 def format_of(path: Path) -> str:
     """The report format that a file name asks for."""
     return {".json": "json", ".md": "markdown", ".txt": "text"}.get(path.suffix.lower(), "html")
-
-
-def run(inputs: Sequence[str | Path], *, step: str | None = None, options: LoadOptions | None = None,
-        progress: Progress | None = None) -> Analysis:  # fmt: skip
-    """Load and analyze in one go."""
-    return analyze(load(*inputs, options=options, progress=progress), step=step)

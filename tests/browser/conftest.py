@@ -55,7 +55,7 @@ def open_page(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Opened
     contexts: list[BrowserContext] = []
 
     def opener(analysis: Analysis, *, width: int = 1280, top: int = 50, **options: Any) -> Opened:
-        from traceanalyzer.report import render
+        from traceanalyzer.reporters import render
 
         path = tmp_path / f"report{len(contexts)}.html"
         path.write_text(render(analysis, "html", top=top), "utf-8")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import report_cases as cases
 
-from traceanalyzer.report import json_report, render
+from traceanalyzer.reporters import json_report, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable

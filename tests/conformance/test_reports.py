@@ -8,8 +8,8 @@ import jsonschema
 import pytest
 
 from traceanalyzer.pipeline import analyze
-from traceanalyzer.report import render
-from traceanalyzer.report.json_report import schema
+from traceanalyzer.reporters import render
+from traceanalyzer.reporters.json_report import schema
 
 from .corpus import load, needs_corpus, traces
 

@@ -39,7 +39,7 @@ from traceanalyzer.model.schema import BY_NAME
 from traceanalyzer.model.tables import empty, from_rows
 from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability, Note, Source, Trace
 from traceanalyzer.pipeline import Analysis
-from traceanalyzer.report.units import UNKNOWN
+from traceanalyzer.reporters.units import UNKNOWN
 from traceanalyzer.rules.findings import Verdict
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
     monkeypatch.setattr(pipeline, "load", load)
     monkeypatch.setattr(pipeline, "analyze", analyze)
-    room = import_module("traceanalyzer.report")
+    room = import_module("traceanalyzer.reporters")
     monkeypatch.setattr(room, "render", lambda _, form, *, top: f"<{form} {top}>\n")
     return asked
 
@@ -192,7 +192,7 @@ def test_on_a_terminal_the_summary_is_in_colour(monkeypatch: pytest.MonkeyPatch,
     def show(_: Analysis, *, top: int) -> None:
         sys.stdout.write(f"colourful {top}")
 
-    monkeypatch.setattr(import_module("traceanalyzer.report.terminal"), "show", show)
+    monkeypatch.setattr(import_module("traceanalyzer.reporters.terminal"), "show", show)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     assert out("summary", "run.json", "--top", "9") == "colourful 9"
 
@@ -385,7 +385,7 @@ def test_summary_as_csv_has_one_row_per_device_and_a_column_per_cause(
         {"rank": 0, "device": 1, "wall_ns": 8, "idle_causes": {"copy": 2}, "steps": []},
     ]
     content = json.dumps({"breakdown": devices})
-    monkeypatch.setattr(import_module("traceanalyzer.report"), "render", lambda *_, **__: content)
+    monkeypatch.setattr(import_module("traceanalyzer.reporters"), "render", lambda *_, **__: content)
     assert out("summary", "run.json", "--csv").splitlines() == [
         "rank,device,wall_ns,idle_copy_ns,idle_dispatch_ns",
         "0,0,9,,3",

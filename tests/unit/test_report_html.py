@@ -12,8 +12,8 @@ import report_cases as cases
 from traceanalyzer.analyzers import results as r
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.pipeline import Analysis
-from traceanalyzer.report import method, render
-from traceanalyzer.report.html import _largest_modules, cells, charts
+from traceanalyzer.reporters import method, render
+from traceanalyzer.reporters.html import _largest_modules, cells, charts
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 import report_cases as cases
 from jsonschema import Draft202012Validator
 
-from traceanalyzer.report import json_report, render
+from traceanalyzer.reporters import json_report, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from traceanalyzer.report import names
+from traceanalyzer.reporters import names
 
 
 def test_characters_that_hide_or_reorder_are_spelled_out() -> None:

@@ -10,7 +10,7 @@ import report_cases as cases
 from rich.console import Console
 
 from traceanalyzer.errors import UsageError
-from traceanalyzer.report import REPORTERS, markdown, render, terminal
+from traceanalyzer.reporters import REPORTERS, markdown, render, terminal
 
 HOSTILE = "x](http://evil) <script> |a| `b` \x1b[31m\u202e @everyone [bold]\r\n# no"
 

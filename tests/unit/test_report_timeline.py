@@ -15,7 +15,7 @@ from traceanalyzer.analyzers import results as r
 from traceanalyzer.model.tables import from_rows
 from traceanalyzer.model.trace import Trace
 from traceanalyzer.pipeline import Analysis
-from traceanalyzer.report import timeline
+from traceanalyzer.reporters import timeline
 
 
 def unpack(packed: str | None) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from traceanalyzer.report import units
+from traceanalyzer.reporters import units
 
 NS = {"ns": 1, "µs": 10**3, "ms": 10**6, "s": 10**9}
 BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}

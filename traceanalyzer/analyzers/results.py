@@ -93,6 +93,8 @@ class DeviceBreakdown:
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
+    """Where the time of every device went, and the longest idle gaps."""
+
     devices: tuple[DeviceBreakdown, ...]
     largest_gaps: tuple[IdleGap, ...]
 
@@ -119,6 +121,8 @@ class KernelRow:
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
+    """Every kernel name, most time first, and totals over all executions."""
+
     rows: tuple[KernelRow, ...]
     count: int
     total_ns: int
@@ -144,6 +148,8 @@ class OpRow:
 
 @dataclass(frozen=True, slots=True)
 class Ops:
+    """Ops by name and by name and shapes, most device time first."""
+
     by_name: tuple[OpRow, ...]
     by_shape: tuple[OpRow, ...]  # empty when shapes were not recorded
     unattributed_device_ns: int
@@ -173,6 +179,8 @@ class Modules:
 
 @dataclass(frozen=True, slots=True)
 class CopyRow:
+    """Copies and memsets of one kind, direction and pair of memory kinds."""
+
     kind: str  # memcpy | memset
     direction: str | None
     src_kind: str | None
@@ -186,6 +194,8 @@ class CopyRow:
 
 @dataclass(frozen=True, slots=True)
 class Copies:
+    """Copies and memsets, most time first."""
+
     rows: tuple[CopyRow, ...]
 
 
@@ -205,11 +215,13 @@ class CollectiveRow:
     min_ns: int
     max_ns: int
     exposed_ns: int
-    bus_gb_per_s: float | None  # NCCL's definition, on the shortest execution
+    bus_gb_per_s: float | None  # NCCL's definition, the best execution
 
 
 @dataclass(frozen=True, slots=True)
 class Collectives:
+    """Communication kernels, most time first."""
+
     rows: tuple[CollectiveRow, ...]
     overlap_share: float | None  # of communication time that compute hides
 
@@ -234,6 +246,8 @@ class DeviceLaunches:
 
 @dataclass(frozen=True, slots=True)
 class ApiRow:
+    """Calls of one runtime or driver function."""
+
     name: str
     count: int
     total_ns: int
@@ -242,6 +256,8 @@ class ApiRow:
 
 @dataclass(frozen=True, slots=True)
 class Launches:
+    """How launches reach the devices, and what the runtime's functions cost."""
+
     devices: tuple[DeviceLaunches, ...]
     api: tuple[ApiRow, ...]
     queue: dict[tuple[int, int], tuple[tuple[int, int], ...]] = field(default_factory=dict)
@@ -282,4 +298,6 @@ class MemoryTimeline:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
+    """The timelines of all devices; empty when memory was not recorded."""
+
     timelines: tuple[MemoryTimeline, ...]

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from traceanalyzer import __version__
 from traceanalyzer.cli.group import LazyGroup, ReaderGoneError
 from traceanalyzer.errors import TraceAnalyzerError
+from traceanalyzer.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -27,7 +27,7 @@ def command(action: str, as_json: bool) -> None:
             f"Removed {removed} {'entry' if removed == 1 else 'entries'} from {cache.directory()}", err=True
         )
         return
-    from traceanalyzer.report import names, units
+    from traceanalyzer.reporters import names, units
 
     entries = cache.entries()
     total = sum(entry.bytes for entry in entries)

@@ -27,7 +27,7 @@ def command(inputs: Sequence[str], options: LoadOptions, as_json: bool) -> None:
     if as_json:
         print_json(_content(trace))
         return
-    from traceanalyzer.report import names
+    from traceanalyzer.reporters import names
 
     for line in _lines(trace):
         click.echo(names.visible(line))
@@ -50,7 +50,7 @@ def _content(trace: Trace) -> dict[str, Any]:
 
 def _lines(trace: Trace) -> Iterator[str]:
     from traceanalyzer.model.trace import HOW_TO_CAPTURE
-    from traceanalyzer.report.units import count
+    from traceanalyzer.reporters.units import count
 
     for source in trace.sources:
         yield from _source_lines(source)
@@ -69,7 +69,7 @@ def _lines(trace: Trace) -> Iterator[str]:
 
 
 def _source_lines(source: Source) -> Iterator[str]:
-    from traceanalyzer.report.units import count, size
+    from traceanalyzer.reporters.units import count, size
 
     yield source.path
     yield f"  format    {source.format}{' (simulated)' if source.simulated else ''}"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from traceanalyzer.model.trace import Trace
-    from traceanalyzer.pipeline import Analysis
+    from traceanalyzer.rules.analysis import Analysis
 
 _DEFAULTS = LoadOptions()
 

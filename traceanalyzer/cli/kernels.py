@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def command(inputs: Sequence[str], options: LoadOptions, step: str | None, output: Output) -> None:
     """Device kernels by total time: how often, how long, who launches them."""
     from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
-    from traceanalyzer.report.tables import KERNELS
+    from traceanalyzer.reporters.tables import KERNELS
 
     kernels = analyze(inputs, options, step).results.get("kernels")
     print_rows(

@@ -27,7 +27,7 @@ def command(inputs: Sequence[str], options: LoadOptions, step: str | None, outpu
     JSON holds the timeline as well; CSV the holders only.
     """
     from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
-    from traceanalyzer.report.tables import HOLDERS
+    from traceanalyzer.reporters.tables import HOLDERS
 
     memory = analyze(inputs, options, step).results.get("memory")
     timelines: Sequence[MemoryTimeline] = memory.timelines if memory else ()
@@ -54,7 +54,7 @@ def command(inputs: Sequence[str], options: LoadOptions, step: str | None, outpu
 
 
 def _headline(timeline: MemoryTimeline) -> str:
-    from traceanalyzer.report import units
+    from traceanalyzer.reporters import units
 
     index = f" {timeline.device}" if timeline.device >= 0 else ""  # the host has none
     return (

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def command(inputs: Sequence[str], options: LoadOptions, step: str | None, output: Output) -> None:
     """The nn.Module tree: calls, host time and device time of each module."""
     from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
-    from traceanalyzer.report.tables import MODULES
+    from traceanalyzer.reporters.tables import MODULES
 
     modules = analyze(inputs, options, step).results.get("modules")
     rows = modules.rows if modules else ()

@@ -25,7 +25,7 @@ def command(
 ) -> None:
     """Operators by time: on the device, on the host, with and without the ops inside them."""
     from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
-    from traceanalyzer.report.tables import OPS, OPS_BY_SHAPE
+    from traceanalyzer.reporters.tables import OPS, OPS_BY_SHAPE
 
     ops = analyze(inputs, options, step).results.get("ops")
     if by_shape:

@@ -60,7 +60,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter per option
     file that needs no network. A summary is printed.
     """
     from traceanalyzer.pipeline import format_of
-    from traceanalyzer.report import render
+    from traceanalyzer.reporters import render
 
     if output is None and json_output != "-":
         output = stem(inputs) + _SUFFIXES[format_ or "html"]

@@ -81,7 +81,7 @@ def _first(rows: Iterator[tuple[Any, ...]], count: int | None) -> Iterator[tuple
 
 
 def _show_text(result: duckdb.DuckDBPyConnection, columns: list[tuple[str, str]], top: int | None) -> None:
-    from traceanalyzer.report import names
+    from traceanalyzer.reporters import names
 
     rows = _rows(result)
     cells = [["NULL" if v is None else names.visible(str(v)) for v in row] for row in _first(rows, top)]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from traceanalyzer.analyzers.results import Partition, Step
     from traceanalyzer.ingest.options import LoadOptions
-    from traceanalyzer.pipeline import Analysis
+    from traceanalyzer.rules.analysis import Analysis
 
 _PARTS = ("compute_ns", "exposed_communication_ns", "exposed_copy_ns", "idle_ns")
 
@@ -27,7 +27,7 @@ _PARTS = ("compute_ns", "exposed_communication_ns", "exposed_copy_ns", "idle_ns"
 def command(inputs: Sequence[str], options: LoadOptions, step: str | None, output: Output) -> None:
     """Where each step went on each device: compute, exposed communication, exposed copies, idle."""
     from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
-    from traceanalyzer.report.tables import STEPS, Column
+    from traceanalyzer.reporters.tables import STEPS, Column
 
     rows = list(_rows(analyze(inputs, options, step)))
     remark = f"No steps: {HOW_TO_CAPTURE[Capability.STEPS]}."

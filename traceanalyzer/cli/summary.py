@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from traceanalyzer.ingest.options import LoadOptions
-    from traceanalyzer.pipeline import Analysis
+    from traceanalyzer.rules.analysis import Analysis
 
 FINDINGS = 5
 _KEYS = ("sources", "verdict", "steps", "breakdown", "findings", "not_assessed")
@@ -30,7 +30,7 @@ def command(inputs: Sequence[str], options: LoadOptions, step: str | None, outpu
 
     CSV holds one row per device; JSON the same parts as the JSON report.
     """
-    from traceanalyzer.report import render
+    from traceanalyzer.reporters import render
 
     analysis = analyze(inputs, options, step)
     if output.form == "text":
@@ -52,10 +52,10 @@ def command(inputs: Sequence[str], options: LoadOptions, step: str | None, outpu
 def print_summary(analysis: Analysis, *, top: int | None = None) -> None:
     """Print the summary: in colour and as wide as the terminal on one, as plain text elsewhere."""
     if sys.stdout.isatty():
-        from traceanalyzer.report.terminal import show
+        from traceanalyzer.reporters.terminal import show
 
         show(analysis, top=top or FINDINGS)
     else:
-        from traceanalyzer.report import render
+        from traceanalyzer.reporters import render
 
         click.echo(render(analysis, "text", top=top or FINDINGS), nl=False)

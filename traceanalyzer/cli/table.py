@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from traceanalyzer.report.tables import Layout
+    from traceanalyzer.reporters.tables import Layout
 
 SCHEMA_VERSION = 1
 _NARROWEST = 16  # a text column is not cut below this, whatever the terminal's width
@@ -85,7 +85,7 @@ def print_rows(key: str, layout: Layout, rows: Sequence[Any], output: Output, *,
 
 
 def _print_layout(layout: Layout, rows: Sequence[Any]) -> None:
-    from traceanalyzer.report.tables import brief, text, value
+    from traceanalyzer.reporters.tables import brief, text, value
 
     columns = list(brief(layout))
     cells = [[text(value(row, column), column.kind) for column in columns] for row in rows]
@@ -159,7 +159,7 @@ def print_json(content: Mapping[str, Any]) -> None:
 def _write(text: str) -> None:
     """Data as it is, byte for byte; on a terminal, with what could steer it spelled out."""
     if sys.stdout.isatty():
-        from traceanalyzer.report.names import visible
+        from traceanalyzer.reporters.names import visible
 
         text = "\n".join(map(visible, text.split("\n")))
     sys.stdout.write(text)

@@ -53,6 +53,8 @@ class NotAssessed:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
+    """A rule that looked and found nothing wrong."""
+
     code: str
     title: str
 

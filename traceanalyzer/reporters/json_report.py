@@ -12,14 +12,14 @@ from dataclasses import asdict
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from traceanalyzer import __version__
 from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
-from traceanalyzer.report.facts import Facts
+from traceanalyzer.reporters.facts import Facts
+from traceanalyzer.version import __version__
 
 if TYPE_CHECKING:
     from traceanalyzer.analyzers.results import DeviceBreakdown, Holder, KernelRow, MemoryTimeline
     from traceanalyzer.model.trace import Source
-    from traceanalyzer.pipeline import Analysis
+    from traceanalyzer.rules.analysis import Analysis
     from traceanalyzer.rules.findings import Finding
 
 SCHEMA_VERSION = 1
@@ -34,7 +34,7 @@ def render(analysis: Analysis, *, top: int | None = None) -> str:  # noqa: ARG00
 
 def schema() -> Document:
     """The JSON Schema (draft 2020-12) that every document fits."""
-    loaded: Document = json.loads(files("traceanalyzer.report").joinpath("schema.json").read_text("utf-8"))
+    loaded: Document = json.loads(files("traceanalyzer.reporters").joinpath("schema.json").read_text("utf-8"))
     return loaded
 
 

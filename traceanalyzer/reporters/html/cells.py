@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from traceanalyzer.report import names, tables, units
+from traceanalyzer.reporters import names, tables, units
 
 _EXACT = {"duration": "ns", "bytes": "bytes"}
 

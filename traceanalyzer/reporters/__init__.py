@@ -11,14 +11,14 @@ from traceanalyzer.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from traceanalyzer.pipeline import Analysis
+    from traceanalyzer.rules.analysis import Analysis
 
 REPORTERS: Mapping[str, str] = MappingProxyType(
     {
-        "html": "traceanalyzer.report.html",
-        "json": "traceanalyzer.report.json_report",
-        "markdown": "traceanalyzer.report.markdown",
-        "text": "traceanalyzer.report.terminal",
+        "html": "traceanalyzer.reporters.html",
+        "json": "traceanalyzer.reporters.json_report",
+        "markdown": "traceanalyzer.reporters.markdown",
+        "text": "traceanalyzer.reporters.terminal",
     }
 )
 """Format → the module that writes it, imported when it is asked for."""

@@ -16,8 +16,8 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from traceanalyzer.report import names, tables, units
-from traceanalyzer.report.facts import PARTS, Facts, cause_text, parts_of
+from traceanalyzer.reporters import names, tables, units
+from traceanalyzer.reporters.facts import PARTS, Facts, cause_text, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.console import ConsoleOptions, RenderResult
 
     from traceanalyzer.analyzers.results import DeviceBreakdown, Partition
-    from traceanalyzer.pipeline import Analysis
+    from traceanalyzer.rules.analysis import Analysis
     from traceanalyzer.rules.findings import Finding
 
 WIDTH = 100  # of plain text

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from traceanalyzer.analyzers.results import DeviceBreakdown, MemoryTimeline, Partition, Steps
-from traceanalyzer.report import units
-from traceanalyzer.report.facts import PARTS, parts_of
+from traceanalyzer.reporters import units
+from traceanalyzer.reporters.facts import PARTS, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

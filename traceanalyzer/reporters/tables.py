@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from traceanalyzer.report import names, units
+from traceanalyzer.reporters import names, units
 
 Kind = Literal["kernel", "name", "path", "text", "duration", "bytes", "count", "share", "percent", "number"]
 

@@ -9,7 +9,7 @@ from functools import cache
 from itertools import pairwise
 
 from traceanalyzer.analyzers import thresholds
-from traceanalyzer.report import units
+from traceanalyzer.reporters import units
 
 
 @dataclass(frozen=True, slots=True)

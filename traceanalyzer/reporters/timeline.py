@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from traceanalyzer.model.columns import ints, present, texts
-from traceanalyzer.report import names, units
-from traceanalyzer.report.facts import cause_text
-from traceanalyzer.report.lanes import Events, Side, Words, nesting, split
+from traceanalyzer.reporters import names, units
+from traceanalyzer.reporters.facts import cause_text
+from traceanalyzer.reporters.lanes import Events, Side, Words, nesting, split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from traceanalyzer.pipeline import Analysis
+    from traceanalyzer.rules.analysis import Analysis
 
     Ints = NDArray[np.int64]
 

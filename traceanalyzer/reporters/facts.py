@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
-from traceanalyzer.report import names, units
+from traceanalyzer.reporters import names, units
 
 if TYPE_CHECKING:
     from traceanalyzer.analyzers.results import (
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         Partition,
         Steps,
     )
-    from traceanalyzer.pipeline import Analysis
+    from traceanalyzer.rules.analysis import Analysis
     from traceanalyzer.rules.findings import Finding
 
 PARTS: Mapping[str, str] = {

@@ -7,15 +7,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from traceanalyzer import __version__
-from traceanalyzer.report import names, tables, units
-from traceanalyzer.report.facts import PARTS, Facts, cause_text, parts_of
+from traceanalyzer.reporters import names, tables, units
+from traceanalyzer.reporters.facts import PARTS, Facts, cause_text, parts_of
+from traceanalyzer.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from traceanalyzer.analyzers.results import DeviceBreakdown
-    from traceanalyzer.pipeline import Analysis
+    from traceanalyzer.rules.analysis import Analysis
     from traceanalyzer.rules.findings import Finding
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~!@])")

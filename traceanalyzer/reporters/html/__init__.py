@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from traceanalyzer import __version__
-from traceanalyzer.report import json_report, method, names, tables, timeline, units
-from traceanalyzer.report.facts import PARTS, Facts, cause_text
-from traceanalyzer.report.html import cells, charts
+from traceanalyzer.reporters import json_report, method, names, tables, timeline, units
+from traceanalyzer.reporters.facts import PARTS, Facts, cause_text
+from traceanalyzer.reporters.html import cells, charts
+from traceanalyzer.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from traceanalyzer.analyzers.results import DeviceBreakdown, ModuleRow, Step
-    from traceanalyzer.pipeline import Analysis
+    from traceanalyzer.rules.analysis import Analysis
     from traceanalyzer.rules.findings import Evidence, Finding
 
 LINE_LIMIT = 400  # characters of a sentence: rules write shorter ones, hostile names longer ones
@@ -84,7 +84,7 @@ def render(analysis: Analysis, *, top: int = 50) -> str:
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(str(files("traceanalyzer.report").joinpath("templates"))),
+        loader=FileSystemLoader(str(files("traceanalyzer.reporters").joinpath("templates"))),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -114,7 +114,7 @@ def _environment() -> Environment:
 
 
 def _asset(name: str) -> str:
-    return files("traceanalyzer.report").joinpath("assets", name).read_text("utf-8")
+    return files("traceanalyzer.reporters").joinpath("assets", name).read_text("utf-8")
 
 
 def _csp_hash(text: str) -> str:

@@ -1,0 +1,26 @@
+"""A trace with everything that was found in it: what reporters and notebooks work with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from traceanalyzer.model.trace import Trace
+    from traceanalyzer.rules.findings import Finding, NotAssessed, Passed, Verdict
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A trace with everything that was found in it; `analysis["breakdown"]` is one analyzer's result."""
+
+    trace: Trace
+    results: dict[str, Any]
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    not_assessed: tuple[NotAssessed, ...]
+    passed: tuple[Passed, ...]
+    warnings: tuple[str, ...] = ()
+
+    def __getitem__(self, analyzer: str) -> Any:
+        return self.results[analyzer]
