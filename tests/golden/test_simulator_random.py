@@ -67,9 +67,6 @@ def test_the_cause_of_every_gap_that_is_clear(run):
     assert sum(is_clear(gap) for _, gap in pairs) > 20
 
 
-@pytest.mark.xfail(
-    reason="any gap of 3 us and more is called a dependency; a graph takes longer", strict=True
-)
 def test_a_graph_that_is_still_being_launched_depends_on_nothing(tmp_path):
     for run in (analysed(seed, tmp_path) for seed in SEEDS):
         graphs = {w.start_ns for w in run.machine.device.work if "graph id" in w.args and w.held_by == "host"}

@@ -9,8 +9,9 @@ shows in the API call L that launched k:
   or a pageable copy, then that wait has drained the queue. Without it the host would have begun its ordinary
   work earlier by as long as it waited; so that much of the ordinary work counts as `host_sync` or
   `host_copy`. (When L is itself slow, the time inside it counts too.)
-* L had begun before: **the work was on its way**. A gap below 3 us is the device's own `launch_latency`, a
-  longer one a `dependency`: an event, another stream, a collective that waits for its peers. But when L is
+* L had begun before: **the work was on its way**. A gap below 3 us is the device's own `launch_latency`, and so
+  is a longer one that ends with L when L launches a whole graph; any other is a
+  `dependency`: an event, another stream, a collective that waits for its peers. But when L is
   slow (50 us and more, or a call that waits or copies pageable memory) and fills at least half of a gap of
   3 us or more, and k is the first work that it launched, the host was late after all and is judged as above.
 * No work follows in the window: `no_more_work`. The launch of k was not recorded: `unknown`.
@@ -98,10 +99,10 @@ def explain(work: DeviceWork, busy: Intervals, window: tuple[int, int], host: Ho
     on_its_way = known & ~late
     cause[on_its_way] = CODE["dependency"]
     short = duration < thresholds.LAUNCH_GAP_NS
-    cause[on_its_way & short] = CODE["launch_latency"]
-    inside = (
-        on_its_way & slow & ~short & (2 * (host_end - start) >= duration) & _first_of_call(work, follower)
-    )
+    first = _first_of_call(work, follower)
+    launching_many = first & (_work_per_call(work)[call] > 1) & (end <= call_end + thresholds.LAUNCH_GAP_NS)
+    cause[on_its_way & (short | launching_many)] = CODE["launch_latency"]
+    inside = on_its_way & slow & ~short & (2 * (host_end - start) >= duration) & first
 
     judged = np.flatnonzero(late | inside)
     thread = host.api_calls.thread[call[judged]]
@@ -109,6 +110,11 @@ def explain(work: DeviceWork, busy: Intervals, window: tuple[int, int], host: Ho
         rows = judged[thread == value]
         cause[rows] = _host_cause(host, host.crew(value), start[rows], host_end[rows])
     return Gaps(work, start, end, follower, call, host_end, cause)
+
+
+def _work_per_call(work: DeviceWork) -> NDArray[np.int64]:
+    """How much work each API call launched, and 0 at the end for the call that is not known (-1)."""
+    return np.append(np.bincount(work.api_call[work.api_call >= 0]), 0)
 
 
 def _first_of_call(work: DeviceWork, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
