@@ -12,7 +12,7 @@ from traceanalyzer.analyzers import results as r
 from traceanalyzer.model.schema import TABLES
 from traceanalyzer.model.tables import empty, from_rows
 from traceanalyzer.model.trace import Capability, Note, Source, Trace
-from traceanalyzer.pipeline import Analysis
+from traceanalyzer.rules.analysis import Analysis
 from traceanalyzer.rules.findings import Evidence, Finding, NotAssessed, Passed, Verdict
 
 US = 1_000

@@ -11,9 +11,9 @@ import report_cases as cases
 
 from traceanalyzer.analyzers import results as r
 from traceanalyzer.model.trace import Capability
-from traceanalyzer.pipeline import Analysis
 from traceanalyzer.reporters import method, render
 from traceanalyzer.reporters.html import _largest_modules, cells, charts
+from traceanalyzer.rules.analysis import Analysis
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from traceanalyzer.reporters import json_report, render
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from traceanalyzer.pipeline import Analysis
+    from traceanalyzer.rules.analysis import Analysis
 
 CASES: list[Callable[[], Analysis]] = [cases.training, cases.nothing, cases.cpu_only]
 

@@ -14,8 +14,8 @@ import report_cases as cases
 from traceanalyzer.analyzers import results as r
 from traceanalyzer.model.tables import from_rows
 from traceanalyzer.model.trace import Trace
-from traceanalyzer.pipeline import Analysis
 from traceanalyzer.reporters import timeline
+from traceanalyzer.rules.analysis import Analysis
 
 
 def unpack(packed: str | None) -> tuple[dict[str, Any], dict[str, Any]]:

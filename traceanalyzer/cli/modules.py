@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 def command(inputs: Sequence[str], options: LoadOptions, step: str | None, output: Output) -> None:
     """The nn.Module tree: calls, host time and device time of each module."""
     from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
+    from traceanalyzer.reporters.facts import Facts
     from traceanalyzer.reporters.tables import MODULES
 
-    modules = analyze(inputs, options, step).results.get("modules")
+    analysis = analyze(inputs, options, step)
+    modules, unknown = analysis.results.get("modules"), Facts.of(analysis).unknown_columns
     rows = modules.rows if modules else ()
     if output.form == "text":  # depth shows as indentation; the path has it for programs
         rows = tuple(asdict(row) | {"name": "  " * row.depth + row.name} for row in rows)
     remark = f"No modules were recorded: {HOW_TO_CAPTURE[Capability.MODULES]}."
-    print_rows("modules", MODULES, rows, output, if_none=remark)
+    print_rows("modules", MODULES, rows, output, if_none=remark, unknown=unknown)

@@ -25,12 +25,14 @@ def command(
 ) -> None:
     """Operators by time: on the device, on the host, with and without the ops inside them."""
     from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
+    from traceanalyzer.reporters.facts import Facts
     from traceanalyzer.reporters.tables import OPS, OPS_BY_SHAPE
 
-    ops = analyze(inputs, options, step).results.get("ops")
+    analysis = analyze(inputs, options, step)
+    ops, unknown = analysis.results.get("ops"), Facts.of(analysis).unknown_columns
     if by_shape:
         remark = f"No shapes were recorded: {HOW_TO_CAPTURE[Capability.SHAPES]}."
-        print_rows("ops", OPS_BY_SHAPE, ops.by_shape if ops else (), output, if_none=remark)
+        print_rows("ops", OPS_BY_SHAPE, ops.by_shape if ops else (), output, if_none=remark, unknown=unknown)
     else:
         remark = "No operators were recorded: profile with ProfilerActivity.CPU."
-        print_rows("ops", OPS, ops.by_name if ops else (), output, if_none=remark)
+        print_rows("ops", OPS, ops.by_name if ops else (), output, if_none=remark, unknown=unknown)

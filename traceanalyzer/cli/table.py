@@ -59,7 +59,15 @@ def prints_table(default_top: int | None) -> Callable[[Callable[..., Any]], Call
     return decorate
 
 
-def print_rows(key: str, layout: Layout, rows: Sequence[Any], output: Output, *, if_none: str) -> None:
+def print_rows(
+    key: str,
+    layout: Layout,
+    rows: Sequence[Any],
+    output: Output,
+    *,
+    if_none: str,
+    unknown: frozenset[str] = frozenset(),
+) -> None:
     """Print rows of one kind.
 
     Args:
@@ -68,20 +76,24 @@ def print_rows(key: str, layout: Layout, rows: Sequence[Any], output: Output, *,
         rows: dataclasses or mappings, all of one kind.
         output: the form and the number of rows.
         if_none: remark on stderr when there are no rows: what was not recorded, and how to.
+        unknown: fields that nothing measured; they are shown as unknown, whatever they hold.
     """
     if not rows:
         click.echo(if_none, err=True)
-    shown = rows[: output.top]
+    shown = [_without(as_mapping(row), unknown) for row in rows[: output.top]]
     match output.form:
         case "json":
-            print_json({key: [as_mapping(row) for row in shown]})
+            print_json({key: shown})
         case "csv":
-            mappings = [as_mapping(row) for row in shown]
-            columns = list(mappings[0]) if mappings else [column.key for column in layout.columns]
-            print_csv(columns, (row.values() for row in mappings))
+            columns = list(shown[0]) if shown else [column.key for column in layout.columns]
+            print_csv(columns, (row.values() for row in shown))
         case _ if shown:
             _print_layout(layout, shown)
             remark_on_rest(len(rows) - len(shown))
+
+
+def _without(row: Mapping[str, Any], unknown: frozenset[str]) -> Mapping[str, Any]:
+    return {key: None if key in unknown else value for key, value in row.items()} if unknown else row
 
 
 def _print_layout(layout: Layout, rows: Sequence[Any]) -> None:

@@ -50,10 +50,13 @@ class ExposedCommunication:
             ),
             evidence=tuple(map(_described, rows)),
             fix=(
-                "Overlap it: DDP with gradient_as_bucket_view=True and a smaller first bucket, "
-                "FSDP prefetching "
-                "(backward_prefetch, forward_prefetch); send less: bf16 gradients, gradient "
-                "accumulation with no_sync()."
+                "Overlap it with compute, and send less: bf16 gradients, gradient accumulation under "
+                "`no_sync()`, FSDP prefetching (`backward_prefetch`, `forward_prefetch`).\n"
+                "```\n"
+                "DistributedDataParallel(model, gradient_as_bucket_view=True, bucket_cap_mb=25)\n"
+                "model.register_comm_hook(None, "
+                "torch.distributed.algorithms.ddp_comm_hooks.default_hooks.bf16_compress_hook)\n"
+                "```"
             ),
             confidence=facts.confidence,
             saving_ns=facts.saving(exposed),

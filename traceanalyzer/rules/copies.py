@@ -56,8 +56,11 @@ class PageableCopies:
             ),
             evidence=(*map(_described, rows), *places(facts.largest_gaps("host_copy"))),
             fix=(
-                "Pin the host memory: DataLoader(pin_memory=True), tensor.pin_memory() or torch.empty(..., "
-                "pin_memory=True), and then copy with .to(device, non_blocking=True)."
+                "Pin the host memory, then copy without waiting.\n"
+                "```\n"
+                "loader = DataLoader(dataset, pin_memory=True)\n"
+                "batch = batch.to(device, non_blocking=True)\n"
+                "```"
             ),
             confidence=facts.confidence,
             saving_ns=(low, high),
@@ -92,9 +95,14 @@ class ExposedCopies:
             claim=f"For {percent(facts.share(exposed))} of the step ({duration(high)}) only copies run.",
             evidence=tuple(map(_described, rows)),
             fix=(
-                "Copy the next batch on a side stream while this one computes (with "
-                "torch.cuda.stream(copy_stream): "
-                "batch.to(device, non_blocking=True)), or keep the data on the device."
+                "Copy the next batch on a side stream while this one computes, or keep the data on the "
+                "device.\n"
+                "```\n"
+                "with torch.cuda.stream(copy_stream):\n"
+                "    upcoming = batch.to(device, non_blocking=True)\n"
+                "…\n"
+                "torch.cuda.current_stream().wait_stream(copy_stream)\n"
+                "```"
             ),
             confidence=facts.confidence,
             saving_ns=facts.saving(exposed),

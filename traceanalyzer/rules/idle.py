@@ -87,9 +87,12 @@ class HostLaunchesTooSlowly(IdleRule):
     causes = ORDINARY
     says = "the host launches too slowly"
     fix = (
-        "Launch less often: torch.compile(model, mode='reduce-overhead') or torch.cuda.CUDAGraph "
-        "for a step with "
-        "fixed shapes, larger batches, fused operators and a fused optimizer (fused=True)."
+        "Launch less often: fixed shapes under a CUDA graph, larger batches, fused operators.\n"
+        "```\n"
+        'model = torch.compile(model, mode="reduce-overhead")  # CUDA graphs where shapes are '
+        "fixed\n"
+        "optimizer = torch.optim.AdamW(model.parameters(), fused=True)\n"
+        "```"
     )
 
     def idle_ns(self, facts: Facts) -> int:
@@ -170,11 +173,13 @@ class HostSync(IdleRule):
     least_share = thresholds.HOST_STALL_SHARE
     says = "the host waits for it and then has to fill an empty queue"
     fix = (
-        "Keep values on the device: accumulate the loss as a tensor and read it every N steps, "
-        "replace .item(), "
-        ".cpu() and boolean masks in the loop by tensor operations (torch.where), copy with "
-        "non_blocking=True, and "
-        "find the rest with torch.cuda.set_sync_debug_mode('warn')."
+        "Keep values on the device; find what waits, then read it every N steps only.\n"
+        "```\n"
+        'torch.cuda.set_sync_debug_mode("warn")   # names every line that waits\n'
+        "loss_sum += loss.detach()                # instead of loss.item() in each step\n"
+        "x = torch.where(mask, x, other)          # instead of x[mask] = …\n"
+        "batch = batch.to(device, non_blocking=True)\n"
+        "```"
     )
 
     def facts(self, facts: Facts) -> Iterable[Evidence]:
@@ -200,8 +205,11 @@ class Allocator(IdleRule):
     least_share = thresholds.ALLOCATOR_SHARE
     says = "the host allocates or frees device memory"
     fix = (
-        "Remove torch.cuda.empty_cache() from the loop, run a warm-up step at the largest shape, and set "
-        "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True; if memory is nearly full, reduce the batch."
+        "Remove `torch.cuda.empty_cache()` from the loop, run a warm-up step at the largest "
+        "shape; if memory is nearly full, reduce the batch.\n"
+        "```\n"
+        "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True python train.py\n"
+        "```"
     )
 
 
@@ -218,8 +226,12 @@ class GarbageCollection(IdleRule):
     least_share = thresholds.HOST_STALL_SHARE
     says = "Python collects garbage"
     fix = (
-        "Call gc.disable() (or gc.freeze() after set-up) and gc.collect() every N steps at the same "
-        "time on all ranks."
+        "Collect at a place and time of your choosing, the same on all ranks.\n"
+        "```\n"
+        "gc.collect(); gc.freeze(); gc.disable()  # after set-up\n"
+        "if step % 500 == 0:\n"
+        "    gc.collect()\n"
+        "```"
     )
 
 
@@ -236,9 +248,12 @@ class Compilation(IdleRule):
     least_share = thresholds.HOST_STALL_SHARE
     says = "the host compiles or loads code"
     fix = (
-        "Profile after warm-up; if it persists, find the reason with TORCH_LOGS=recompiles and "
-        "mark changing sizes "
-        "with torch._dynamo.mark_dynamic or pad them to a few buckets."
+        "Profile after the warm-up. If it persists, find the reason and mark the sizes that "
+        "change, or pad them to a few buckets.\n"
+        "```\n"
+        "TORCH_LOGS=recompiles python train.py\n"
+        "torch._dynamo.mark_dynamic(x, 1)\n"
+        "```"
     )
 
 

@@ -94,7 +94,13 @@ class UnfusedOptimizer:
             severity="medium" if costs else "low",
             claim=f"One optimizer step launches {launched:,.0f} kernels.",
             evidence=(Evidence(f"{percent(facts.share(idle))} of the step is idle within the optimizer"),),
-            fix="torch.optim.AdamW(..., fused=True), or foreach=True where fused is not available.",
+            fix=(
+                "Update all parameters in a few kernels.\n"
+                "```\n"
+                "torch.optim.AdamW(model.parameters(), fused=True)   # or foreach=True where fused is "
+                "not available\n"
+                "```"
+            ),
             confidence=facts.confidence,
             saving_ns=facts.saving(idle) if costs else None,
             saving_reason="" if costs else "the device is hardly idle within the optimizer",

@@ -18,9 +18,12 @@ class DataloaderStall(IdleRule):
     causes = ("dataloader",)
     says = "the host waits for the next batch"
     fix = (
-        "DataLoader(..., num_workers=N, persistent_workers=True, pin_memory=True, "
-        "prefetch_factor=4); move decoding "
-        "and augmentation into the workers or onto the device, or store the data preprocessed."
+        "Let workers prepare batches ahead; move decoding and augmentation into them or onto the "
+        "device, or store the data preprocessed.\n"
+        "```\n"
+        "DataLoader(dataset, num_workers=8, persistent_workers=True, pin_memory=True, "
+        "prefetch_factor=4)\n"
+        "```"
     )
 
 
