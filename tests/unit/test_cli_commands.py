@@ -10,8 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import pyarrow.parquet as pq
@@ -42,6 +41,9 @@ from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability, Note, Source, 
 from traceanalyzer.reporters.units import UNKNOWN
 from traceanalyzer.rules.analysis import Analysis
 from traceanalyzer.rules.findings import Verdict
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NASTY = "evil\x1b[2J\u202ename"
 MS = 1_000_000
@@ -389,16 +391,3 @@ def test_summary_as_csv_has_one_row_per_device_and_a_column_per_cause(
         "0,0,9,,3",
         "0,1,8,2,",
     ]
-
-
-@pytest.mark.parametrize("command", ["ops", "modules"])
-def test_device_time_that_nobody_recorded_is_unknown_not_zero(
-    command: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    recorded = Path(__file__).parents[2] / "fixtures" / "recorded" / "cpu_train.json.gz"
-    assert run([command, str(recorded), "--json", "--top", "1"]) == 0
-    (row,) = json.loads(capsys.readouterr().out)[command]
-    assert row["device_ns"] is None
-    assert row["self_device_ns"] is None
-    assert run([command, str(recorded), "--top", "1"]) == 0
-    assert "0 s" not in capsys.readouterr().out

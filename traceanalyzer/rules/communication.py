@@ -53,9 +53,9 @@ class ExposedCommunication:
                 "Overlap it with compute, and send less: bf16 gradients, gradient accumulation under "
                 "`no_sync()`, FSDP prefetching (`backward_prefetch`, `forward_prefetch`).\n"
                 "```\n"
-                "DistributedDataParallel(model, gradient_as_bucket_view=True, bucket_cap_mb=25)\n"
-                "model.register_comm_hook(None, "
-                "torch.distributed.algorithms.ddp_comm_hooks.default_hooks.bf16_compress_hook)\n"
+                "from torch.distributed.algorithms.ddp_comm_hooks import default_hooks\n"
+                "model = DistributedDataParallel(model, gradient_as_bucket_view=True)\n"
+                "model.register_comm_hook(None, default_hooks.bf16_compress_hook)\n"
                 "```"
             ),
             confidence=facts.confidence,

@@ -89,8 +89,7 @@ class HostLaunchesTooSlowly(IdleRule):
     fix = (
         "Launch less often: fixed shapes under a CUDA graph, larger batches, fused operators.\n"
         "```\n"
-        'model = torch.compile(model, mode="reduce-overhead")  # CUDA graphs where shapes are '
-        "fixed\n"
+        'model = torch.compile(model, mode="reduce-overhead")  # CUDA graphs\n'
         "optimizer = torch.optim.AdamW(model.parameters(), fused=True)\n"
         "```"
     )

@@ -97,8 +97,7 @@ class UnfusedOptimizer:
             fix=(
                 "Update all parameters in a few kernels.\n"
                 "```\n"
-                "torch.optim.AdamW(model.parameters(), fused=True)   # or foreach=True where fused is "
-                "not available\n"
+                "torch.optim.AdamW(model.parameters(), fused=True)  # else foreach=True\n"
                 "```"
             ),
             confidence=facts.confidence,

@@ -21,8 +21,10 @@ class DataloaderStall(IdleRule):
         "Let workers prepare batches ahead; move decoding and augmentation into them or onto the "
         "device, or store the data preprocessed.\n"
         "```\n"
-        "DataLoader(dataset, num_workers=8, persistent_workers=True, pin_memory=True, "
-        "prefetch_factor=4)\n"
+        "DataLoader(\n"
+        "    dataset, num_workers=8, persistent_workers=True,\n"
+        "    pin_memory=True, prefetch_factor=4,\n"
+        ")\n"
         "```"
     )
 
