@@ -1,13 +1,14 @@
 # Everything runs in .venv, which the first target that needs it sets up: only Python >= 3.11 and make are needed.
 PYTHON ?= python3
 TRACE ?= fixtures/simulated/sim_training_mixed.json.gz
+MINUTES ?= 10
 BIN := .venv/bin
 # Pinned and installed first, so that nothing later can pull in another build of it.
 TORCH := torch==2.13.0
 CODE := traceanalyzer tests fixtures
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint bench fixtures reports clean
+.PHONY: help venv demo test lint bench fuzz fixtures reports clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,12 +44,16 @@ lint: .venv/ready ## Style, types, and the direction of imports
 bench: .venv/bench-ready ## Compare with other tools on 100 MB and 500 MB, write reports/benchmarks.md (half an hour)
 	$(BIN)/python tests/benchmarks/run.py
 
+fuzz: .venv/ready ## Damage traces at random for MINUTES, and see that every command stands it
+	$(BIN)/python tests/fuzz/run.py --minutes $(MINUTES)
+
 fixtures: .venv/ready ## Simulate and record the traces in fixtures/ anew
 	$(BIN)/python -m fixtures.simulator -o fixtures/simulated
 	$(BIN)/python fixtures/recorders/cpu.py -o fixtures/recorded
 
-reports: .venv/ready ## Write the sample report in reports/ anew
+reports: .venv/ready ## Write the sample report and its screenshots in reports/ anew (screenshots need Chromium)
 	$(BIN)/trace-analyze report $(TRACE) -o reports/sample.html --json reports/sample.json --force
+	$(BIN)/python tests/browser/screenshots.py reports/sample.html reports
 
 clean: ## Remove what make and the tools left behind
 	rm -rf .venv demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
