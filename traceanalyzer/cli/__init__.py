@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 COMMANDS: tuple[tuple[str, str], ...] = (
     ("report", "Say what limits a run and write the report page."),
     ("summary", "The verdict and where the time went."),
+    ("findings", "What the rules found, for people, programs and gates."),
+    ("explain", "What a rule looks at and why; without a code, all of them."),
     ("kernels", "Device kernels by time."),
     ("ops", "Operators by device and host time."),
     ("modules", "The nn.Module tree with device time."),

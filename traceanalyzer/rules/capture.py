@@ -130,7 +130,11 @@ class UnlinkedWork:
 
 
 class PartialInput:
-    """A part of the input could not be read, so every figure may be too small."""
+    """A part of the input could not be read, so every figure may be too small.
+
+    The file was cut off, or parts of it are damaged. The notes say where. What could be read is analysed as it
+    is; record or copy the file again for figures that can be relied on.
+    """
 
     code: ClassVar[str] = "QUAL002"
     title: ClassVar[str] = "The input is incomplete"

@@ -1,0 +1,91 @@
+"""`findings` and `explain`: formats, selection, gates, and a page for every rule."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from traceanalyzer.cli import run
+from traceanalyzer.rules import RULES
+from traceanalyzer.rules.explain import pages, reference
+
+if TYPE_CHECKING:
+    import pytest
+
+ROOT = Path(__file__).parents[2]
+TRACE = str(ROOT / "fixtures" / "simulated" / "sim_training_mixed.json.gz")
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
+    assert run(list(arguments)) == code
+    return capsys.readouterr().out
+
+
+def test_text_has_claim_evidence_fix_and_what_was_fine(capsys: pytest.CaptureFixture[str]) -> None:
+    out = printed(capsys, "findings", TRACE)
+    assert "INPUT001 The step waits for the next batch [high, high confidence] saves" in out
+    assert "    - 4 gaps with this cause" in out
+    assert "    > DataLoader(" in out
+    assert "Checked and fine: " in out
+
+
+def test_json_holds_the_same_findings_as_the_report(capsys: pytest.CaptureFixture[str]) -> None:
+    alone = json.loads(printed(capsys, "findings", TRACE, "--output-format", "json"))
+    whole = json.loads(printed(capsys, "report", TRACE, "--json", "-"))
+    for key in ("schema_version", "verdict", "findings", "not_assessed", "passed"):
+        assert alone[key] == whole[key], key
+
+
+def test_sarif_names_rule_level_message_and_file(capsys: pytest.CaptureFixture[str]) -> None:
+    (sarif,) = json.loads(printed(capsys, "findings", TRACE, "--output-format", "sarif"))["runs"]
+    defined = {rule["id"] for rule in sarif["tool"]["driver"]["rules"]}
+    assert sarif["results"]
+    for result in sarif["results"]:
+        assert result["ruleId"] in defined
+        assert result["level"] in {"error", "warning", "note"}
+        assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == TRACE
+
+
+def test_markdown_is_a_table_and_the_fixes(capsys: pytest.CaptureFixture[str]) -> None:
+    out = printed(capsys, "findings", TRACE, "--output-format", "markdown")
+    assert out.startswith("| Code | What |")
+    assert "**INPUT001" in out
+
+
+def test_select_and_ignore_go_by_the_beginning_of_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    def codes(*options: str) -> set[str]:
+        content = json.loads(printed(capsys, "findings", TRACE, "--output-format", "json", *options))
+        return {f["code"] for f in content["findings"]} | set(content["passed"])
+
+    everything = codes()
+    assert codes("--select", "sync,input001") == {c for c in everything if c.startswith(("SYNC", "INPUT001"))}
+    assert codes("--ignore", "IDLE") == {c for c in everything if not c.startswith("IDLE")}
+    assert run(["findings", TRACE, "--select", "NOPE"]) == 2
+    assert "no rule begins with NOPE" in capsys.readouterr().err
+
+
+def test_a_gate_fails_from_its_severity_on(capsys: pytest.CaptureFixture[str]) -> None:
+    printed(capsys, "findings", TRACE, "--fail-on", "high", code=1)
+    printed(capsys, "findings", TRACE, "--fail-on", "high", "--ignore", "INPUT", code=0)
+
+
+def test_explain_lists_every_rule_and_prints_its_page(capsys: pytest.CaptureFixture[str]) -> None:
+    listed = printed(capsys, "explain")
+    for rule in RULES:
+        assert rule.code in listed
+    page = printed(capsys, "explain", "sync001")
+    assert page.startswith("SYNC001")
+    assert len(page.split()) > 40
+    assert run(["explain", "SYNK001"]) == 2
+    assert "Did you mean SYNC001?" in capsys.readouterr().err
+
+
+def test_every_rule_has_a_page_of_more_than_a_line() -> None:
+    for page in pages():
+        assert page.summary.endswith("."), page.code
+        assert len(page.text) > len(page.summary), page.code
+
+
+def test_the_rule_reference_is_up_to_date() -> None:
+    assert (ROOT / "reports" / "rules.md").read_text() == reference(), "run `make reports`"

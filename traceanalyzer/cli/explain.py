@@ -1,0 +1,34 @@
+"""`trace-analyze explain`: what a rule looks at, why it matters and what it needs."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+import click
+
+from traceanalyzer.errors import UsageError
+
+
+@click.command(short_help="What a rule looks at and why; without a code, all of them.")
+@click.argument("codes", metavar="[CODE]...", nargs=-1)
+def command(codes: tuple[str, ...]) -> None:
+    """What a rule looks at, why it matters and what it needs. Without a CODE, a line for every rule."""
+    from traceanalyzer.rules.explain import page_of, pages
+
+    if not codes:
+        for page in pages():
+            click.echo(f"{page.code:<12}{page.title}")
+        return
+    for code in codes:
+        found = page_of(code)
+        if found is None:
+            known = [page.code for page in pages()]
+            close = get_close_matches(code.upper(), known, n=1, cutoff=0.5)
+            raise UsageError(
+                f"no rule {code}. "
+                + (f"Did you mean {close[0]}?" if close else f"Rules: {', '.join(known)}.")
+            )
+        click.secho(f"{found.code}  {found.title}", bold=True)
+        click.echo(f"\n{found.text}")
+        for need in found.needs:
+            click.echo(f"\nNeeds: {need}.")

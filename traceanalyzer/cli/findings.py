@@ -1,0 +1,86 @@
+"""`trace-analyze findings`: what the rules say, for people, programs and gates."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from traceanalyzer.cli.inputs import analyze, reads_inputs, step_option
+from traceanalyzer.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from traceanalyzer.ingest.options import LoadOptions
+    from traceanalyzer.rules.analysis import Analysis
+
+SEVERITIES = ("info", "low", "medium", "high")
+
+
+@click.command(short_help="What the rules found, for people, programs and gates.")
+@reads_inputs
+@step_option
+@click.option(
+    "--select", metavar="CODES", default="", help="Only these codes or beginnings of codes: SYNC,IDLE001."
+)
+@click.option("--ignore", metavar="CODES", default="", help="Not these codes or beginnings of codes.")
+@click.option(
+    "--output-format",
+    type=click.Choice(["text", "json", "markdown", "sarif"]),
+    default="text",
+    show_default=True,
+)
+@click.option(
+    "--fail-on", type=click.Choice(SEVERITIES), help="Leave with exit code 1 from this severity on."
+)
+def command(
+    inputs: Sequence[str],
+    options: LoadOptions,
+    step: str | None,
+    select: str,
+    ignore: str,
+    output_format: str,
+    fail_on: str | None,
+) -> int:
+    """What the rules found: claim, evidence, fix and saving; then what was fine and what could not be checked.
+
+    `trace-analyze explain CODE` says what a rule looks at.
+    """
+    from traceanalyzer.reporters.findings import FORMATS
+
+    analysis = chosen(analyze(inputs, options, step), _codes(select), _codes(ignore))
+    sys.stdout.write(FORMATS[output_format](analysis))
+    if fail_on is None:
+        return 0
+    bad = [f for f in analysis.findings if SEVERITIES.index(f.severity) >= SEVERITIES.index(fail_on)]
+    return 1 if bad else 0
+
+
+def chosen(analysis: Analysis, select: tuple[str, ...], ignore: tuple[str, ...]) -> Analysis:
+    """The analysis with only the rules whose code begins with one of `select` and none of `ignore`.
+
+    Raises:
+        UsageError: a beginning fits no rule that looked.
+    """
+    known = {f.code for f in analysis.findings} | {n.code for n in analysis.not_assessed}
+    known |= {p.code for p in analysis.passed}
+    for beginning in (*select, *ignore):
+        if not any(code.startswith(beginning) for code in known):
+            raise UsageError(f"no rule begins with {beginning}; `trace-analyze explain` lists them")
+
+    def wanted(code: str) -> bool:
+        return code.startswith(select or ("",)) and not (ignore and code.startswith(ignore))
+
+    return replace(
+        analysis,
+        findings=tuple(f for f in analysis.findings if wanted(f.code)),
+        not_assessed=tuple(n for n in analysis.not_assessed if wanted(n.code)),
+        passed=tuple(p for p in analysis.passed if wanted(p.code)),
+    )
+
+
+def _codes(text: str) -> tuple[str, ...]:
+    return tuple(part.strip().upper() for part in text.split(",") if part.strip())

@@ -1,0 +1,129 @@
+"""Findings alone, for gates and editors: text, JSON, Markdown and SARIF 2.1.0."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from traceanalyzer.reporters import names, units
+from traceanalyzer.rules.explain import page_of
+from traceanalyzer.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from traceanalyzer.rules.analysis import Analysis
+    from traceanalyzer.rules.findings import Finding
+
+_SARIF_LEVEL = {"high": "error", "medium": "warning", "low": "note", "info": "note"}
+_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+
+
+def text(analysis: Analysis) -> str:
+    """What was found with evidence and fix, then what was fine and what could not be checked."""
+    return "\n".join(_text_lines(analysis)) + "\n"
+
+
+def _text_lines(analysis: Analysis) -> Iterator[str]:
+    for finding in analysis.findings:
+        yield f"{finding.code} {finding.title} [{finding.severity}, {finding.confidence} confidence]{_worth(finding)}"
+        yield f"    {names.prose(finding.claim)}"
+        yield from (f"    - {names.prose(evidence.text)}" for evidence in finding.evidence)
+        for line in names.prose(finding.fix).split("\n"):
+            if not line.startswith("```"):
+                yield f"    > {line}"
+        yield ""
+    if not analysis.findings:
+        yield "Nothing found."
+    for check in analysis.not_assessed:
+        yield f"{check.code} {check.title}: could not be checked; {check.needs}"
+    if analysis.passed:
+        yield f"Checked and fine: {', '.join(check.code for check in analysis.passed)}"
+
+
+def _worth(finding: Finding) -> str:
+    if finding.saving_ns:
+        return f" saves {units.saving(finding.saving_ns)} per step"
+    return "" if finding.saving_bytes is None else f" saves {units.size(finding.saving_bytes)}"
+
+
+def markdown(analysis: Analysis) -> str:
+    """A table to paste, then every fix."""
+    lines = ["| Code | What | Saves per step | Confidence |", "| --- | --- | ---: | --- |"]
+    for finding in analysis.findings:
+        saving = units.saving(finding.saving_ns) if finding.saving_ns else units.UNKNOWN
+        lines.append(f"| {finding.code} | {_cell(finding.claim)} | {saving} | {finding.confidence} |")
+    for finding in analysis.findings:
+        lines += ["", f"**{finding.code} {_cell(finding.title)}**", "", names.prose(finding.fix)]
+    unchecked = ", ".join(f"{check.code} ({_cell(check.needs)})" for check in analysis.not_assessed)
+    lines += ["", f"Could not check: {unchecked or 'nothing'}."]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text_: str) -> str:
+    flat = " ".join(names.prose(text_).split())
+    for special in "\\|<>[]*_#@":
+        flat = flat.replace(special, f"\\{special}")
+    return flat
+
+
+def as_json(analysis: Analysis) -> str:
+    """The parts of the JSON report that findings are: same keys, same schema_version."""
+    content = {
+        "schema_version": 1,
+        "verdict": asdict(analysis.verdict),
+        "findings": [asdict(finding) for finding in analysis.findings],
+        "not_assessed": [asdict(check) for check in analysis.not_assessed],
+        "passed": [check.code for check in analysis.passed],
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def sarif(analysis: Analysis) -> str:
+    """SARIF 2.1.0: one result per finding, at the trace it was found in."""
+    rules: list[dict[str, Any]] = []
+    for code, title in {f.code: f.title for f in analysis.findings}.items():
+        page = page_of(code)
+        rules.append(
+            {
+                "id": code,
+                "shortDescription": {"text": title},
+                "fullDescription": {"text": page.summary if page else title},
+                "help": {"text": page.text if page else title},
+            }
+        )
+    run = {
+        "tool": {"driver": {"name": "traceanalyzer", "version": __version__, "rules": rules}},
+        "results": [_sarif_result(finding, analysis) for finding in analysis.findings],
+        "columnKind": "unicodeCodePoints",
+    }
+    content = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def _sarif_result(finding: Finding, analysis: Analysis) -> dict[str, Any]:
+    lines = [finding.claim, *(evidence.text for evidence in finding.evidence), f"Fix: {finding.fix}"]
+    locations = [
+        {"physicalLocation": {"artifactLocation": {"uri": source.path}}} for source in analysis.trace.sources
+    ]
+    properties = {
+        "confidence": finding.confidence,
+        "saving_ns": None if finding.saving_ns is None else list(finding.saving_ns),
+        "saving_bytes": finding.saving_bytes,
+    }
+    return {
+        "ruleId": finding.code,
+        "level": _SARIF_LEVEL[finding.severity],
+        "message": {"text": "\n".join(names.prose(line) for line in lines)},
+        "locations": locations,
+        "properties": properties,
+    }
+
+
+FORMATS: Mapping[str, Callable[[Analysis], str]] = {
+    "text": text,
+    "json": as_json,
+    "markdown": markdown,
+    "sarif": sarif,
+}
