@@ -32,6 +32,7 @@ SEVERITIES = ("info", "low", "medium", "high")
     type=click.Choice(["text", "json", "markdown", "sarif"]),
     default="text",
     show_default=True,
+    help="For people, programs, pull requests or code scanning.",
 )
 @click.option(
     "--fail-on", type=click.Choice(SEVERITIES), help="Leave with exit code 1 from this severity on."
