@@ -15,6 +15,7 @@ import numpy as np
 from traceanalyzer.analyzers.evidence import Evidence, text_at
 from traceanalyzer.analyzers.host import HostActivity
 from traceanalyzer.analyzers.idle import CAUSES, Gaps, explain
+from traceanalyzer.analyzers.lines import idle_lines
 from traceanalyzer.analyzers.results import (
     Breakdown,
     DeviceBreakdown,
@@ -59,7 +60,7 @@ class BreakdownAnalyzer:
             found = explain(work, layers.any, (own[0].start_ns, own[-1].window_end_ns), host)
             gaps.append(found)
             devices.append(_breakdown(layers, own, found, device_names.get((work.rank, work.device))))
-        return Breakdown(tuple(devices), _largest(gaps, trace, host))
+        return Breakdown(tuple(devices), _largest(gaps, trace, host), idle_lines(gaps, trace, host))
 
 
 class _Layers:

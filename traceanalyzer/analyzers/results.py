@@ -77,6 +77,17 @@ class IdleGap:
 
 
 @dataclass(frozen=True, slots=True)
+class IdleLine:
+    """Idle time of all devices that one line of the program causes; `python` is None where no frame was open."""
+
+    cause: str
+    python: str | None  # file:line of the function
+    function: str | None
+    total_ns: int
+    gaps: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceBreakdown:
     """Level-0 partition of one device over the analysed window and over each step."""
 
@@ -97,6 +108,7 @@ class Breakdown:
 
     devices: tuple[DeviceBreakdown, ...]
     largest_gaps: tuple[IdleGap, ...]
+    idle_lines: tuple[IdleLine, ...] = ()  # empty without stacks
 
 
 @dataclass(frozen=True, slots=True)

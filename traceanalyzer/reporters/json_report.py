@@ -56,6 +56,7 @@ def document(analysis: Analysis) -> Document:
         "steps": _steps(facts),
         "breakdown": [_device(d) for d in facts.devices] if facts.breakdown else None,
         "idle_gaps": _rows(facts.breakdown.largest_gaps if facts.breakdown else None),
+        "idle_lines": _rows(facts.breakdown.idle_lines if facts.breakdown else None),
         "kernels": [_kernel(row) for row in facts.kernels.rows] if facts.kernels else None,
         "kernel_totals": _without(facts.kernels, "rows"),
         "ops": _rows(facts.ops.by_name if facts.ops else None, facts.unknown_columns),

@@ -237,6 +237,17 @@ IDLE_GAPS = Layout(
         Column("device", "Device", "count"),
     ),
 )
+IDLE_LINES = Layout(
+    "idle-lines",
+    "Idle time by line",
+    (
+        Column("total_ns", "Idle", "duration", brief=True, bar=True),
+        Column("gaps", "Gaps", "count", brief=True),
+        Column("cause", "Cause", "name", brief=True),
+        Column("python", "Python", "path", brief=True),
+        Column("function", "Function", "name"),
+    ),
+)
 HOLDERS = Layout(
     "holders",
     "Live at the peak",

@@ -162,6 +162,7 @@ def _sheets(facts: Facts, top: int) -> dict[str, tables.Sheet]:
     """Every table of the page by its id; those whose analyzer had nothing are left out."""
     found: list[tuple[tables.Layout, Sequence[Any] | None]] = [
         (tables.IDLE_GAPS, facts.breakdown.largest_gaps if facts.breakdown else None),
+        (tables.IDLE_LINES, facts.breakdown.idle_lines if facts.breakdown else None),
         (tables.KERNELS, facts.kernels.rows if facts.kernels else None),
         (tables.OPS, facts.ops.by_name if facts.ops else None),
         (tables.OPS_BY_SHAPE, facts.ops.by_shape if facts.ops else None),
