@@ -77,3 +77,14 @@ BUSY_SHARE: Final = 0.85
 """Above this the device is busy and the kernels are what to look at (the complement of IDLE_SHARE)."""
 SAVING_LOW: Final = 0.5
 """A fix removes at least this part of what it is aimed at (own judgement; a replay will measure it)."""
+
+# --- roofline ---
+ROOF_BOUND: Final = 0.5
+"""From this part of its roof on a kernel is limited by the larger term (own judgement; NVIDIA's rule: 60 %)."""
+ROOF_LATENCY: Final = 0.3
+"""Below this part of its roof neither arithmetic nor memory limits a kernel (own judgement)."""
+BALANCED_LEAD: Final = 0.10
+"""The two terms of a roof are balanced when they differ by less than this part (own judgement)."""
+ABOVE_ROOF: Final = 1.05
+"""Above this part of its roof a kernel needs a reason: a cache, an assumption (own judgement: clocks and
+rounding explain 5 %)."""
