@@ -112,6 +112,7 @@ def _devices(
                 source=gpu.source if gpu else None,
                 verified=gpu is not None and gpu.verified,
                 bandwidth_gb_per_s=gpu.bandwidth_gb_per_s if gpu else None,
+                tf32_tflops=gpu.tf32_tflops if gpu else None,
                 bf16_tflops=gpu.bf16_tflops if gpu else None,
                 fp32_tflops=gpu.fp32_tflops if gpu else None,
             )

@@ -21,6 +21,7 @@ class DeviceRoof:
     source: str | None  # of the figures
     verified: bool
     bandwidth_gb_per_s: float | None = None
+    tf32_tflops: float | None = None
     bf16_tflops: float | None = None
     fp32_tflops: float | None = None
 

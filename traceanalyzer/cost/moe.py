@@ -98,6 +98,6 @@ def layer(call: Call, kernels: Iterable[tuple[str, _Grid]]) -> Layer | None:
         if found and "Glu" in name:
             rows, tile = grid[0] * int(found.group(1)), int(found.group(2))
             slots = (grid[1] - experts) * tile + experts if grid[1] > experts else grid[1]
-            pairs = max(slots // tokens, 1) * tokens
+            pairs = -(-slots // max(tokens, 1)) * tokens  # the grid rounds down, by less than a tile
             return Layer(tokens, x.shape[1], experts, pairs, rows // 2, x.itemsize)
     return None
