@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import compute_situations
 from linked import Linked
 
 if TYPE_CHECKING:
@@ -152,4 +153,5 @@ CASES: dict[str, tuple[Callable[[], Linked], Callable[[], Linked]]] = {
     "GRAPH001": (lambda: graphed("cudaGraphLaunch"), lambda: graphed("cudaLaunchKernel")),
     "STEP001": (lambda: stepping(100, 101, 99, 500, 100), lambda: stepping(100, 101, 99, 102, 100)),
     "QUAL001": (lambda: unlinked(20), lambda: unlinked(1)),
+    **compute_situations.CASES,
 }

@@ -16,10 +16,12 @@ from traceanalyzer.analyzers.launches import LaunchesAnalyzer
 from traceanalyzer.analyzers.memory import MemoryAnalyzer
 from traceanalyzer.analyzers.modules import ModulesAnalyzer
 from traceanalyzer.analyzers.ops import OpsAnalyzer
+from traceanalyzer.analyzers.roofline import RooflineAnalyzer
 from traceanalyzer.analyzers.steps import StepsAnalyzer
 from traceanalyzer.model.trace import HOW_TO_CAPTURE
 
 if TYPE_CHECKING:
+    from traceanalyzer.hardware import Choice
     from traceanalyzer.model.trace import Trace
 
 ENTRY_POINTS = "traceanalyzer.analyzers"
@@ -28,6 +30,7 @@ ENTRY_POINTS = "traceanalyzer.analyzers"
 ANALYZERS: tuple[Analyzer, ...] = (
     StepsAnalyzer(),
     BreakdownAnalyzer(),
+    RooflineAnalyzer(),
     KernelsAnalyzer(),
     OpsAnalyzer(),
     ModulesAnalyzer(),
@@ -38,18 +41,22 @@ ANALYZERS: tuple[Analyzer, ...] = (
 )
 
 
-def run_analyzers(trace: Trace, *, step: str | None = None) -> tuple[dict[str, Any], tuple[str, ...]]:
+def run_analyzers(
+    trace: Trace, *, step: str | None = None, hardware: Choice | None = None
+) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Every result by the name of its analyzer, and what went wrong with third parties' analyzers.
 
     Args:
         trace: a linked trace.
         step: name, glob or regular expression of the annotations that count as steps.
+        hardware: the GPU and the peaks that win over what the trace and the table say.
 
     Raises:
-        UsageError: `step` matches no annotation.
+        UsageError: `step` matches no annotation, or `hardware` names a GPU that is not known.
     """
     results: dict[str, Any] = {}
-    for analyzer in (StepsAnalyzer(step), *ANALYZERS[1:]):
+    told: dict[str, Analyzer] = {a.name: a for a in (StepsAnalyzer(step), RooflineAnalyzer(hardware))}
+    for analyzer in (told.get(a.name, a) for a in ANALYZERS):
         if analyzer.requires <= trace.capabilities:
             results[analyzer.name] = analyzer.analyze(trace, MappingProxyType(results))
     plugins, warnings = load_plugins(ENTRY_POINTS)

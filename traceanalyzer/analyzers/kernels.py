@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from traceanalyzer.analyzers.roofline_results import Roofline
     from traceanalyzer.model.trace import Capability, Trace
 
 
@@ -26,12 +27,12 @@ class KernelsAnalyzer:
     name: ClassVar[str] = "kernels"
     requires: ClassVar[frozenset[Capability]] = frozenset()
 
-    def analyze(self, trace: Trace, results: Mapping[str, Any]) -> Kernels:  # noqa: ARG002
-        """The kernels of all ranks and devices."""
+    def analyze(self, trace: Trace, results: Mapping[str, Any]) -> Kernels:
+        """The kernels of all ranks and devices, with their roofline where it was made."""
         table = trace.kernels
         duration = np.maximum(ints(table, "dur", 0), 0)
         total = int(duration.sum())
-        columns = _Columns(trace, duration, total)
+        columns = _Columns(trace, duration, total, results.get("roofline"))
         rows = [columns.row(rows) for rows in group_rows(columns.name)]
         rows.sort(key=lambda row: (-row.total_ns, row.name))
         return Kernels(
@@ -48,8 +49,11 @@ class KernelsAnalyzer:
 class _Columns:
     """The columns of `kernels` that a row is made of."""
 
-    def __init__(self, trace: Trace, duration: NDArray[np.int64], total: int) -> None:
+    def __init__(
+        self, trace: Trace, duration: NDArray[np.int64], total: int, roofline: Roofline | None
+    ) -> None:
         table = trace.kernels
+        self.roofs = roofline.kernels if roofline is not None else {}
         self.duration, self.total = duration, total
         self.name, self.names = texts(table, "name")
         self.module, self.modules = texts(table, "module")
@@ -68,8 +72,10 @@ class _Columns:
         longest = int(rows[duration.argmax()])
         op, module = heaviest(self.op[rows], duration), heaviest(self.module[rows], duration)
         code = int(self.name[rows[0]])
+        name = self.names[code] if code >= 0 else "(no name)"
+        roof = self.roofs.get(name)
         return KernelRow(
-            name=self.names[code] if code >= 0 else "(no name)",
+            name=name,
             category="communication" if self.communication[rows].any() else "compute",
             count=len(rows),
             total_ns=total,
@@ -83,6 +89,10 @@ class _Columns:
             occupancy_percent=_weighted(self.occupancy[rows], duration),
             blocks=int(self.blocks[longest]) or None,
             threads=int(self.threads[longest]) or None,
+            bound=roof.bound if roof else None,
+            flops=roof.flops if roof else None,
+            bytes=roof.bytes if roof else None,
+            percent_of_roof=roof.percent_of_roof if roof else None,
         )
 
 

@@ -129,6 +129,10 @@ class KernelRow:
     occupancy_percent: float | None  # time-weighted, as estimated by the profiler
     blocks: int | None  # of the longest execution
     threads: int | None
+    bound: str | None = None  # as in roofline_results, or mixed
+    flops: float | None = None  # of all executions; None unless every one has a cost
+    bytes: float | None = None
+    percent_of_roof: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,3 +77,30 @@ BUSY_SHARE: Final = 0.85
 """Above this the device is busy and the kernels are what to look at (the complement of IDLE_SHARE)."""
 SAVING_LOW: Final = 0.5
 """A fix removes at least this part of what it is aimed at (own judgement; a replay will measure it)."""
+
+# --- roofline ---
+ROOF_BOUND: Final = 0.5
+"""From this part of its roof on a kernel is limited by the larger term (own judgement; NVIDIA's rule: 60 %)."""
+ROOF_LATENCY: Final = 0.3
+"""Below this part of its roof neither arithmetic nor memory limits a kernel (own judgement)."""
+BALANCED_LEAD: Final = 0.10
+"""The two terms of a roof are balanced when they differ by less than this part (own judgement)."""
+ABOVE_ROOF: Final = 1.05
+"""Above this part of its roof a kernel needs a reason: a cache, an assumption (own judgement: clocks and
+rounding explain 5 %)."""
+ATTAINABLE_LOW: Final = 0.5
+"""Share of its roof that an ordinary kernel reaches (own judgement) …"""
+ATTAINABLE_HIGH: Final = 0.8
+"""… and that a good one does (own judgement; libraries reach 75-80 % on large products)."""
+KERNEL_FLOOR_NS: Final = 2 * US
+"""No kernel is shorter than this, however little it does (own judgement)."""
+FUSED_LOW: Final = 0.3
+"""Share of the peak that fused attention reaches at least (own judgement; FlashAttention-2 on an H100: 35 %) …"""
+FUSED_HIGH: Final = 0.7
+"""… and at best (FlashAttention-3 on an H100: 75 %)."""
+ATTENTION_LENGTH: Final = 64
+"""Below this many positions the scores of attention are small enough to stay in a cache (own judgement)."""
+LAYOUT_SHARE: Final = 0.02
+"""Layout changes worth a finding (own judgement: one line removes them)."""
+MEASURED_SHARE: Final = 0.5
+"""Share of the kernel time that must have a roof before the verdict rests on it (own judgement)."""

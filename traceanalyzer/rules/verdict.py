@@ -1,9 +1,9 @@
 """One sentence: what limits this run, and what removing it could be worth.
 
-The four parts of the breakdown become labels: compute (or memory bandwidth, when the kernels' names say
-so), communication, copy (with the idle time that copies of pageable memory cause) and overhead (all other
-idle time). A label is dominant with half of the time or a lead of ten points; otherwise the verdict is
-mixed.
+The four parts of the breakdown become labels: compute (or memory bandwidth, as the roofline of the kernels
+says, or only their names where there is none), communication, copy (with the idle time that copies of pageable
+memory cause) and overhead (all other idle time). A label is dominant with half of the time or a lead of ten
+points; otherwise the verdict is mixed.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING
 
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.families import family_shares
+from traceanalyzer.analyzers.roofline import dominant
 from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
 from traceanalyzer.rules.base import ORDINARY
 from traceanalyzer.rules.findings import Confidence, Verdict
+from traceanalyzer.rules.roofs import roofline, time_of
 from traceanalyzer.rules.wording import percent
 
 if TYPE_CHECKING:
+    from traceanalyzer.analyzers.roofline_results import RooflineRow
     from traceanalyzer.rules.base import Facts
 
 # Why the device is idle, as the second half of a headline.
@@ -34,6 +37,14 @@ REASONS = {
     "dependency": "launched work waits for other work",
     "no_more_work": "nothing more is launched before the step ends",
     "unknown": "the trace does not show why, because the launches were not recorded",
+}
+# What limits the kernels of a label, as part of a headline.
+LIMITS = {
+    "compute": "limited by arithmetic",
+    "memory_bandwidth": "limited by memory bandwidth",
+    "balanced": "limited by arithmetic and memory alike",
+    "latency": "that are far from both limits of the GPU",
+    "unknown": "of unknown limits",
 }
 LESS_SURE: dict[Confidence, Confidence] = {"high": "medium", "medium": "low", "low": "low"}
 
@@ -91,14 +102,48 @@ def main_reason(facts: Facts) -> tuple[str, int]:
 
 
 def _busy(facts: Facts) -> Verdict:
-    """The device computes most of the time: which kind of kernel, told by names only, so not sure."""
-    share = percent(facts.share(facts.sum("compute_ns")))
-    families = family_shares(facts.kernels.rows)
-    head = f"GPU computes {share} of the {_span(facts)}"
+    """The device computes most of the time: what limits its kernels, measured where they have a cost."""
+    head = f"GPU computes {percent(facts.share(facts.sum('compute_ns')))} of the {_span(facts)}"
     idle = facts.share(facts.sum("idle_ns"))
     tail = (
         f"; idle {percent(idle)}: {REASONS[main_reason(facts)[0]]}" if idle >= thresholds.IDLE_SHARE else ""
     )
+    rows = [r for r in roofline(facts).rows if r.bound != "communication" and r.total_ns]
+    measured = [r for r in rows if r.efficiency is not None]
+    total, known = time_of(rows), time_of(measured)
+    if not total or known / total < thresholds.MEASURED_SHARE:
+        return _told_by_names(head, tail, facts)
+    return _measured(measured, total, head, tail, facts)
+
+
+def _measured(rows: list[RooflineRow], total: int, head: str, tail: str, facts: Facts) -> Verdict:
+    """The label with most of the kernel time, of kernels whose roof is known."""
+    time: dict[str, int] = {}
+    for row in rows:
+        time[row.bound] = time.get(row.bound, 0) + row.total_ns
+    ranked = sorted(time, key=lambda label: (-time[label], label))
+    label = dominant(time)
+    if label in ("mixed", "balanced"):
+        parts = " + ".join(f"{LIMITS[name]} {percent(time[name] / total)}" for name in ranked[:2])
+        return Verdict("mixed", f"{head}: {parts} of the kernel time{tail}", LESS_SURE[facts.confidence])
+    mine = [r for r in rows if r.bound == label]
+    reached = sum(r.roof_ns or 0.0 for r in mine) / time_of(mine)
+    says = f"{head}, {percent(time[label] / total)} of it in kernels {LIMITS[label]}"
+    if label != "latency":
+        sure = time_of(r for r in mine if r.confidence != "low") >= thresholds.DOMINANT_SHARE * time[label]
+        confidence = facts.confidence if sure else LESS_SURE[facts.confidence]
+        return Verdict(label, f"{says} ({percent(reached)} of their roof){tail}", confidence)
+    tiny = time_of(r for r in mine if r.total_ns < r.count * thresholds.TINY_KERNEL_NS)
+    if tiny >= thresholds.DOMINANT_SHARE * time[label]:
+        return Verdict("overhead", f"{says}, most of them too small to fill the GPU{tail}", facts.confidence)
+    nearer = dominant(
+        {limit: time_of(r for r in mine if r.limit == limit) for limit in ("compute", "memory_bandwidth")}
+    )
+    return Verdict(nearer, f"{says} ({percent(reached)} of their roof){tail}", LESS_SURE[facts.confidence])
+
+
+def _told_by_names(head: str, tail: str, facts: Facts) -> Verdict:
+    families = family_shares(facts.kernels.rows)
     for name, label, says in (
         ("matrix", "compute", "matrix products and attention"),
         ("streaming", "memory_bandwidth", "kernels that stream memory"),

@@ -1,0 +1,103 @@
+"""What a busy GPU's verdict says when its kernels have a roof."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from compute_situations import FAST, STREAM, Computing, attention, product, streaming
+
+from traceanalyzer.analyzers import run_analyzers
+from traceanalyzer.hardware import Choice
+from traceanalyzer.rules import judge
+
+if TYPE_CHECKING:
+    from traceanalyzer.rules.findings import Finding, Verdict
+
+
+def judged(b: Computing, hardware: Choice | None = None) -> tuple[Verdict, dict[str, Finding]]:
+    trace = b.trace()
+    verdict, findings, _, _ = judge(trace, run_analyzers(trace, hardware=hardware)[0])
+    return verdict, {f.code: f for f in findings}
+
+
+def test_products_near_the_peak_are_limited_by_arithmetic() -> None:
+    """4096³ · 2 FLOPs take 139 µs at 989 TFLOP/s: 70 % of 199 µs."""
+    found, _ = judged(product(FAST, 199, 4096))
+    assert found.bottleneck == "compute"
+    assert "limited by arithmetic (70 % of their roof)" in found.headline
+    assert found.confidence == "high"
+
+
+def test_sums_near_the_bandwidth_are_limited_by_memory() -> None:
+    found, _ = judged(streaming(1.25))
+    assert found.bottleneck == "memory_bandwidth"
+    assert "80 % of their roof" in found.headline
+
+
+def test_kernels_far_below_their_roof_make_the_verdict_less_sure() -> None:
+    found, findings = judged(streaming(5))
+    assert found.bottleneck == "memory_bandwidth"
+    assert "far from both limits" in found.headline
+    assert found.confidence == "medium"
+    assert "20 % of its roof" in findings["EFF001"].evidence[0].text
+
+
+def test_many_small_kernels_are_overhead_even_when_the_gpu_is_busy() -> None:
+    b = Computing()
+    for _ in range(100):
+        b.work("aten::add", STREAM, 5, [100], [100])
+    found, _ = judged(b.done())
+    assert found.bottleneck == "overhead"
+    assert "too small to fill the GPU" in found.headline
+
+
+def test_neither_leads() -> None:
+    b = product(FAST, 200, 4096)
+    b.rows["annotations"].clear()
+    b.work("aten::add", STREAM, 180, [1 << 13, 1 << 13], [1 << 13, 1 << 13])
+    b.work("aten::add", STREAM, 120, [100], [100])
+    found, _ = judged(b.done())
+    assert found.bottleneck == "mixed"
+    assert "limited by arithmetic 40 % + limited by memory bandwidth 36 %" in found.headline
+
+
+def test_without_a_known_gpu_names_decide_and_the_report_says_so() -> None:
+    b = Computing(gpu={"rank": 0, "device": 0, "name": "Some GPU"})
+    b.work("aten::mm", FAST, 200, [4096, 4096], [4096, 4096])
+    found, findings = judged(b.done())
+    assert (found.bottleneck, found.confidence) == ("compute", "low")
+    assert "told by their names" in found.headline
+    assert "no GPU called Some GPU is known" in findings["EFF001"].claim
+
+
+def test_the_user_can_name_the_gpu() -> None:
+    b = Computing(gpu=None)
+    b.work("aten::mm", FAST, 199, [4096, 4096], [4096, 4096])
+    found, findings = judged(b.done(), Choice(gpu="H100 80GB HBM3"))
+    assert "70 % of their roof" in found.headline
+    assert "EFF001" not in findings
+
+
+def test_fused_attention_saves_up_to_what_the_scores_cost() -> None:
+    """Two products of 34 GFLOPs: 69.5 µs at the peak, so 99 µs at 70 % of it, of 1400 µs."""
+    _, findings = judged(attention(fused=False))
+    saving = findings["SDPA001"].saving_ns
+    assert saving is not None
+    assert saving[1] == pytest.approx(1_400_000 - 69_470 / 0.7, rel=0.001)
+
+
+def test_unaligned_sizes_are_named() -> None:
+    _, findings = judged(product("cutlass_75_tensorop_bf16_s1688gemm_bf16_tn_align1", 900, 4097))
+    assert "4097" in findings["ALIGN001"].claim
+
+
+def test_nothing_is_promised_when_the_gpu_waits_for_the_host() -> None:
+    b = Computing()
+    for i in range(20):
+        b.now = b.launched = 1000.0 * i
+        b.now += 4
+        b.work("aten::mm", "ampere_sgemm_128x64_nn", 400, [2048, 2048], [2048, 2048], dtype="float")
+    _, findings = judged(b.done())
+    assert findings["TC001"].saving_ns is None
+    assert "waits for the host" in findings["TC001"].saving_reason

@@ -1,0 +1,148 @@
+"""The label of a kernel on an H100: 989.4 TFLOP/s in bf16, 66.9 in fp32, 3350 GB/s, 50 MB of L2."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from compute_situations import BF16, FAST, STREAM, Computing, product
+
+from traceanalyzer.analyzers import run_analyzers
+from traceanalyzer.analyzers.roofline import RooflineAnalyzer, dominant
+from traceanalyzer.hardware import Choice
+
+if TYPE_CHECKING:
+    from traceanalyzer.analyzers.roofline_results import Roofline, RooflineRow
+
+BIG = [1 << 13, 1 << 13]  # a sum of two of these moves 403 MB: 120.2 µs
+
+
+def roofline(b: Computing) -> Roofline:
+    return RooflineAnalyzer().analyze(b.done().trace(), {})
+
+
+def only(b: Computing) -> RooflineRow:
+    (row,) = roofline(b).rows
+    return row
+
+
+def added(runs: float, shape: list[int] = BIG) -> RooflineRow:
+    return only(Computing().work("aten::add", STREAM, runs, shape, shape))
+
+
+@pytest.mark.parametrize(
+    ("runs", "bound", "confidence"),
+    [
+        (150, "memory_bandwidth", "high"),
+        (300, "memory_bandwidth", "low"),  # 40 % of the roof
+        (600, "latency", "high"),
+        (100, "memory_bandwidth", "low"),  # above the roof
+    ],
+)
+def test_the_nearer_the_roof_the_surer(runs: float, bound: str, confidence: str) -> None:
+    row = added(runs)
+    assert (row.bound, row.confidence) == (bound, confidence)
+    assert row.efficiency == pytest.approx(120.2 / runs, rel=0.001)
+
+
+def test_balanced_when_arithmetic_and_memory_take_as_long() -> None:
+    """m = n = 8192: 2mn·k / peak equals (2mk + mn)·2 / bandwidth at k = 324."""
+    b = Computing().work("aten::mm", FAST, 60, [8192, 324], [324, 8192])
+    assert only(b).bound == "balanced"
+
+
+def test_data_that_fit_the_cache_make_the_label_less_sure() -> None:
+    row = added(3, [1024, 1024])
+    assert (row.bound, row.confidence) == ("memory_bandwidth", "low")
+    assert "L2" in row.reason
+
+
+def test_a_small_grid_is_named() -> None:
+    b = Computing().work("aten::add", STREAM, 5, [100], [100])
+    b.rows["kernels"][0] |= {"grid": [4, 1, 1], "block": [128, 1, 1]}
+    assert only(b).reason == "4 blocks for 132 multiprocessors"
+
+
+def test_tf32_and_vector_units_have_other_roofs() -> None:
+    tensor = only(product("sm90_xmma_gemm_f32f32_tf32f32_f32_nn", 400, 4096, dtype="float"))
+    vector = only(product("ampere_sgemm_128x64_nn", 4000, 4096, dtype="float"))
+    assert (tensor.dtype, tensor.matrix_units) == ("tf32", True)
+    assert (vector.dtype, vector.matrix_units) == ("fp32", False)
+    assert tensor.roof_ns == pytest.approx(2 * 4096**3 / 494.7e12 * 1e9)
+    assert vector.roof_ns == pytest.approx(2 * 4096**3 / 66.9e12 * 1e9)
+
+
+def test_communication_and_names() -> None:
+    b = Computing()
+    b.work("my::op", "ncclDevKernel_AllReduce_Sum_f32", 30)
+    b.work("my::op", FAST, 40)
+    b.work("my::op", "mystery", 20)
+    b.work("aten::add", STREAM, 10, [100], [100])
+    found = roofline(b)
+    assert {r.kernel: (r.bound, r.confidence) for r in found.rows} == {
+        "ncclDevKernel_AllReduce_Sum_f32": ("communication", "high"),
+        FAST: ("compute", "low"),
+        "mystery": ("unknown", "low"),
+        STREAM: ("latency", "high"),
+    }
+    shares = found.coverage
+    assert [shares.communication, shares.name_only, shares.unknown, shares.cost] == pytest.approx(
+        [0.3, 0.4, 0.2, 0.1]
+    )
+    assert found.bound_ns == {
+        "compute": 40_000,
+        "communication": 30_000,
+        "unknown": 20_000,
+        "latency": 10_000,
+    }
+
+
+def test_an_unknown_gpu_has_costs_but_no_roof() -> None:
+    b = Computing(gpu={"rank": 0, "device": 0, "name": "Some GPU"})
+    row = only(b.work("aten::mm", FAST, 200, [4096, 4096], [4096, 4096]))
+    assert row.flops == 2 * 4096**3
+    assert (row.efficiency, row.roof_ns, row.bound, row.confidence) == (None, None, "compute", "low")
+
+
+def test_unverified_figures_make_labels_less_sure() -> None:
+    b = Computing(gpu={"rank": 0, "device": 0, "name": "NVIDIA A30"})
+    assert only(b.work("aten::add", STREAM, 500, BIG, BIG)).confidence == "medium"
+
+
+def test_kernels_of_one_name_are_joined_for_the_table() -> None:
+    b = Computing()
+    b.work("aten::mm", FAST, 199, [4096, 4096], [4096, 4096])
+    b.work("aten::mm", FAST, 30, [1024, 1024], [1024, 1024])
+    trace = b.done().trace()
+    (row,) = run_analyzers(trace)[0]["kernels"].rows
+    assert row.bound == "compute"
+    assert row.flops == 2 * (4096**3 + 1024**3)
+    assert row.percent_of_roof == pytest.approx((138.9 + 2.17) / 229 * 100, rel=0.01)
+
+
+def test_a_sum_is_not_known_when_a_part_is_not() -> None:
+    b = Computing()
+    b.work("aten::mm", FAST, 199, [4096, 4096], [4096, 4096])
+    b.work("my::op", FAST, 30)
+    (row,) = run_analyzers(b.done().trace())[0]["kernels"].rows
+    assert (row.flops, row.bytes, row.percent_of_roof) == (None, None, None)
+
+
+def test_peaks_of_the_user() -> None:
+    b = Computing(gpu=None).work("aten::add", STREAM, 403, BIG, BIG)
+    choice = Choice(peaks={"bandwidth_gb_per_s": 2000.0, "fp32_tflops": 10.0})
+    (row,) = run_analyzers(b.done().trace(), hardware=choice)[0]["roofline"].rows
+    assert row.efficiency == pytest.approx(0.5, rel=0.01)
+
+
+def test_dominance() -> None:
+    assert dominant({}) == "unknown"
+    assert dominant({"a": 50, "b": 50}) == "a"
+    assert dominant({"a": 40, "b": 29, "c": 31}) == "mixed"
+    assert dominant({"a": 45, "b": 30, "c": 25}) == "a"
+
+
+def test_the_type_of_a_sum_does_not_matter_for_its_units() -> None:
+    fp32 = only(Computing().work("aten::add", STREAM, 300, BIG, BIG, dtype="float"))
+    bf16 = only(Computing().work("aten::add", STREAM, 150, BIG, BIG, dtype=BF16))
+    assert fp32.efficiency == pytest.approx(bf16.efficiency)

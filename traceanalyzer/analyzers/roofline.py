@@ -1,0 +1,305 @@
+"""How close each kernel comes to what the GPU can do, and which of its limits it is near.
+
+A kernel's roof is the longer of two times: its FLOPs at the peak of their type, its bytes at the memory's
+bandwidth (Williams, Waterman, Patterson: Roofline, 2009). From half of the roof on the longer one is what limits
+it; far below, neither does: too little work, latency or an inefficient kernel. Kernels without a cost are
+labelled by their name, with low confidence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from traceanalyzer.analyzers import thresholds
+from traceanalyzer.analyzers.communication import communication_kernels
+from traceanalyzer.analyzers.families import family
+from traceanalyzer.analyzers.groups import group_rows
+from traceanalyzer.analyzers.roofline_results import (
+    Coverage,
+    DeviceRoof,
+    KernelRoof,
+    Roofline,
+    RooflineRow,
+)
+from traceanalyzer.cost.attribution import kernel_costs
+from traceanalyzer.cost.kernel_costs import KernelCosts, Source
+from traceanalyzer.cost.names import matrix_units, uses_tf32, without_types
+from traceanalyzer.hardware import Choice, Gpu, look_up
+from traceanalyzer.model.columns import ints, texts, triples
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from traceanalyzer.cost.call import Cost
+    from traceanalyzer.model.trace import Capability, Trace
+
+BY_NAME = {"matrix": "compute", "streaming": "memory_bandwidth", "other": "unknown"}
+_SURE = ("low", "medium", "high")
+
+
+class RooflineAnalyzer:
+    """FLOPs, bytes, roof and label of every kernel. `choice` is what the user says of the hardware."""
+
+    name: ClassVar[str] = "roofline"
+    requires: ClassVar[frozenset[Capability]] = frozenset()
+
+    def __init__(self, choice: Choice | None = None) -> None:
+        self.choice = choice
+
+    def analyze(self, trace: Trace, results: Mapping[str, Any]) -> Roofline:  # noqa: ARG002
+        """The roofline of all ranks and devices.
+
+        Raises:
+            UsageError: `choice` names a GPU that is not known.
+        """
+        devices, gpus, gpu_of = _devices(trace, self.choice)
+        labels = _Labels(trace, kernel_costs(trace), gpus, gpu_of)
+        rows = sorted(labels.rows(), key=lambda r: (-r.total_ns, r.kernel, r.op or "", r.input_dims or ""))
+        bound_ns: dict[str, int] = {}
+        for row in rows:
+            bound_ns[row.bound] = bound_ns.get(row.bound, 0) + row.total_ns
+        flops = [r.flops for r in rows if r.flops is not None]
+        return Roofline(
+            devices=devices,
+            rows=tuple(rows),
+            coverage=_coverage(rows),
+            bound_ns=dict(sorted(bound_ns.items(), key=lambda item: (-item[1], item[0]))),
+            kernels=_by_name(rows),
+            achieved_flops=sum(flops) if flops else None,
+            above_roof=tuple(r for r in rows if (r.efficiency or 0.0) > thresholds.ABOVE_ROOF),
+        )
+
+
+def dominant(time: Mapping[str, int]) -> str:
+    """The label with half of the time or a clear lead over the next; otherwise mixed (unknown of nothing)."""
+    ranked = sorted(time.items(), key=lambda item: (-item[1], item[0]))
+    total = sum(time.values())
+    if not total:
+        return "unknown"
+    first, second = ranked[0][1] / total, ranked[1][1] / total if len(ranked) > 1 else 0.0
+    leads = first >= thresholds.DOMINANT_SHARE or first - second >= thresholds.DOMINANT_LEAD
+    return ranked[0][0] if leads else "mixed"
+
+
+def _devices(
+    trace: Trace, choice: Choice | None
+) -> tuple[tuple[DeviceRoof, ...], list[Gpu], NDArray[np.int64]]:
+    """Every device that ran kernels; the distinct GPUs among them; for each kernel an index there, or -1."""
+    rank, device = ints(trace.kernels, "rank"), ints(trace.kernels, "device")
+    known = {(row["rank"], row["device"]): row for row in trace.devices.to_pylist()}
+    found: list[DeviceRoof] = []
+    gpus: list[Gpu] = []
+    gpu_of = np.full(len(rank), -1, np.int64)
+    for rows in group_rows(rank, device):
+        key = int(rank[rows[0]]), int(device[rows[0]])
+        row = known.get(key, {})
+        match = look_up(row.get("name"), row.get("memory"), row.get("sms"), choice)
+        gpu = match.gpu
+        if gpu is not None and gpu not in gpus:
+            gpus.append(gpu)
+        gpu_of[rows] = -1 if gpu is None else gpus.index(gpu)
+        found.append(
+            DeviceRoof(
+                *key,
+                name=row.get("name"),
+                gpu=gpu.name if gpu else None,
+                reason=match.reason,
+                source=gpu.source if gpu else None,
+                verified=gpu is not None and gpu.verified,
+                bandwidth_gb_per_s=gpu.bandwidth_gb_per_s if gpu else None,
+                tf32_tflops=gpu.tf32_tflops if gpu else None,
+                bf16_tflops=gpu.bf16_tflops if gpu else None,
+                fp32_tflops=gpu.fp32_tflops if gpu else None,
+            )
+        )
+    return tuple(found), gpus, gpu_of
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What one row's executions did, in sums; `working_set` and `blocks` are of one execution."""
+
+    duration_ns: int
+    count: int
+    flops: float
+    bytes: float
+    working_set: float
+    blocks: int
+
+
+class _Labels:
+    """Groups of kernels that share name, call and GPU, and their labels."""
+
+    def __init__(
+        self, trace: Trace, costs: KernelCosts, gpus: Sequence[Gpu], gpu_of: NDArray[np.int64]
+    ) -> None:
+        self.costs, self.gpus, self.gpu_of = costs, gpus, gpu_of
+        self.name, self.names = texts(trace.kernels, "name")
+        self.duration = np.maximum(ints(trace.kernels, "dur", 0), 0)
+        self.communication = communication_kernels(trace)
+        self.blocks = triples(trace.kernels, "grid").prod(axis=1)
+        self.sms = ints(trace.devices, "sms", 0)
+        op = ints(trace.kernels, "op")
+        codes, self.op_names = texts(trace.ops, "name")
+        self.op = np.full(len(op), -1, np.int64)
+        self.op[op >= 0] = codes[op[op >= 0]]
+
+    def rows(self) -> list[RooflineRow]:
+        call, source = self.costs.call, self.costs.source
+        known = np.where(call >= 0, -1, self.op)  # kernels without a cost are told apart by op only
+        return [self._row(rows) for rows in group_rows(self.name, call, known, source, self.gpu_of)]
+
+    def _row(self, rows: NDArray[np.int64]) -> RooflineRow:
+        first = rows[0]
+        code, call = int(self.name[first]), int(self.costs.call[first])
+        name = self.names[code] if code >= 0 else "(no name)"
+        if self.communication[rows].any() or call < 0:
+            return self._without_cost(rows, name)
+        costed = self.costs.calls[call]
+        work = _Work(
+            int(self.duration[rows].sum()),
+            len(rows),
+            float(self.costs.flops[rows].sum()),
+            float(self.costs.bytes[rows].sum()),
+            float(self.costs.whole_bytes[first]),
+            int(self.blocks[first]),
+        )
+        gpu = self.gpus[self.gpu_of[first]] if self.gpu_of[first] >= 0 else None
+        source = Source(int(self.costs.source[first]))
+        label = _label(work, costed.cost, name, gpu, source, int(self.sms.max(initial=0)))
+        return RooflineRow(
+            kernel=name,
+            op=costed.op,
+            input_dims=costed.input_dims,
+            count=work.count,
+            total_ns=work.duration_ns,
+            flops=work.flops,
+            bytes=work.bytes,
+            source=source.name.lower(),
+            matrix_units=matrix_units(name),
+            input_types=costed.input_types,
+            **label,
+        )
+
+    def _without_cost(self, rows: NDArray[np.int64], name: str) -> RooflineRow:
+        communicates = bool(self.communication[rows].any())
+        bound = "communication" if communicates else BY_NAME[family(without_types(name))]
+        op = int(self.op[rows[0]])
+        return RooflineRow(
+            kernel=name,
+            op=self.op_names[op] if op >= 0 else None,
+            input_dims=None,
+            count=len(rows),
+            total_ns=int(self.duration[rows].sum()),
+            flops=None,
+            bytes=None,
+            roof_ns=None,
+            efficiency=None,
+            limit=None,
+            bound=bound,
+            confidence="high" if communicates else "low",
+            source="none" if bound == "unknown" else "name",
+            dtype=None,
+            matrix_units=matrix_units(name),
+            reason="" if communicates else "told by its name only",
+        )
+
+
+def _label(work: _Work, cost: Cost, name: str, gpu: Gpu | None, source: Source, sms: int) -> dict[str, Any]:
+    """Roof, efficiency, label and confidence of one row with a cost, as fields of `RooflineRow`."""
+    dtype = "tf32" if cost.matrix and cost.dtype == "fp32" and uses_tf32(name) else cost.dtype
+    on_matrix = cost.matrix and (dtype == "tf32" or (dtype != "fp32" and matrix_units(name) is not False))
+    peak = gpu.peak_flops(dtype, matrix=on_matrix) if gpu else None
+    bandwidth = gpu.bandwidth if gpu else None
+    if gpu is None or peak is None or bandwidth is None or not work.duration_ns:
+        bound = BY_NAME[family(without_types(name))]
+        unknown = dict.fromkeys(("roof_ns", "efficiency", "limit"))
+        reason = "the peaks of the GPU are not known: told by the name"
+        return {**unknown, "bound": bound, "confidence": "low", "dtype": dtype, "reason": reason}
+    compute_ns, memory_ns = work.flops / peak * 1e9, work.bytes / bandwidth * 1e9
+    roof_ns = max(compute_ns, memory_ns)
+    efficiency = roof_ns / work.duration_ns
+    limit = "compute" if compute_ns > memory_ns else "memory_bandwidth"
+    near = abs(compute_ns - memory_ns) < thresholds.BALANCED_LEAD * roof_ns
+    bound = "balanced" if near else limit
+    if efficiency < thresholds.ROOF_LATENCY:
+        bound = "latency"
+    cache = (gpu.l2_mb or 0.0) * 1e6
+    cached = limit == "memory_bandwidth" and bound != "latency" and work.working_set < cache
+    doubts = [cost.assumes] if cost.assumes else []
+    if cached:
+        doubts.append("the working set fits the L2 cache")
+    elif efficiency > thresholds.ABOVE_ROOF and _explained_by_cache(work, bandwidth, cache):
+        doubts.append("a part of the data is still in the L2 cache")
+    if bound == "latency" and 0 < work.blocks < sms:
+        doubts.append(f"{work.blocks} blocks for {sms} multiprocessors")
+    if source is Source.AMBIGUOUS:
+        doubts.append("launched by different calls elsewhere in the trace")
+    return {
+        "roof_ns": roof_ns,
+        "efficiency": efficiency,
+        "limit": limit,
+        "bound": bound,
+        "confidence": _confidence(efficiency, bound, source, gpu, unsure=bool(cost.assumes) or cached),
+        "dtype": dtype,
+        "reason": "; ".join(doubts),
+    }
+
+
+def _explained_by_cache(work: _Work, bandwidth: float, cache: float) -> bool:
+    """Whether what cannot be in the cache, from the kernel before, takes no longer than the kernel."""
+    beyond = max(0.0, work.bytes - work.count * cache)
+    return beyond / bandwidth * 1e9 <= work.duration_ns
+
+
+def _confidence(efficiency: float, bound: str, source: Source, gpu: Gpu, *, unsure: bool) -> str:
+    level = 2
+    if not gpu.verified or source in (Source.AROUND, Source.FORWARD, Source.SIGNATURE):
+        level = 1
+    between = bound != "latency" and efficiency < thresholds.ROOF_BOUND
+    if unsure or source is Source.AMBIGUOUS or between or efficiency > thresholds.ABOVE_ROOF:
+        level = 0
+    return _SURE[level]
+
+
+def _coverage(rows: Sequence[RooflineRow]) -> Coverage:
+    time = {"cost": 0, "communication": 0, "name_only": 0, "unknown": 0}
+    for row in rows:
+        if row.bound == "communication":
+            kind = "communication"
+        elif row.flops is not None:
+            kind = "cost"
+        else:
+            kind = "unknown" if row.source == "none" else "name_only"
+        time[kind] += row.total_ns
+    total = sum(time.values()) or 1
+    return Coverage(**{kind: ns / total for kind, ns in time.items()})
+
+
+def _by_name(rows: Sequence[RooflineRow]) -> dict[str, KernelRoof]:
+    of: dict[str, list[RooflineRow]] = {}
+    for row in rows:
+        of.setdefault(row.kernel, []).append(row)
+    return {name: _joined(of[name]) for name in sorted(of)}
+
+
+def _joined(rows: Sequence[RooflineRow]) -> KernelRoof:
+    time: dict[str, int] = {}
+    for row in rows:
+        time[row.bound] = time.get(row.bound, 0) + row.total_ns
+    total = sum(time.values())
+    flops, moved = [r.flops for r in rows], [r.bytes for r in rows]
+    roofs = [r.roof_ns for r in rows if r.roof_ns is not None]
+    least = min((r.confidence for r in rows), key=_SURE.index)
+    return KernelRoof(
+        bound=dominant(time),
+        confidence=least,
+        flops=None if None in flops else sum(f for f in flops if f is not None),
+        bytes=None if None in moved else sum(b for b in moved if b is not None),
+        percent_of_roof=100 * sum(roofs) / total if total and len(roofs) == len(rows) else None,
+    )

@@ -1,0 +1,89 @@
+"""What the roofline analyzer hands on. Times are ns; None is not known, never 0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRoof:
+    """Which GPU a device is taken for. Without one there is no roof, and `reason` says why."""
+
+    rank: int
+    device: int
+    name: str | None  # as the trace calls it
+    gpu: str | None
+    reason: str
+    source: str | None  # of the figures
+    verified: bool
+    bandwidth_gb_per_s: float | None = None
+    tf32_tflops: float | None = None
+    bf16_tflops: float | None = None
+    fp32_tflops: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RooflineRow:
+    """All executions of one kernel for one distinct call of an op, on one kind of GPU.
+
+    `flops` and `bytes` are sums over the executions; `roof_ns` is the time that the GPU would need for them at
+    its peaks, `efficiency` that time by the time taken. `limit` is the larger part of the roof, compute or
+    memory_bandwidth. `bound` is compute, memory_bandwidth, balanced, latency, communication or unknown;
+    `reason` says what made it less sure, or how a kernel can be above its roof.
+    """
+
+    kernel: str
+    op: str | None
+    input_dims: str | None
+    count: int
+    total_ns: int
+    flops: float | None
+    bytes: float | None
+    roof_ns: float | None
+    efficiency: float | None
+    limit: str | None
+    bound: str
+    confidence: str  # high | medium | low
+    source: str  # shapes | around | forward | signature | ambiguous | name | none
+    dtype: str | None
+    matrix_units: bool | None  # Tensor Cores or Matrix Cores, told by the name
+    reason: str = ""
+    input_types: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KernelRoof:
+    """All executions of one kernel name; sums are None unless every execution has a cost."""
+
+    bound: str
+    confidence: str
+    flops: float | None
+    bytes: float | None
+    percent_of_roof: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Where the labels come from: shares of the summed kernel time, which add up to 1 (0 without kernels)."""
+
+    cost: float
+    communication: float
+    name_only: float
+    unknown: float
+
+
+@dataclass(frozen=True, slots=True)
+class Roofline:
+    """`bound_ns` is kernel time by label; `achieved_flops` is of all kernels with a cost."""
+
+    devices: tuple[DeviceRoof, ...]
+    rows: tuple[RooflineRow, ...]
+    coverage: Coverage
+    bound_ns: Mapping[str, int] = field(default_factory=dict)
+    kernels: Mapping[str, KernelRoof] = field(default_factory=dict)
+    achieved_flops: float | None = None
+    above_roof: tuple[RooflineRow, ...] = ()

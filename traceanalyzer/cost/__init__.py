@@ -1,0 +1,1 @@
+"""What an op must compute and move: FLOPs and bytes from shapes, by one formula per op."""

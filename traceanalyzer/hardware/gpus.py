@@ -1,0 +1,164 @@
+"""Finding the row of `gpus.toml` for a device: by name, else by memory and multiprocessors, else by the user."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from traceanalyzer.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+MEMORY_TOLERANCE = 0.02  # drivers reserve a little of the memory, and not always the same
+UNKNOWN = "; give its peaks with --peak, such as --peak bf16=989 --peak bandwidth=3350, or name it with --gpu"
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """Dense peaks of one GPU, in TFLOP/s (TOP/s for integers), GB/s and MB; None where not known."""
+
+    name: str
+    source: str
+    match: str = ""
+    memory_bytes: int | None = None
+    sms: int | None = None
+    fp64_tflops: float | None = None
+    fp64_matrix_tflops: float | None = None
+    fp32_tflops: float | None = None
+    tf32_tflops: float | None = None
+    bf16_tflops: float | None = None
+    fp16_tflops: float | None = None
+    fp8_tflops: float | None = None
+    fp4_tflops: float | None = None
+    int8_tops: float | None = None
+    bandwidth_gb_per_s: float | None = None
+    l2_mb: float | None = None
+    link_gb_per_s: float | None = None
+
+    @property
+    def verified(self) -> bool:
+        """Whether the figures were checked with the vendor's."""
+        return not self.source.startswith("unverified")
+
+    def peak_flops(self, dtype: str, *, matrix: bool) -> float | None:
+        """FLOP/s for arithmetic in this type; `matrix` on matrix units, else on the vector units.
+
+        A type that the GPU has no units for is computed in the next wider one that it has.
+        """
+        for name in _MATRIX_PEAKS.get(dtype, ()) if matrix else ():
+            value = getattr(self, name)
+            if value is not None:
+                return float(value) * 1e12
+        vector = self.fp64_tflops if dtype in ("fp64", "complex128") else self.fp32_tflops
+        return None if vector is None else vector * 1e12
+
+    @property
+    def bandwidth(self) -> float | None:
+        """Bytes per second to and from device memory."""
+        return None if self.bandwidth_gb_per_s is None else self.bandwidth_gb_per_s * 1e9
+
+
+_MATRIX_PEAKS: Mapping[str, tuple[str, ...]] = {
+    "fp64": ("fp64_matrix_tflops",),
+    "tf32": ("tf32_tflops",),
+    "bf16": ("bf16_tflops",),
+    "fp16": ("fp16_tflops",),
+    "fp8": ("fp8_tflops", "fp16_tflops"),
+    "fp4": ("fp4_tflops", "fp8_tflops", "fp16_tflops"),
+    "int8": ("int8_tops",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the user says of the hardware: a GPU of the table by name, and peaks that win over the table.
+
+    `peaks` holds fields of `Gpu` by name.
+    """
+
+    gpu: str | None = None
+    peaks: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The GPU that a device is, or None; `reason` says how it was found, or why not."""
+
+    gpu: Gpu | None
+    reason: str
+
+
+@lru_cache(maxsize=1)
+def known_gpus() -> tuple[Gpu, ...]:
+    """All rows of the table, in its order."""
+    text = files("traceanalyzer.hardware").joinpath("gpus.toml").read_text(encoding="utf-8")
+    return tuple(Gpu(**row) for row in tomllib.loads(text)["gpu"])
+
+
+def look_up(
+    name: str | None, memory_bytes: int | None, sms: int | None, choice: Choice | None = None
+) -> Match:
+    """The GPU with this name, memory and number of multiprocessors.
+
+    Raises:
+        UsageError: `choice` names a GPU that the table does not have.
+    """
+    choice = choice or Choice()
+    found = _named(choice.gpu) if choice.gpu else _recognised(name or "", memory_bytes, sms)
+    if not choice.peaks:
+        return found
+    base = found.gpu or Gpu(name or "unknown GPU", "given by the user")
+    given: dict[str, Any] = dict(choice.peaks)
+    spec = replace(base, **given, source=f"{base.source}; {', '.join(choice.peaks)} given by the user")
+    return Match(spec, f"{found.reason}; peaks given by the user" if found.gpu else "peaks given by the user")
+
+
+def parse_peaks(entries: Iterable[str]) -> dict[str, float]:
+    """`("bf16=989", "bandwidth=3350")` as fields of `Gpu`: TFLOP/s, GB/s and MB.
+
+    Raises:
+        UsageError: an entry has another form, or names nothing that a GPU has.
+    """
+    short = {f.name.rsplit("_tflops")[0].rsplit("_tops")[0]: f.name for f in fields(Gpu)}
+    short |= {"bandwidth": "bandwidth_gb_per_s", "l2": "l2_mb", "link": "link_gb_per_s"}
+    short = {k: v for k, v in short.items() if v.endswith(("_tflops", "_tops", "_gb_per_s", "_mb"))}
+    peaks = {}
+    for entry in entries:
+        key, _, value = entry.partition("=")
+        if key not in short or not re.fullmatch(r"\d+(\.\d+)?", value) or not float(value):
+            offered = ", ".join(sorted(short))
+            raise UsageError(f"--peak {entry}: write NAME=NUMBER, where NAME is one of {offered}")
+        peaks[short[key]] = float(value)
+    return peaks
+
+
+def _named(wanted: str) -> Match:
+    folded = wanted.casefold()
+    for gpu in known_gpus():
+        if gpu.name.casefold() == folded or re.search(gpu.match, wanted):
+            return Match(gpu, f"named by the user as {wanted}")
+    partial = [g for g in known_gpus() if folded in g.name.casefold()]
+    if len(partial) == 1:
+        return Match(partial[0], f"named by the user as {wanted}")
+    offered = ", ".join(g.name for g in (partial or known_gpus()))
+    raise UsageError(f"--gpu {wanted}: no single GPU of that name is known; known are {offered}")
+
+
+def _recognised(name: str, memory_bytes: int | None, sms: int | None) -> Match:
+    if " MIG " in name:
+        return Match(None, f"{name} is a part of a GPU, whose share of the peaks is not known{UNKNOWN}")
+    for gpu in known_gpus():
+        if name and re.search(gpu.match, name):
+            return Match(gpu, "by its name")
+    for gpu in known_gpus():
+        if memory_bytes and gpu.memory_bytes and gpu.sms == sms:
+            off = abs(memory_bytes - gpu.memory_bytes) / gpu.memory_bytes
+            if off < MEMORY_TOLERANCE:
+                return Match(gpu, f"by its memory and {sms} multiprocessors")
+    called = f"no GPU called {name} is known" if name else "the trace does not name the GPU"
+    return Match(None, called + UNKNOWN)

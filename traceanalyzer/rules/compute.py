@@ -1,0 +1,371 @@
+"""Rules about what kernels do with the GPU's arithmetic and memory."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, ClassVar
+
+from traceanalyzer.analyzers import thresholds
+from traceanalyzer.cost.names import does_products
+from traceanalyzer.model.trace import Capability
+from traceanalyzer.rules.findings import Evidence, Finding
+from traceanalyzer.rules.idle import severity
+from traceanalyzer.rules.roofs import (
+    attainable,
+    evidence,
+    roofline,
+    saving,
+    share_of,
+    time_of,
+)
+from traceanalyzer.rules.wording import duration, percent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from traceanalyzer.analyzers.roofline_results import RooflineRow
+    from traceanalyzer.rules.base import Facts
+
+DEVICE_WORK = frozenset({Capability.DEVICE_WORK})
+WITH_SHAPES = DEVICE_WORK | {Capability.SHAPES}
+_UNALIGNED = re.compile(r"align[12](?![0-9])")
+_FP32_PRODUCT = re.compile(r"sgemm|scudnn|f32f32_f32f32|_ffma_", re.IGNORECASE)
+_LAYOUT = re.compile(r"nchwToNhwc|nhwcToNchw|batched_transpose|transpose_readWrite", re.IGNORECASE)
+_SOFTMAX = frozenset({"aten::_softmax", "aten::_safe_softmax", "aten::_softmax_backward_data"})
+_BMM = frozenset({"aten::bmm", "aten::baddbmm", "aten::matmul"})
+
+
+def fp32_products(facts: Facts) -> list[RooflineRow]:
+    """Products of fp32 numbers on the vector units."""
+    rows = roofline(facts).rows
+    return [
+        r
+        for r in rows
+        if r.matrix_units is False
+        and does_products(r.kernel)
+        and (r.dtype == "fp32" or (r.dtype is None and _FP32_PRODUCT.search(r.kernel)))
+    ]
+
+
+class Fp32Products:
+    """Products of fp32 matrices run without Tensor Cores.
+
+    Since Ampere, Tensor Cores multiply fp32 numbers in TF32: the range of fp32 with 10 bits of mantissa, at 8
+    to 16 times the rate of the vector units; the sum is kept in fp32. PyTorch leaves it off for matrix products.
+    In bf16 or fp16, with autocast, products run at twice that rate and move half of the bytes.
+
+    Told by the names of the kernels: `sgemm`, `simt` and `scudnn` are the vector units.
+    """
+
+    code: ClassVar[str] = "TC001"
+    title: ClassVar[str] = "fp32 products without Tensor Cores"
+    requires: ClassVar[frozenset[Capability]] = DEVICE_WORK
+
+    def check(self, facts: Facts) -> Iterable[Finding]:
+        """One finding when such products take enough of the step."""
+        rows = fp32_products(facts)
+        share = share_of(rows, facts)
+        if share < thresholds.CAUSE_SHARE:
+            return
+        tf32 = [d.tf32_tflops for d in roofline(facts).devices if d.tf32_tflops]
+        flops = [r.flops for r in rows]
+        slow = fast = None
+        if tf32 and None not in flops:
+            floor = sum(r.count for r in rows) * thresholds.KERNEL_FLOOR_NS
+            ideal = sum(f for f in flops if f is not None) / (min(tf32) * 1e12) * 1e9
+            slow = max(ideal / thresholds.ATTAINABLE_LOW, floor)
+            fast = max(ideal / thresholds.ATTAINABLE_HIGH, floor)
+        bound, reason = saving(time_of(rows), slow, fast, facts)
+        yield Finding(
+            code=self.code,
+            title=self.title,
+            severity=severity(share),
+            claim=f"fp32 products on the vector units take {percent(share)} of the step.",
+            evidence=evidence(rows),
+            fix=(
+                'torch.set_float32_matmul_precision("high") and torch.backends.cudnn.allow_tf32 = True; or '
+                "torch.autocast with bfloat16 (float16 before Ampere)."
+            ),
+            confidence=facts.confidence,
+            saving_ns=bound,
+            saving_reason=reason,
+        )
+
+
+def unaligned_products(facts: Facts) -> list[RooflineRow]:
+    """Products whose kernel was chosen for odd sizes."""
+    rows = roofline(facts).rows
+    return [r for r in rows if does_products(r.kernel) and _UNALIGNED.search(r.kernel)]
+
+
+class UnalignedProducts:
+    """Matrix sizes are not multiples of 8, so products run in kernels for unaligned data.
+
+    Tensor Core kernels load 16 bytes at a time: 8 numbers of 2 bytes, 16 of fp8. When a row's length is odd, its
+    rows begin at odd addresses, and the library must take a kernel that loads number by number: `align1` or
+    `align2` in its name. Padding the dimension to the next multiple of 8 (64 is better) brings the fast kernels
+    back; the padding can be masked or cut off afterwards.
+    """
+
+    code: ClassVar[str] = "ALIGN001"
+    title: ClassVar[str] = "Matrix sizes that Tensor Cores cannot load"
+    requires: ClassVar[frozenset[Capability]] = DEVICE_WORK
+
+    def check(self, facts: Facts) -> Iterable[Finding]:
+        """One finding when such kernels take enough of the step."""
+        rows = unaligned_products(facts)
+        share = share_of(rows, facts)
+        if share < thresholds.CAUSE_SHARE:
+            return
+        odd = sorted({n for row in rows for n in _odd_sizes(row)}, reverse=True)
+        which = f" Sizes that are no multiples of 8: {', '.join(map(str, odd[:6]))}." if odd else ""
+        bound, reason = saving(time_of(rows), *attainable(rows), facts)
+        busy = time_of(rows) / max(1, sum(roofline(facts).bound_ns.values()))
+        yield Finding(
+            code=self.code,
+            title=self.title,
+            severity=severity(share),
+            claim=(
+                f"Products in kernels for unaligned data take {percent(share)} of the step and "
+                f"{percent(busy)} of the kernel time.{which}"
+            ),
+            evidence=evidence(rows),
+            fix=(
+                "Pad the odd dimension to a multiple of 8 (F.pad, or a padded batch with a mask); for a "
+                "sequence length in attention, use F.scaled_dot_product_attention, whose fused kernels take any "
+                "length."
+            ),
+            confidence=facts.confidence,
+            saving_ns=bound,
+            saving_reason=reason,
+        )
+
+
+def _shapes(row: RooflineRow) -> list[list[int]]:
+    """The shapes of the tensors among the arguments."""
+    found = json.loads(row.input_dims) if row.input_dims else []
+    return [s for s in found if s and all(isinstance(n, int) for n in s)]
+
+
+def _odd_sizes(row: RooflineRow) -> set[int]:
+    return {n for shape in _shapes(row) for n in shape[-2:] if n % 8 and n > 8}
+
+
+def unfused_attention(facts: Facts) -> list[RooflineRow]:
+    """Softmax over scores (…, Sq, Sk) and what else works on scores of these sizes."""
+    rows = roofline(facts).rows
+    scores = {
+        tuple(shape[-2:])
+        for row in rows
+        if row.op in _SOFTMAX
+        for shape in _shapes(row)[:1]
+        if len(shape) >= 3 and min(shape[-2:]) >= thresholds.ATTENTION_LENGTH
+    }
+    if not scores:
+        return []
+    found = [r for r in rows if r.input_dims and _on_scores(r, scores)]
+    return found if any(r.op in _BMM for r in found) else []
+
+
+def _on_scores(row: RooflineRow, scores: set[tuple[int, ...]]) -> bool:
+    shapes = _shapes(row)
+    if any(len(s) >= 3 and tuple(s[-2:]) in scores for s in shapes):
+        return True
+    return row.op in _BMM and len(shapes) >= 2 and (shapes[-2][-2], shapes[-1][-1]) in scores
+
+
+class UnfusedAttention:
+    """Attention is computed step by step: product, softmax, product, with the scores in memory.
+
+    The scores have one number per pair of positions. Written and read by every step, they dominate the traffic as
+    soon as sequences are long. Fused attention (FlashAttention and its kin) keeps them on the chip: it reads Q, K
+    and V and writes the output, and needs memory in proportion to the length, not its square.
+    """
+
+    code: ClassVar[str] = "SDPA001"
+    title: ClassVar[str] = "Attention is not fused"
+    requires: ClassVar[frozenset[Capability]] = WITH_SHAPES
+
+    def check(self, facts: Facts) -> Iterable[Finding]:
+        """One finding when the steps of attention take enough."""
+        rows = unfused_attention(facts)
+        share = share_of(rows, facts)
+        if share < thresholds.CAUSE_SHARE:
+            return
+        products = [r for r in rows if r.op in _BMM]
+        peaks = [
+            p
+            for d in roofline(facts).devices
+            if (p := d.bf16_tflops if products[0].dtype in ("bf16", "fp16") else d.tf32_tflops)
+        ]
+        slow = fast = None
+        if peaks:
+            ideal = sum(r.flops or 0.0 for r in products) / (min(peaks) * 1e12) * 1e9
+            slow, fast = ideal / thresholds.FUSED_LOW, ideal / thresholds.FUSED_HIGH
+        bound, reason = saving(time_of(rows), slow, fast, facts)
+        softmax = time_of(r for r in rows if r.op in _SOFTMAX)
+        yield Finding(
+            code=self.code,
+            title=self.title,
+            severity=severity(share),
+            claim=(
+                f"The steps of unfused attention take {percent(share)} of the step: {duration(softmax)} softmax, "
+                f"{duration(time_of(products))} products, "
+                f"{duration(time_of(rows) - softmax - time_of(products))} the rest, in the whole trace."
+            ),
+            evidence=evidence(rows),
+            fix=(
+                "F.scaled_dot_product_attention(q, k, v, is_causal=...) in place of the three steps; "
+                'with transformers, attn_implementation="sdpa" or "flash_attention_2".'
+            ),
+            confidence=facts.confidence,
+            saving_ns=bound,
+            saving_reason=reason,
+        )
+
+
+class LayoutChanges:
+    """Convolutions change the layout of their data and back.
+
+    Tensor Core convolutions work on channels-last data (NHWC). On data in PyTorch's default layout (NCHW) the
+    library transposes the input before and the result after each one, at the cost of reading and writing all
+    of it.
+    """
+
+    code: ClassVar[str] = "LAYOUT001"
+    title: ClassVar[str] = "Layout changes around convolutions"
+    requires: ClassVar[frozenset[Capability]] = DEVICE_WORK
+
+    def check(self, facts: Facts) -> Iterable[Finding]:
+        """One finding when the transposes take enough of the step."""
+        rows = [r for r in roofline(facts).rows if _LAYOUT.search(r.kernel)]
+        share = share_of(rows, facts)
+        if share < thresholds.LAYOUT_SHARE:
+            return
+        bound, reason = saving(time_of(rows), time_of(rows) * thresholds.SAVING_LOW, 0, facts)
+        yield Finding(
+            code=self.code,
+            title=self.title,
+            severity=severity(share),
+            claim=f"Changing layouts for convolutions takes {percent(share)} of the step.",
+            evidence=evidence(rows),
+            fix=(
+                "model.to(memory_format=torch.channels_last) and the same for the input; then check that no op in "
+                "between falls back to the default layout."
+            ),
+            confidence=facts.confidence,
+            saving_ns=bound,
+            saving_reason=reason,
+        )
+
+
+class Casts:
+    """Tensors are copied only to change their type.
+
+    Autocast converts weights and inputs in front of every product; `.float()` and `.to(dtype)` in a model do it
+    by hand. Each cast reads and writes the whole tensor and computes nothing.
+    """
+
+    code: ClassVar[str] = "CAST001"
+    title: ClassVar[str] = "Time goes into changing types"
+    requires: ClassVar[frozenset[Capability]] = WITH_SHAPES
+
+    def check(self, facts: Facts) -> Iterable[Finding]:
+        """One finding when casts take enough of the step."""
+        rows = [r for r in roofline(facts).rows if r.op == "aten::copy_" and _changes_type(r)]
+        share = share_of(rows, facts)
+        if share < thresholds.CAUSE_SHARE:
+            return
+        bound, reason = saving(time_of(rows), time_of(rows) * thresholds.SAVING_LOW, 0, facts)
+        yield Finding(
+            code=self.code,
+            title=self.title,
+            severity=severity(share),
+            claim=f"Casts between types take {percent(share)} of the step.",
+            evidence=evidence(rows),
+            fix=(
+                "Keep weights and activations in one type (model.to(torch.bfloat16)), keep autocast's cache on, "
+                "and let torch.compile fuse the casts that must stay."
+            ),
+            confidence=facts.confidence,
+            saving_ns=bound,
+            saving_reason=reason,
+        )
+
+
+def _changes_type(row: RooflineRow) -> bool:
+    types = json.loads(row.input_types) if row.input_types else []
+    return len(types) >= 2 and types[0] != types[1] and "" not in types[:2]
+
+
+class InefficientKernels:
+    """Long kernels come nowhere near what the GPU can do.
+
+    The roof of a kernel is the time that its arithmetic or its traffic with memory takes at the GPU's peak. A
+    kernel that works for long and needs a multiple of its roof is limited by neither: its parallelism is too
+    small, its accesses are scattered, or it does more than it must. Kernels that another rule names are left out.
+    """
+
+    code: ClassVar[str] = "EFF001"
+    title: ClassVar[str] = "Kernels far below what the GPU can do"
+    requires: ClassVar[frozenset[Capability]] = WITH_SHAPES
+
+    def check(self, facts: Facts) -> Iterable[Finding]:
+        """One finding when such kernels take enough, or one that says why efficiency is not known."""
+        unknown = [d for d in roofline(facts).devices if d.gpu is None]
+        if unknown:
+            yield self._no_roof(unknown[0].reason)
+            return
+        named = [*fp32_products(facts), *unaligned_products(facts), *unfused_attention(facts)]
+        rows = [
+            r
+            for r in roofline(facts).rows
+            if r.bound == "latency"
+            and r.confidence != "low"
+            and r.total_ns >= r.count * thresholds.TINY_KERNEL_NS
+            and r not in named
+        ]
+        share = share_of(rows, facts)
+        if share < thresholds.CAUSE_SHARE:
+            return
+        bound, reason = saving(time_of(rows), *attainable(rows), facts)
+        yield Finding(
+            code=self.code,
+            title=self.title,
+            severity=severity(share),
+            claim=(
+                f"Kernels that reach less than {percent(thresholds.ROOF_LATENCY)} of their roof take "
+                f"{percent(share)} of the step."
+            ),
+            evidence=evidence(rows),
+            fix=(
+                "Look at the longest with Nsight Compute (ncu) or rocprof-compute; larger batches, contiguous "
+                "inputs or torch.compile often bring another kernel."
+            ),
+            confidence=facts.confidence,
+            saving_ns=bound,
+            saving_reason=reason,
+        )
+
+    def _no_roof(self, reason: str) -> Finding:
+        return Finding(
+            code=self.code,
+            title="No roofline",
+            severity="info",
+            claim=f"How well kernels use the GPU cannot be told: {reason.split(';', maxsplit=1)[0]}.",
+            evidence=(Evidence("labels of kernels rest on their names only"),),
+            fix="Give the peaks of the GPU, or name one that is known.",
+            confidence="high",
+            saving_reason="nothing is lost; this says why efficiency is missing",
+        )
+
+
+RULES = (
+    Fp32Products(),
+    UnalignedProducts(),
+    UnfusedAttention(),
+    LayoutChanges(),
+    Casts(),
+    InefficientKernels(),
+)
