@@ -31,6 +31,13 @@ def test_host_names_folders_and_secrets_go(monkeypatch):
     )
 
 
+def test_the_name_of_the_host_goes_where_it_stands_alone(monkeypatch):
+    monkeypatch.setattr("platform.node", lambda: "box7")
+    assert scrub.clean('{"host": "box7", "url": "tcp@box7:80", "x": "box77"}') == (
+        '{"host": "recorder", "url": "tcp@recorder:80", "x": "box77"}'
+    )
+
+
 @pytest.mark.parametrize("text", ["aten::div /", "GB/s", "x = a / b / c", "https://pytorch.org/docs/x", "1/2/3", "N/A",
                                   "void f<a, b>(int*, char const*)", "torch/usr/x.py"])  # fmt: skip
 def test_what_only_looks_like_a_folder_stays(text):
@@ -125,6 +132,26 @@ def test_every_program_runs_out_of_memory(scenario, tmp_path):
 def test_a_program_that_has_enough_memory_is_reported(tmp_path):
     with pytest.raises(RuntimeError, match="did not run out"):
         oom.observe(oom.Scenario(lambda place: None), CPU, REHEARSAL_BYTES, tmp_path)
+
+
+def test_an_error_that_hides_the_lack_of_memory_is_looked_behind(tmp_path):
+    def program(place):
+        try:
+            raise torch.OutOfMemoryError("tried to allocate")
+        finally:
+            raise RuntimeError("capture failed")
+
+    oom.observe(oom.Scenario(program), CPU, REHEARSAL_BYTES, tmp_path)
+    (path,) = tmp_path.iterdir()
+    assert "tried to allocate" in path.read_text()
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(tmp_path):
+    def program(place):
+        raise ValueError("wrong shape")
+
+    with pytest.raises(ValueError, match="wrong shape"):
+        oom.observe(oom.Scenario(program), CPU, REHEARSAL_BYTES, tmp_path)
 
 
 def test_the_rehearsal_counts_what_is_alive():

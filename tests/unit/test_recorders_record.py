@@ -28,7 +28,7 @@ def sitting(tmp_path_factory):
         patch.setattr("fixtures.recorders.runner.CORES_TO_SPARE", 1)  # processes start early, as beside a GPU
         assert (
             record.main(
-                ["-o", str(folder), "--device", "cpu", "--only", "item_loop", "oom_leak", "--minutes", "1.2"]
+                ["-o", str(folder), "--device", "cpu", "--only", "item_loop", "oom_leak", "--minutes", "3"]
             )
             == 0
         )

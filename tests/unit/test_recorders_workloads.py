@@ -29,7 +29,7 @@ def test_a_step_runs_on_the_cpu_and_can_be_repeated(workload, variant):
     step()
 
 
-@pytest.mark.parametrize("name", ["item_loop", "pointwise_chain"])
+@pytest.mark.parametrize("name", ["item_loop", "pointwise_chain", "graph_breaks"])
 def test_the_cure_calculates_the_same(name):
     workload = next(w for w in WORKLOADS if w.name == name)
     results = []
@@ -37,6 +37,21 @@ def test_the_cure_calculates_the_same(name):
         torch.manual_seed(1)
         results.append(torch.as_tensor(build(CPU)()))
     torch.testing.assert_close(*results, rtol=0.05, atol=0.5, check_dtype=False)
+
+
+def test_broken_graphs_are_broken_and_whole_ones_are_not():
+    broken, whole = next(w for w in WORKLOADS if w.name == "graph_breaks").variants.values()
+    assert graphs(broken) == 2, "before the break and after it"
+    assert graphs(whole) == 1
+
+
+def graphs(build):
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    step = build(CPU)
+    step()
+    step()
+    return torch._dynamo.utils.counters["stats"]["unique_graphs"]
 
 
 def test_each_workload_has_an_expectation_and_no_other_has():
