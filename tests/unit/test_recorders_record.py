@@ -196,6 +196,14 @@ def test_an_archive_with_a_path_or_a_link_is_refused(tmp_path):
             contents([tmp_path / "a.tar"])
 
 
-def test_when_the_repository_has_no_room_the_last_are_left_out():
-    files = {"a": b"1" * 10, "b": b"2" * 20, "c": b"3" * 5}
-    assert unpack.select(files, 15) == (["a", "c"], ["b"])
+def test_when_the_repository_has_no_room_the_least_valuable_are_left_out():
+    names = [
+        "a.fixed.trace.json.gz",
+        "a.plain.snapshot.pickle.gz",
+        "b.plain.trace.json.gz",
+        "a.plain.times.json",
+    ]
+    files = dict.fromkeys(names, b"1" * 10)
+    kept, left_out = unpack.select(files, 25)
+    assert kept == ["a.plain.times.json", "b.plain.trace.json.gz"]
+    assert left_out == ["a.plain.snapshot.pickle.gz", "a.fixed.trace.json.gz"]
