@@ -8,7 +8,7 @@ TORCH := torch==2.13.0
 CODE := traceanalyzer tests fixtures
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint bench fuzz fixtures reports clean
+.PHONY: help venv demo test lint bench fuzz fixtures reports accuracy clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ reports: .venv/ready ## Write the sample report and its screenshots in reports/ 
 	$(BIN)/trace-analyze report $(TRACE) -o reports/sample.html --json reports/sample.json --force
 	$(BIN)/python tests/browser/screenshots.py reports/sample.html reports
 	$(BIN)/python -c "from traceanalyzer.rules.explain import reference; print(reference(), end='')" > reports/rules.md
+
+accuracy: .venv/ready ## Compare the analysis with recordings, ncu and the clock, write reports/accuracy.md
+	$(BIN)/python -m fixtures.accuracy -o reports/accuracy.md
 
 clean: ## Remove what make and the tools left behind
 	rm -rf .venv demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
