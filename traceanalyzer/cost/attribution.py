@@ -58,7 +58,7 @@ def kernel_costs(trace: Trace) -> KernelCosts:
     share = _shares(trace, group, call, weight, calls)
     known = ~np.isnan(share)
     call, source = np.where(known, call, -1), np.where(known, source, Source.NONE)
-    whole = np.array([(c.cost.flops, c.cost.bytes) for c in calls] + [(np.nan, np.nan)])
+    whole = np.array([(c.cost.flops, c.cost.bytes) for c in calls] + [(np.nan, np.nan)], np.float64)
     flops, moved = (whole[call, i] * np.where(known, share, np.nan) for i in (0, 1))
     costs = KernelCosts(flops, moved, whole[call, 1], call, source, calls)
     return recovered(trace, with_experts(trace, op, costs), op, weight)
