@@ -139,5 +139,13 @@ def test_calls_without_readable_shapes(dims: str | None, types: str | None) -> N
     assert parse_call("aten::mm", dims, types, None, None) is None
 
 
+@pytest.mark.parametrize("size", ["-3", "1e9", "9" * 18, "9" * 400, "null", "true", "[2]"])
+def test_sizes_that_no_tensor_has_do_no_harm(size: str) -> None:
+    for name in ("aten::mm", "aten::add", "aten::_softmax", "aten::cat"):
+        call = parse_call(name, f"[[{size}, {size}], [{size}, {size}]]", '["float","float"]', None, None)
+        found = cost_of(call) if call else None
+        assert found is None or 0 <= float(found.flops) < float("inf")
+
+
 def test_there_is_a_formula_for_every_family() -> None:
     assert len(FORMULAS) > 300

@@ -130,8 +130,8 @@ class KernelRow:
     blocks: int | None  # of the longest execution
     threads: int | None
     bound: str | None = None  # as in roofline_results, or mixed
-    flops: float | None = None  # of all executions; None unless every one has a cost
-    bytes: float | None = None
+    flops: int | None = None  # of all executions; None unless every one has a cost
+    bytes: int | None = None
     percent_of_roof: float | None = None
 
 

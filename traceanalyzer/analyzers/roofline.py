@@ -299,7 +299,7 @@ def _joined(rows: Sequence[RooflineRow]) -> KernelRoof:
     return KernelRoof(
         bound=dominant(time),
         confidence=least,
-        flops=None if None in flops else sum(f for f in flops if f is not None),
-        bytes=None if None in moved else sum(b for b in moved if b is not None),
+        flops=None if None in flops else round(sum(f for f in flops if f is not None)),
+        bytes=None if None in moved else round(sum(b for b in moved if b is not None)),
         percent_of_roof=100 * sum(roofs) / total if total and len(roofs) == len(rows) else None,
     )

@@ -61,8 +61,8 @@ class KernelRoof:
 
     bound: str
     confidence: str
-    flops: float | None
-    bytes: float | None
+    flops: int | None
+    bytes: int | None
     percent_of_roof: float | None
 
 

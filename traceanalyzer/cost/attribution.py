@@ -33,6 +33,7 @@ from traceanalyzer.model.join import codes_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from numpy.typing import NDArray
 
     from traceanalyzer.cost.kernel_costs import Floats, Ints
     from traceanalyzer.model.trace import Trace
@@ -57,7 +58,7 @@ def kernel_costs(trace: Trace) -> KernelCosts:
     share = _shares(trace, group, call, weight, calls)
     known = ~np.isnan(share)
     call, source = np.where(known, call, -1), np.where(known, source, Source.NONE)
-    whole = np.array([(c.cost.flops, c.cost.bytes) for c in calls] + [(np.nan, np.nan)])
+    whole = np.array([(c.cost.flops, c.cost.bytes) for c in calls] + [(np.nan, np.nan)], np.float64)
     flops, moved = (whole[call, i] * np.where(known, share, np.nan) for i in (0, 1))
     costs = KernelCosts(flops, moved, whole[call, 1], call, source, calls)
     return recovered(trace, with_experts(trace, op, costs), op, weight)
@@ -73,35 +74,35 @@ class _OpCosts:
         self._backward: dict[int, int] = {}
         if not trace.ops.num_rows:
             return
-        used = np.unique(op[op >= 0])
-        self.around = self._ancestors(used)
-        wanted = np.union1d(used, self.around)
-        wanted = np.union1d(wanted, self._forward_of(wanted))
-        self._evaluate(trace.ops, wanted, self._main_kernels(trace, op, weight))
-        self.inside = np.zeros(len(self.call), np.bool_)  # holds an op that has a cost and launches kernels
-        self.inside[self._ancestors(used[self.call[used] >= 0])] = True
+        launches = np.zeros(len(self.call), np.bool_)
+        launches[op[op >= 0]] = True
+        wanted = launches | self._ancestors(np.flatnonzero(launches))
+        forward = self.forward[wanted]
+        wanted[forward[forward >= 0]] = True
+        self._evaluate(trace.ops, np.flatnonzero(wanted), *self._main_kernels(trace, op, weight))
+        # holds an op that has a cost and launches kernels
+        self.inside = self._ancestors(np.flatnonzero(launches & (self.call >= 0)))
 
-    def _ancestors(self, rows: Ints) -> Ints:
-        found = [np.zeros(0, np.int64)]
+    def _ancestors(self, rows: Ints) -> NDArray[np.bool_]:
+        """Which ops are around these."""
+        found = np.zeros(len(self.parent), np.bool_)
         while len(rows):
-            rows = np.unique(self.parent[rows])
+            rows = self.parent[rows]
             rows = rows[rows >= 0]
-            found.append(rows)
-        return np.unique(np.concatenate(found))
+            rows = rows[~found[rows]]
+            found[rows] = True
+        return found
 
-    def _forward_of(self, rows: Ints) -> Ints:
-        found = self.forward[rows]
-        return np.unique(found[found >= 0])
-
-    def _main_kernels(self, trace: Trace, op: Ints, weight: Ints) -> dict[int, str]:
-        """Name of the longest kernel by op row: it tells the type of lists of tensors."""
+    def _main_kernels(self, trace: Trace, op: Ints, weight: Ints) -> tuple[Ints, list[str]]:
+        """Code of the longest kernel's name by op row, -1 for none: it tells the type of lists of tensors."""
         codes, names = texts(trace.kernels, "name")
+        main = np.full(trace.ops.num_rows, -1, np.int64)
         launched = np.flatnonzero((op >= 0) & (codes >= 0))
-        order = launched[np.lexsort((weight[launched], op[launched]))]
-        last = np.append(np.flatnonzero(np.diff(op[order])), len(order) - 1) if len(order) else order
-        return {int(op[k]): names[codes[k]] for k in order[last]}
+        launched = launched[np.argsort(weight[launched], kind="stable")]
+        main[op[launched]] = codes[launched]  # the last one, the longest, stays
+        return main, names
 
-    def _evaluate(self, ops: pa.Table, rows: Ints, kernels: dict[int, str]) -> None:
+    def _evaluate(self, ops: pa.Table, rows: Ints, main: Ints, kernels: list[str]) -> None:
         texts_of = [
             texts(ops, c) for c in ("name", "input_dims", "input_types", "input_strides", "concrete_inputs")
         ]
@@ -112,7 +113,8 @@ class _OpCosts:
             name, dims, types, strides, values = (
                 words[codes[row]] if codes[row] >= 0 else None for codes, words in texts_of
             )
-            call = parse_call(name or "", dims, types, strides, values, kernels.get(row, ""))
+            kernel = kernels[main[row]] if main[row] >= 0 else ""
+            call = parse_call(name or "", dims, types, strides, values, kernel)
             cost = None if call is None else cost_of(call)
             if cost is not None:
                 numbers[i] = len(self.calls)

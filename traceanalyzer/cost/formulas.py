@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from traceanalyzer.cost import (
@@ -44,6 +45,8 @@ def cost_of(call: Call) -> Cost | None:
     if formula is None:
         return None
     try:
-        return formula(call)
-    except (Unknown, IndexError, ValueError, ZeroDivisionError):
+        cost = formula(call)
+        sane = 0 <= float(cost.flops) < inf and 0 <= float(cost.bytes) < inf
+    except (Unknown, IndexError, ValueError, ArithmeticError):
         return None  # arguments in another order than this version of PyTorch has, or not recorded
+    return cost if sane else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 # Kernels that do the products of an op, beside those that only prepare or finish them.
 _PRODUCTS = re.compile(
@@ -35,12 +36,14 @@ def without_types(name: str) -> str:
     return _TYPES.sub("", name)
 
 
+@lru_cache(maxsize=4096)
 def does_products(name: str | None) -> bool:
     """Whether this kernel does the products of the op that launched it."""
     bare = without_types(name or "")
     return bool(_PRODUCTS.search(bare) and not _PREPARES.search(bare))
 
 
+@lru_cache(maxsize=4096)
 def matrix_units(name: str) -> bool | None:
     """Whether a kernel uses Tensor Cores or Matrix Cores; None when its name does not tell."""
     if _MATRIX_UNITS.search(name):
@@ -48,6 +51,7 @@ def matrix_units(name: str) -> bool | None:
     return False if _VECTOR_UNITS.search(name) else None
 
 
+@lru_cache(maxsize=4096)
 def uses_tf32(name: str) -> bool:
     """Whether a kernel on fp32 data computes in TF32; only its name shows it."""
     if _TF32.search(name):

@@ -42,6 +42,6 @@ def recovered(trace: Trace, costs: KernelCosts, op: Ints, weight: Ints) -> Kerne
         distance = np.abs(mean[0][candidate] - weight[targets])
         best, nearest = np.where(distance < nearest, candidate, best), np.minimum(distance, nearest)
     flops[targets], moved[targets], call[targets] = mean[1][best], mean[2][best], pair[1][best]
-    whole_bytes[targets] = np.array([c.cost.bytes for c in costs.calls])[pair[1][best]]
+    whole_bytes[targets] = np.array([c.cost.bytes for c in costs.calls], np.float64)[pair[1][best]]
     source[targets] = np.where(last - first > 1, Source.AMBIGUOUS, Source.SIGNATURE)
     return KernelCosts(flops, moved, whole_bytes, call, source, costs.calls)
