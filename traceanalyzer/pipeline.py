@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from traceanalyzer.rules.analysis import Analysis
 
 if TYPE_CHECKING:
+    from traceanalyzer.hardware.gpus import Choice
     from traceanalyzer.ingest.options import LoadOptions
     from traceanalyzer.ingest.progress import Progress
     from traceanalyzer.model.trace import Trace
@@ -25,12 +26,18 @@ def load(*inputs: str | Path, options: LoadOptions | None = None, progress: Prog
     return link(read_inputs(inputs, options, progress))
 
 
-def analyze(trace: Trace, *, step: str | None = None) -> Analysis:
-    """Run every analyzer, then every rule. `step` names the annotations that count as steps."""
+def analyze(trace: Trace, *, step: str | None = None, hardware: Choice | None = None) -> Analysis:
+    """Run every analyzer, then every rule.
+
+    Args:
+        trace: a linked trace.
+        step: name, glob or regular expression of the annotations that count as steps.
+        hardware: a GPU or peaks that win over what the trace and the table of GPUs say.
+    """
     from traceanalyzer.analyzers import run_analyzers
     from traceanalyzer.rules import judge
 
-    results, warnings = run_analyzers(trace, step=step)
+    results, warnings = run_analyzers(trace, step=step, hardware=hardware)
     verdict, findings, not_assessed, passed = judge(trace, results)
     return Analysis(trace, results, verdict, findings, not_assessed, passed, warnings)
 

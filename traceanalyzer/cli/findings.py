@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from traceanalyzer.cli.inputs import analyze, reads_inputs, step_option
+from traceanalyzer.cli.inputs import analysis_options, analyze, reads_inputs
 from traceanalyzer.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from traceanalyzer.cli.inputs import Wanted
     from traceanalyzer.ingest.options import LoadOptions
     from traceanalyzer.rules.analysis import Analysis
 
@@ -22,7 +23,7 @@ SEVERITIES = ("info", "low", "medium", "high")
 
 @click.command(short_help="What the rules found, for people, programs and gates.")
 @reads_inputs
-@step_option
+@analysis_options
 @click.option(
     "--select", metavar="CODES", default="", help="Only these codes or beginnings of codes: SYNC,IDLE001."
 )
@@ -40,7 +41,7 @@ SEVERITIES = ("info", "low", "medium", "high")
 def command(
     inputs: Sequence[str],
     options: LoadOptions,
-    step: str | None,
+    wanted: Wanted,
     select: str,
     ignore: str,
     output_format: str,
@@ -52,7 +53,7 @@ def command(
     """
     from traceanalyzer.reporters.findings import FORMATS
 
-    analysis = chosen(analyze(inputs, options, step), _codes(select), _codes(ignore))
+    analysis = chosen(analyze(inputs, options, wanted), _codes(select), _codes(ignore))
     sys.stdout.write(FORMATS[output_format](analysis))
     if fail_on is None:
         return 0

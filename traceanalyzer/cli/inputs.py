@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,9 +66,42 @@ def reads_inputs(command: Callable[..., Any]) -> Callable[..., Any]:
     return decorated
 
 
-step_option = click.option(
-    "--step", metavar="NAME", help="Annotations of this name, glob or regular expression count as steps."
-)
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How to analyze: what counts as a step, and what the user says of the hardware."""
+
+    step: str | None
+    gpu: str | None
+    peaks: tuple[str, ...]
+
+
+def analysis_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options on how to analyze; it gets `wanted`."""
+
+    @wraps(command)
+    def with_wanted(*, step: str | None, gpu: str | None, peak: tuple[str, ...], **rest: Any) -> Any:
+        return command(wanted=Wanted(step, gpu, peak), **rest)
+
+    decorators = (
+        click.option(
+            "--step",
+            metavar="NAME",
+            help="Annotations of this name, glob or regular expression count as steps.",
+        ),
+        click.option(
+            "--gpu", metavar="NAME", help="Take the devices for this GPU, such as 'H100 80GB HBM3'."
+        ),
+        click.option(
+            "--peak",
+            metavar="NAME=NUMBER",
+            multiple=True,
+            help="A peak of the GPU that wins over the table: bf16=989 (TFLOP/s), bandwidth=3350 (GB/s).",
+        ),
+    )
+    decorated: Callable[..., Any] = with_wanted
+    for decorate in reversed(decorators):
+        decorated = decorate(decorated)
+    return decorated
 
 
 def load(inputs: Sequence[str], options: LoadOptions) -> Trace:
@@ -80,11 +114,13 @@ def load(inputs: Sequence[str], options: LoadOptions) -> Trace:
     return pipeline.load(*inputs, options=options, progress=for_terminal())
 
 
-def analyze(inputs: Sequence[str], options: LoadOptions, step: str | None) -> Analysis:
+def analyze(inputs: Sequence[str], options: LoadOptions, wanted: Wanted) -> Analysis:
     """Read the inputs and analyze them."""
     from traceanalyzer import pipeline
+    from traceanalyzer.hardware.gpus import Choice, parse_peaks
 
-    return pipeline.analyze(load(inputs, options), step=step)
+    hardware = Choice(wanted.gpu, parse_peaks(wanted.peaks)) if wanted.gpu or wanted.peaks else None
+    return pipeline.analyze(load(inputs, options), step=wanted.step, hardware=hardware)
 
 
 def stem(inputs: Sequence[str]) -> str:

@@ -6,25 +6,26 @@ from typing import TYPE_CHECKING
 
 import click
 
-from traceanalyzer.cli.inputs import analyze, reads_inputs, step_option
+from traceanalyzer.cli.inputs import analysis_options, analyze, reads_inputs
 from traceanalyzer.cli.table import Output, print_rows, prints_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from traceanalyzer.cli.inputs import Wanted
     from traceanalyzer.ingest.options import LoadOptions
 
 
 @click.command(short_help="Device kernels by time.")
 @reads_inputs
-@step_option
+@analysis_options
 @prints_table(default_top=20)
-def command(inputs: Sequence[str], options: LoadOptions, step: str | None, output: Output) -> None:
+def command(inputs: Sequence[str], options: LoadOptions, wanted: Wanted, output: Output) -> None:
     """Device kernels by total time: how often, how long, who launches them."""
     from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
     from traceanalyzer.reporters.tables import KERNELS
 
-    kernels = analyze(inputs, options, step).results.get("kernels")
+    kernels = analyze(inputs, options, wanted).results.get("kernels")
     print_rows(
         "kernels",
         KERNELS,

@@ -7,21 +7,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from traceanalyzer.cli.inputs import analyze, reads_inputs, step_option
+from traceanalyzer.cli.inputs import analysis_options, analyze, reads_inputs
 from traceanalyzer.cli.table import Output, print_json, print_rows, prints_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from traceanalyzer.analyzers.results import MemoryTimeline
+    from traceanalyzer.cli.inputs import Wanted
     from traceanalyzer.ingest.options import LoadOptions
 
 
 @click.command(short_help="Peak memory and who held it.")
 @reads_inputs
-@step_option
+@analysis_options
 @prints_table(default_top=20)
-def command(inputs: Sequence[str], options: LoadOptions, step: str | None, output: Output) -> None:
+def command(inputs: Sequence[str], options: LoadOptions, wanted: Wanted, output: Output) -> None:
     """Peak memory of each device, and who allocated what was live then.
 
     JSON holds the timeline as well; CSV the holders only.
@@ -29,7 +30,7 @@ def command(inputs: Sequence[str], options: LoadOptions, step: str | None, outpu
     from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
     from traceanalyzer.reporters.tables import HOLDERS
 
-    memory = analyze(inputs, options, step).results.get("memory")
+    memory = analyze(inputs, options, wanted).results.get("memory")
     timelines: Sequence[MemoryTimeline] = memory.timelines if memory else ()
     remark = f"No memory events were recorded: {HOW_TO_CAPTURE[Capability.MEMORY]}."
     if output.form == "json":

@@ -7,26 +7,27 @@ from typing import TYPE_CHECKING
 
 import click
 
-from traceanalyzer.cli.inputs import analyze, reads_inputs, step_option
+from traceanalyzer.cli.inputs import analysis_options, analyze, reads_inputs
 from traceanalyzer.cli.table import Output, print_rows, prints_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from traceanalyzer.cli.inputs import Wanted
     from traceanalyzer.ingest.options import LoadOptions
 
 
 @click.command(short_help="The nn.Module tree with device time.")
 @reads_inputs
-@step_option
+@analysis_options
 @prints_table(default_top=40)
-def command(inputs: Sequence[str], options: LoadOptions, step: str | None, output: Output) -> None:
+def command(inputs: Sequence[str], options: LoadOptions, wanted: Wanted, output: Output) -> None:
     """The nn.Module tree: calls, host time and device time of each module."""
     from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
     from traceanalyzer.reporters.facts import Facts
     from traceanalyzer.reporters.tables import MODULES
 
-    analysis = analyze(inputs, options, step)
+    analysis = analyze(inputs, options, wanted)
     modules, unknown = analysis.results.get("modules"), Facts.of(analysis).unknown_columns
     rows = modules.rows if modules else ()
     if output.form == "text":  # depth shows as indentation; the path has it for programs

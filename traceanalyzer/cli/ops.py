@@ -6,29 +6,30 @@ from typing import TYPE_CHECKING
 
 import click
 
-from traceanalyzer.cli.inputs import analyze, reads_inputs, step_option
+from traceanalyzer.cli.inputs import analysis_options, analyze, reads_inputs
 from traceanalyzer.cli.table import Output, print_rows, prints_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from traceanalyzer.cli.inputs import Wanted
     from traceanalyzer.ingest.options import LoadOptions
 
 
 @click.command(short_help="Operators by device and host time.")
 @reads_inputs
-@step_option
+@analysis_options
 @click.option("--by-shape", is_flag=True, help="One row for each op and each set of input shapes.")
 @prints_table(default_top=20)
 def command(
-    inputs: Sequence[str], options: LoadOptions, step: str | None, output: Output, by_shape: bool
+    inputs: Sequence[str], options: LoadOptions, wanted: Wanted, output: Output, by_shape: bool
 ) -> None:
     """Operators by time: on the device, on the host, with and without the ops inside them."""
     from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
     from traceanalyzer.reporters.facts import Facts
     from traceanalyzer.reporters.tables import OPS, OPS_BY_SHAPE
 
-    analysis = analyze(inputs, options, step)
+    analysis = analyze(inputs, options, wanted)
     ops, unknown = analysis.results.get("ops"), Facts.of(analysis).unknown_columns
     if by_shape:
         remark = f"No shapes were recorded: {HOW_TO_CAPTURE[Capability.SHAPES]}."

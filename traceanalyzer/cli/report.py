@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from traceanalyzer.cli.inputs import analyze, reads_inputs, stem, step_option
+from traceanalyzer.cli.inputs import analysis_options, analyze, reads_inputs, stem
 from traceanalyzer.cli.summary import print_summary
 from traceanalyzer.errors import TraceAnalyzerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from traceanalyzer.cli.inputs import Wanted
     from traceanalyzer.ingest.options import LoadOptions
 
 _SUFFIXES = {"html": ".report.html", "json": ".report.json", "markdown": ".report.md", "text": ".report.txt"}
@@ -22,7 +23,7 @@ _SUFFIXES = {"html": ".report.html", "json": ".report.json", "markdown": ".repor
 
 @click.command(short_help="Say what limits a run and write the report page.")
 @reads_inputs
-@step_option
+@analysis_options
 @click.option("-o", "--output", metavar="FILE", help="Where the report goes; - is stdout.")
 @click.option(
     "--json",
@@ -47,7 +48,7 @@ _SUFFIXES = {"html": ".report.html", "json": ".report.json", "markdown": ".repor
 def command(  # noqa: PLR0913, PLR0917 - one parameter per option
     inputs: Sequence[str],
     options: LoadOptions,
-    step: str | None,
+    wanted: Wanted,
     output: str | None,
     json_output: str | None,
     format_: str | None,
@@ -73,7 +74,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter per option
         raise click.UsageError("-o and --json name the same place.")
     for name, _ in outputs:
         _check_place(name, inputs, force)
-    analysis = analyze(inputs, options, step)
+    analysis = analyze(inputs, options, wanted)
     to_stdout = [form for name, form in outputs if name == "-"]
     for form in to_stdout:
         sys.stdout.write(render(analysis, form, top=top))

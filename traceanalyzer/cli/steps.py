@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from traceanalyzer.cli.inputs import analyze, reads_inputs, step_option
+from traceanalyzer.cli.inputs import analysis_options, analyze, reads_inputs
 from traceanalyzer.cli.table import Output, print_rows, prints_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from traceanalyzer.analyzers.results import Partition, Step
+    from traceanalyzer.cli.inputs import Wanted
     from traceanalyzer.ingest.options import LoadOptions
     from traceanalyzer.rules.analysis import Analysis
 
@@ -22,14 +23,14 @@ _PARTS = ("compute_ns", "exposed_communication_ns", "exposed_copy_ns", "idle_ns"
 
 @click.command(short_help="Where each step went.")
 @reads_inputs
-@step_option
+@analysis_options
 @prints_table(default_top=None)
-def command(inputs: Sequence[str], options: LoadOptions, step: str | None, output: Output) -> None:
+def command(inputs: Sequence[str], options: LoadOptions, wanted: Wanted, output: Output) -> None:
     """Where each step went on each device: compute, exposed communication, exposed copies, idle."""
     from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
     from traceanalyzer.reporters.tables import STEPS, Column
 
-    rows = list(_rows(analyze(inputs, options, step)))
+    rows = list(_rows(analyze(inputs, options, wanted)))
     remark = f"No steps: {HOW_TO_CAPTURE[Capability.STEPS]}."
     layout = STEPS
     if len({(row["rank"], row["device"]) for row in rows}) > 1:

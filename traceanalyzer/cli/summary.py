@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from traceanalyzer.cli.inputs import analyze, reads_inputs, step_option
+from traceanalyzer.cli.inputs import analysis_options, analyze, reads_inputs
 from traceanalyzer.cli.table import Output, print_csv, print_json, prints_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from traceanalyzer.cli.inputs import Wanted
     from traceanalyzer.ingest.options import LoadOptions
     from traceanalyzer.rules.analysis import Analysis
 
@@ -23,16 +24,16 @@ _KEYS = ("sources", "verdict", "steps", "breakdown", "findings", "not_assessed")
 
 @click.command(short_help="The verdict and where the time went.")
 @reads_inputs
-@step_option
+@analysis_options
 @prints_table(default_top=FINDINGS)
-def command(inputs: Sequence[str], options: LoadOptions, step: str | None, output: Output) -> None:
+def command(inputs: Sequence[str], options: LoadOptions, wanted: Wanted, output: Output) -> None:
     """The verdict, where the time went, and the first findings.
 
     CSV holds one row per device; JSON the same parts as the JSON report.
     """
     from traceanalyzer.reporters import render
 
-    analysis = analyze(inputs, options, step)
+    analysis = analyze(inputs, options, wanted)
     if output.form == "text":
         print_summary(analysis, top=output.top)
         return

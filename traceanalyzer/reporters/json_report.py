@@ -17,7 +17,7 @@ from traceanalyzer.reporters.facts import Facts
 from traceanalyzer.version import __version__
 
 if TYPE_CHECKING:
-    from traceanalyzer.analyzers.results import DeviceBreakdown, Holder, KernelRow, MemoryTimeline
+    from traceanalyzer.analyzers.results import DeviceBreakdown, Holder, MemoryTimeline
     from traceanalyzer.model.trace import Source
     from traceanalyzer.rules.analysis import Analysis
     from traceanalyzer.rules.findings import Finding
@@ -57,7 +57,7 @@ def document(analysis: Analysis) -> Document:
         "breakdown": [_device(d) for d in facts.devices] if facts.breakdown else None,
         "idle_gaps": _rows(facts.breakdown.largest_gaps if facts.breakdown else None),
         "idle_lines": _rows(facts.breakdown.idle_lines if facts.breakdown else None),
-        "kernels": [_kernel(row) for row in facts.kernels.rows] if facts.kernels else None,
+        "kernels": _rows(facts.kernels.rows if facts.kernels else None),
         "kernel_totals": _without(facts.kernels, "rows"),
         "ops": _rows(facts.ops.by_name if facts.ops else None, facts.unknown_columns),
         "ops_by_shape": _rows(facts.ops.by_shape if facts.ops else None, facts.unknown_columns),
@@ -149,12 +149,6 @@ def _device(device: DeviceBreakdown) -> Document:
         "idle_cause_gaps": {c.cause: c.gaps for c in device.idle_causes},
         "steps": [asdict(step) for step in device.steps],
     }
-
-
-def _kernel(row: KernelRow) -> Document:
-    # What limits a kernel, its FLOPs and bytes come from a cost model; without one they are unknown.
-    unknown = {"bound": None, "flops": None, "bytes": None, "percent_of_roof": None}
-    return asdict(row) | unknown
 
 
 def _launches(facts: Facts) -> Document | None:

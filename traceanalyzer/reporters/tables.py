@@ -112,8 +112,12 @@ KERNELS = Layout(
         Column("share", "Share", "share", brief=True, hint="of the summed kernel time", bar=True),
         Column("count", "Calls", "count", brief=True),
         Column("mean_ns", "Mean", "duration", brief=True),
-        Column("median_ns", "Median", "duration"),
+        Column("bound", "Limited by", "name", brief=True, hint="the larger part of its roof"),
+        Column(
+            "percent_of_roof", "Of roof", "percent", brief=True, hint="time at the GPU's peaks by time taken"
+        ),
         Column("op", "Launched by", "name", hint="the op that launches most of it"),
+        Column("median_ns", "Median", "duration"),
         Column("min_ns", "Min", "duration"),
         Column("max_ns", "Max", "duration"),
         Column("occupancy_percent", "Occupancy", "percent", hint="time-weighted, estimated by the profiler"),
