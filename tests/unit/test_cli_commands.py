@@ -105,7 +105,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         asked.append((inputs, options, progress))
         return a_trace()
 
-    def analyze(trace: Trace, *, step: str | None) -> Analysis:
+    def analyze(trace: Trace, *, step: str | None, hardware: object) -> Analysis:
         asked.append((step,))
         verdict = Verdict("compute", "Compute bound.", "high")
         return Analysis(trace, dict(RESULTS), verdict, (), (), ())

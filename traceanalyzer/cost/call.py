@@ -193,7 +193,7 @@ def parse_call(
         said = msgspec.json.decode(values) if values else []
     except msgspec.DecodeError:
         return None
-    if not isinstance(shapes, list) or not isinstance(kinds, list):
+    if not isinstance(shapes, list) or not isinstance(kinds, list) or not isinstance(steps, list):
         return None
     listed = next((dtype for pattern, dtype in _KERNEL_DTYPES if pattern.search(kernel)), None)
     inputs = tuple(

@@ -7,22 +7,24 @@ a line in a terminal. Long names are cut for display; the full one (within reaso
 from __future__ import annotations
 
 import re
+from unicodedata import category
 
 DISPLAY_LIMIT = 96
 FULL_LIMIT = 4096
 _SHORTENED = 2000  # of the name that the shortening looks at: keeps it linear on 1 MB names
 
-# C0, C1; bidi marks, embeddings, overrides, isolates; zero-width, line separators, BOM, surrogates.
-_TRICKY = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
-)
 _NAMESPACE = re.compile(r"(?:\b[A-Za-z_]\w*|\(anonymous namespace\)|<unnamed>)::(?=[A-Za-z_~(<])")
 _SPACES = re.compile(r"\s+>")
 
 
 def visible(text: str) -> str:
-    """The text with characters that cannot be seen, or that reorder others, as ⟨U+202E⟩."""
-    return _TRICKY.sub(lambda m: f"⟨U+{ord(m.group()):04X}⟩", text)
+    """The text with characters that cannot be seen, or that reorder others, as ⟨U+202E⟩.
+
+    That is what Unicode calls control, format, surrogate, private, unassigned, line and paragraph separators.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or category(c) == "Zs" else f"⟨U+{ord(c):04X}⟩" for c in text)
 
 
 def full(text: str) -> str:
@@ -63,7 +65,7 @@ def kernel(text: str, limit: int = 80) -> str:
     Different kernels may look the same afterwards: for display only, never as a key.
     """
     if len(text) <= 48:
-        return visible(text)
+        return cut(text, limit)
     head = text[:_SHORTENED].removeprefix("void ")
     head = _NAMESPACE.sub("", _without_arguments(head)) if "::" in head or "<" in head else head
     if len(text) > _SHORTENED:
