@@ -86,6 +86,7 @@ OPS = Table(
         Column("kernel_kwargs", "text", "compile-time arguments (Triton)"),
         Column("record_function_id", "int64", "the profiler's id of the recorded range"),
         Column("ev_idx", "int64", "index of the event in the profiler's own order"),
+        Column("range_text", "text", "text of the NVTX range that says this op ran (emit_nvtx)"),
         Column("parent", "int64", "row of the innermost op around this one", linked=True),
         Column("depth", "int32", "number of ops around this one", linked=True),
         Column("self_dur", "int64", "duration without child ops", "ns", linked=True),
@@ -103,7 +104,9 @@ ANNOTATIONS = Table(
         Column("on_gpu", "bool", "projected on a device by the profiler"),
         Column("device", "int32", "accelerator index when on_gpu"),
         Column("stream", "int64", "stream when on_gpu"),
-        Column("domain", "text", "NVTX domain, or user_annotation"),
+        Column("domain", "text", "NVTX domain (null for the default or an unnamed one), or user_annotation"),
+        Column("style", "text", "push_pop | start_end | mark, for NVTX"),
+        Column("category", "int64", "NVTX category"),
         Column("color", "int64", "ARGB colour given by the program"),
         _EXTERNAL,
         Column("record_function_id", "int64", "the profiler's id of the recorded range"),
@@ -303,6 +306,9 @@ DEVICES = Table(
         Column("max_threads_per_sm", "int32", "threads per multiprocessor"),
         Column("shared_memory_per_sm", "int64", "shared memory per multiprocessor", "bytes"),
         Column("registers_per_sm", "int64", "registers per multiprocessor"),
+        Column("memory_bandwidth", "int64", "peak bandwidth of the device's memory", "bytes/s"),
+        Column("clock", "int64", "highest clock of the multiprocessors", "Hz"),
+        Column("l2_cache", "int64", "size of the L2 cache", "bytes"),
     ),
 )
 PROCESSES = Table(
