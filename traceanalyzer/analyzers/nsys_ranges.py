@@ -160,6 +160,8 @@ def _launched(trace: Trace) -> tuple[Ints, Ints, Ints]:
 
 
 def _wholly_inside(inner: Ints, parent: Ints, ranges: _Ranges, end: Ints) -> Ints:
+    if not len(parent):
+        return inner
     while True:
         outlasts = (inner >= 0) & (ranges.start[inner] + ranges.duration[inner] < end)
         if not outlasts.any():

@@ -59,15 +59,18 @@ class Groups:
 
 def grouped(key: Ints, values: Ints) -> Groups:
     """The statistics of `values` for each distinct key, in the order of the keys."""
+    if not len(key):
+        nothing, unknown = np.empty(0, np.int64), np.empty(0, np.float64)
+        return Groups(nothing, nothing, nothing, unknown, unknown, nothing, nothing, unknown)
     order = np.lexsort((values, key))
     key, values = key[order], values[order]
-    start = np.flatnonzero(np.diff(key, prepend=key[0] - 1)) if len(key) else np.empty(0, np.int64)
-    end = np.append(start[1:], len(key)).astype(np.int64)
+    start = np.flatnonzero(np.diff(key, prepend=key[0] - 1))
+    end = np.append(start[1:], len(key))
     count = end - start
-    total = np.add.reduceat(values, start) if len(key) else start
-    mean = total / np.maximum(count, 1)
+    total = np.add.reduceat(values, start)
+    mean = total / count
     squares = (values - np.repeat(mean, count)) ** 2
-    spread = np.add.reduceat(squares, start) if len(key) else mean
+    spread = np.add.reduceat(squares, start)
     low, high = values[start], values[end - 1]
     median = (values[start + (count - 1) // 2] + values[start + count // 2]) / 2
     deviation = np.sqrt(spread / np.maximum(count - 1, 1))
