@@ -15,6 +15,7 @@ from traceanalyzer.errors import InputError
 from traceanalyzer.ingest import cache
 from traceanalyzer.ingest.chrome.read import ChromeTrace
 from traceanalyzer.ingest.combine import combine
+from traceanalyzer.ingest.ncu.read import NcuCsv, NcuReport
 from traceanalyzer.ingest.nsys.read import NsysReport, NsysSqlite
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.ingest.source import read_head
@@ -39,8 +40,11 @@ class Ingester(Protocol):
 
 
 STDIN = "-"
-INGESTERS: tuple[Ingester, ...] = (ChromeTrace(), NsysReport(), NsysSqlite())
-SUPPORTED = "torch.profiler Chrome traces (.json, .json.gz, .json.zst), Nsight Systems (.nsys-rep, .sqlite)"
+INGESTERS: tuple[Ingester, ...] = (ChromeTrace(), NsysReport(), NsysSqlite(), NcuReport(), NcuCsv())
+SUPPORTED = (
+    "torch.profiler Chrome traces (.json, .json.gz, .json.zst), Nsight Systems (.nsys-rep, .sqlite), "
+    "Nsight Compute (.ncu-rep, .csv)"
+)
 
 
 def read_inputs(

@@ -281,6 +281,28 @@ COUNTERS = Table(
         Column("value", "double", "sampled value"),
     ),
 )
+KERNEL_METRICS = Table(
+    "kernel_metrics",
+    "one metric of one launch that Nsight Compute profiled, or what one of its rules says of it",
+    (
+        _ID,
+        Column("name", "text", "kernel as ncu spells it"),
+        _RANK,
+        Column("launch", "int64", "number of the launch in its file"),
+        _PID,
+        _DEVICE,
+        _STREAM,
+        Column("context", "int64", "device context"),
+        Column("grid", "int32[3]", "blocks in x, y, z"),
+        Column("block", "int32[3]", "threads per block in x, y, z"),
+        Column("section", "text", "section of the details page; null for the raw page"),
+        Column("metric", "text", "metric as ncu calls it; null for a rule"),
+        Column("unit", "text", "unit as ncu writes it"),
+        Column("value", "double", "the metric's value, when it is a number"),
+        Column("text", "text", "the metric's value when it is none; what the rule says"),
+        Column("rule", "text", "rule, null for a metric"),
+    ),
+)
 OTHERS = Table(
     "others",
     "one row of a kind that no table is made for; kept, not dropped",
@@ -347,6 +369,7 @@ TABLES: tuple[Table, ...] = (
     ALLOCATIONS,
     FLOWS,
     COUNTERS,
+    KERNEL_METRICS,
     OTHERS,
     DEVICES,
     PROCESSES,
