@@ -16,7 +16,7 @@ from traceanalyzer.ingest import cache
 from traceanalyzer.ingest.chrome.read import ChromeTrace
 from traceanalyzer.ingest.combine import combine
 from traceanalyzer.ingest.ncu.read import NcuCsv, NcuReport
-from traceanalyzer.ingest.nsys.read import NsysReport, NsysSqlite
+from traceanalyzer.ingest.nsys.read import NsysFolder, NsysReport, NsysSqlite
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.ingest.source import read_head
 from traceanalyzer.model.trace import Note, Trace
@@ -40,10 +40,17 @@ class Ingester(Protocol):
 
 
 STDIN = "-"
-INGESTERS: tuple[Ingester, ...] = (ChromeTrace(), NsysReport(), NsysSqlite(), NcuReport(), NcuCsv())
+INGESTERS: tuple[Ingester, ...] = (
+    ChromeTrace(),
+    NsysReport(),
+    NsysSqlite(),
+    NsysFolder(),
+    NcuReport(),
+    NcuCsv(),
+)
 SUPPORTED = (
-    "torch.profiler Chrome traces (.json, .json.gz, .json.zst), Nsight Systems (.nsys-rep, .sqlite), "
-    "Nsight Compute (.ncu-rep, .csv)"
+    "torch.profiler Chrome traces (.json, .json.gz, .json.zst), Nsight Systems (.nsys-rep, .sqlite, parquetdir, "
+    "arrowdir), Nsight Compute (.ncu-rep, .csv)"
 )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -58,6 +58,23 @@ class Rows:
         return self if keep.all() else Rows(self.table.filter(pa.array(keep)))
 
 
+class Tables(Protocol):
+    """The tables of one export, in whichever container."""
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """Names of the tables that are there."""
+
+    def read(self, table: str, columns: Sequence[str], text: Sequence[str] = ()) -> Rows:
+        """Those of the integer `columns` and the `text` columns that exist; no rows when the table does not.
+
+        `rowid`, the row's number from 1 on, may be among the columns.
+
+        Raises:
+            InputError: a column holds something else than its type, or the container is damaged.
+        """
+
+
 class Database:
     """The tables of one file. Use as a context manager.
 
@@ -87,10 +104,7 @@ class Database:
         self._connection.close()
 
     def read(self, table: str, columns: Sequence[str], text: Sequence[str] = ()) -> Rows:
-        """Those of the integer `columns` and the `text` columns that exist; no rows when the table does not.
-
-        `rowid` may be among the columns.
-        """
+        """See `Tables`."""
         known = self._columns(table) | {"rowid"}
         have = [c for c in (*columns, *text) if c in known]
         types = [pa.string() if c in text else pa.int64() for c in have]
@@ -140,7 +154,7 @@ class Database:
 class Strings:
     """The table StringIds: names are ids into it."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Tables) -> None:
         rows = database.read("StringIds", ("id",), ("value",))
         self._ids = rows.ints("id")
         self._values = rows.arrow("value") if rows.has("value") else pa.nulls(len(rows), pa.string())

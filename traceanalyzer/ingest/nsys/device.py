@@ -14,7 +14,7 @@ from traceanalyzer.model.columns import text_column
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from traceanalyzer.ingest.nsys.database import Database, Rows, Strings
+    from traceanalyzer.ingest.nsys.database import Rows, Strings, Tables
     from traceanalyzer.ingest.nsys.processes import Ranks
 
     Ints = NDArray[np.int64]
@@ -44,7 +44,7 @@ def _lane(rows: Rows, ranks: Ranks) -> dict[str, Any]:
     }
 
 
-def add_kernels(database: Database, strings: Strings, ranks: Ranks, build: Build) -> None:
+def add_kernels(database: Tables, strings: Strings, ranks: Ranks, build: Build) -> None:
     """CUPTI_ACTIVITY_KIND_KERNEL."""
     own = ("demangledName", "shortName", "registersPerThread", "gridX", "gridY", "gridZ", "blockX", "blockY",
            "blockZ", "staticSharedMemory", "dynamicSharedMemory", "graphNodeId", "graphId")  # fmt: skip
@@ -66,7 +66,7 @@ def add_kernels(database: Database, strings: Strings, ranks: Ranks, build: Build
     )
 
 
-def add_graphs(database: Database, ranks: Ranks, build: Build) -> None:
+def add_graphs(database: Tables, ranks: Ranks, build: Build) -> None:
     """CUPTI_ACTIVITY_KIND_GRAPH_TRACE: with --cuda-graph-trace=graph a launch of a graph is all there is of it."""
     rows = database.read("CUPTI_ACTIVITY_KIND_GRAPH_TRACE", (*_LANE, "graphId"))
     graph = rows.ints("graphId")
@@ -82,7 +82,7 @@ def add_graphs(database: Database, ranks: Ranks, build: Build) -> None:
     )
 
 
-def add_copies(database: Database, ranks: Ranks, build: Build) -> None:
+def add_copies(database: Tables, ranks: Ranks, build: Build) -> None:
     """CUPTI_ACTIVITY_KIND_MEMCPY and MEMSET, named as Kineto names them."""
     rows = database.read("CUPTI_ACTIVITY_KIND_MEMCPY", (*_LANE, "bytes", "copyKind", "srcKind", "dstKind"))
     keys = np.stack([rows.ints(c) for c in ("copyKind", "srcKind", "dstKind")])
@@ -125,7 +125,7 @@ def _copy_name(kind: int, source: int, target: int) -> str:
     return f"Memcpy {DIRECTIONS.get(kind, '')} ({ends[0]} -> {ends[1]})".replace("  ", " ")
 
 
-def add_syncs(database: Database, ranks: Ranks, build: Build) -> None:
+def add_syncs(database: Tables, ranks: Ranks, build: Build) -> None:
     """CUPTI_ACTIVITY_KIND_SYNCHRONIZATION. Numbering of syncType changed over time: the ids that are set tell."""
     rows = database.read("CUPTI_ACTIVITY_KIND_SYNCHRONIZATION", (*_LANE, "eventId"))
     lane, event = _lane(rows, ranks), rows.ints("eventId", ABSENT)
@@ -136,7 +136,7 @@ def add_syncs(database: Database, ranks: Ranks, build: Build) -> None:
     build.add("syncs", {**lane, "name": label, "kind": label, "waits_on_event": event})
 
 
-def add_memory_events(database: Database, ranks: Ranks, build: Build) -> None:
+def add_memory_events(database: Tables, ranks: Ranks, build: Build) -> None:
     """CUDA_GPU_MEMORY_USAGE_EVENTS: what cudaMalloc and its kin were asked for, not what torch gave out of it."""
     rows = database.read(
         "CUDA_GPU_MEMORY_USAGE_EVENTS",
@@ -162,7 +162,7 @@ def add_memory_events(database: Database, ranks: Ranks, build: Build) -> None:
     )
 
 
-def add_metrics(database: Database, build: Build) -> None:
+def add_metrics(database: Tables, build: Build) -> None:
     """GPU_METRICS: samples of hardware counters; the metric is named per type and id."""
     rows = database.read("GPU_METRICS", ("timestamp", "typeId", "metricId", "value"))
     named = database.read("TARGET_INFO_GPU_METRICS", ("typeId", "metricId"), ("metricName",))
@@ -219,7 +219,7 @@ _KILO = frozenset({"globalMemoryBandwidth", "coreClockRate"})
 """Columns of 2021 that count in thousands."""
 
 
-def device_rows(database: Database, ranks: Ranks) -> list[dict[str, Any]]:
+def device_rows(database: Tables, ranks: Ranks) -> list[dict[str, Any]]:
     """Rows of `devices`, for each rank all CUDA devices of the machine, from TARGET_INFO_GPU or its 2021 form."""
     wanted = [c for names in _DEVICE_COLUMNS.values() for c in names]
     for table in ("TARGET_INFO_GPU", "TARGET_INFO_CUDA_GPU"):

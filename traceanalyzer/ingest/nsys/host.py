@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from traceanalyzer.ingest.nsys.database import Database, Rows, Strings
+    from traceanalyzer.ingest.nsys.database import Rows, Strings, Tables
     from traceanalyzer.ingest.nsys.processes import Ranks
 
 _DRIVER, _SYSTEM_CALL, _BACKTRACE = 1, 27, 67
@@ -29,7 +29,7 @@ def plain_name(symbol: str) -> str:
     return _VERSION.sub("", symbol)
 
 
-def add_api_calls(database: Database, strings: Strings, ranks: Ranks, build: Build) -> None:
+def add_api_calls(database: Tables, strings: Strings, ranks: Ranks, build: Build) -> None:
     """CUPTI_ACTIVITY_KIND_RUNTIME: runtime and driver. A second record of a call, for its backtrace, is left out."""
     columns = ("start", "end", "eventClass", "globalTid", "correlationId", "nameId", "returnValue")
     rows = database.read("CUPTI_ACTIVITY_KIND_RUNTIME", columns)
@@ -69,18 +69,18 @@ def _renamed(names: pa.DictionaryArray) -> pa.DictionaryArray:
     return text_column(np.array([*codes, -1])[own], list(plain))
 
 
-def add_system_calls(database: Database, strings: Strings, ranks: Ranks, build: Build) -> None:
+def add_system_calls(database: Tables, strings: Strings, ranks: Ranks, build: Build) -> None:
     """OSRT_API: calls into the C library that took long."""
     _add_others("OSRT_API", "osrt", database, strings, ranks, build)
 
 
-def add_overhead(database: Database, strings: Strings, ranks: Ranks, build: Build) -> None:
+def add_overhead(database: Tables, strings: Strings, ranks: Ranks, build: Build) -> None:
     """PROFILER_OVERHEAD: time that the profiler took for itself."""
     _add_others("PROFILER_OVERHEAD", "overhead", database, strings, ranks, build)
 
 
 def _add_others(
-    table: str, category: str, database: Database, strings: Strings, ranks: Ranks, build: Build
+    table: str, category: str, database: Tables, strings: Strings, ranks: Ranks, build: Build
 ) -> None:
     rows = database.read(table, ("start", "end", "globalTid", "nameId", "eventClass"))
     # the others are notices such as "profiling started"

@@ -20,7 +20,7 @@ from traceanalyzer.model.join import first_match
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from traceanalyzer.ingest.nsys.database import Database, Rows, Strings
+    from traceanalyzer.ingest.nsys.database import Rows, Strings, Tables
     from traceanalyzer.ingest.nsys.processes import Ranks
 
     Ints = NDArray[np.int64]
@@ -46,7 +46,7 @@ _OP = re.compile(
 _BACKWARD = re.compile(r"^autograd::engine::evaluate_function: |Backward\d*$")
 
 
-def add_nvtx(database: Database, strings: Strings, ranks: Ranks, build: Build) -> None:
+def add_nvtx(database: Tables, strings: Strings, ranks: Ranks, build: Build) -> None:
     """NVTX_EVENTS."""
     rows = database.read("NVTX_EVENTS", _COLUMNS, ("text",))
     domains = _domains(rows, strings)

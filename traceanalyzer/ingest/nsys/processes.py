@@ -15,7 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from traceanalyzer.ingest.nsys.database import Database, Strings
+    from traceanalyzer.ingest.nsys.database import Strings, Tables
 
     Ints = NDArray[np.int64]
 
@@ -50,7 +50,7 @@ class Ranks:
     processes: tuple[int, ...]
 
     @classmethod
-    def of(cls, database: Database) -> Ranks:
+    def of(cls, database: Tables) -> Ranks:
         """Number the processes of a file."""
         first_device: dict[int, int] = {}
         for table in _DEVICE_TABLES:
@@ -79,7 +79,7 @@ class Ranks:
         return np.isin(process_of(global_id), np.array(self.processes, np.int64))
 
 
-def process_rows(database: Database, strings: Strings, ranks: Ranks, used: Ints) -> list[dict[str, Any]]:
+def process_rows(database: Tables, strings: Strings, ranks: Ranks, used: Ints) -> list[dict[str, Any]]:
     """Rows of `processes` for the processes and threads in `used` (globalTids): others are none of our business."""
     rows = []
     named = database.read("PROCESSES", ("globalPid",), ("name",))

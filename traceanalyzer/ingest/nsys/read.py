@@ -15,7 +15,8 @@ import numpy as np
 from traceanalyzer.errors import InputError
 from traceanalyzer.ingest.nsys import device, host
 from traceanalyzer.ingest.nsys.build import Build
-from traceanalyzer.ingest.nsys.database import MAGIC, Database, Strings
+from traceanalyzer.ingest.nsys.database import MAGIC, Database, Strings, Tables
+from traceanalyzer.ingest.nsys.folder import Folder
 from traceanalyzer.ingest.nsys.nvtx import add_nvtx
 from traceanalyzer.ingest.nsys.processes import Ranks, process_rows
 from traceanalyzer.ingest.progress import Progress, Silent
@@ -55,10 +56,38 @@ class NsysSqlite:
         progress = progress or Silent()
         progress.start(str(path), path.stat().st_size)
         with Database(path) as database:
-            trace = _trace(path, database)
+            trace = _trace(path, database, self.name)
         progress.advance(path.stat().st_size)
         progress.finish()
         return trace
+
+
+class NsysFolder:
+    """Ingester of `nsys export --type parquetdir` and `arrowdir`: a folder with a file for each table.
+
+    The file of the names, which every export has, stands for the folder.
+    """
+
+    name = "nsys-folder"
+
+    def sniff(self, head: bytes, path: Path) -> bool:
+        """Whether this is the file StringIds of an export."""
+        return path.stem == "StringIds" and Folder.format_of(head) is not None
+
+    def read(self, path: Path, options: LoadOptions, progress: Progress | None = None) -> Trace:  # noqa: ARG002
+        """Read the folder around the file.
+
+        Raises:
+            InputError: a file of it is damaged.
+        """
+        progress = progress or Silent()
+        progress.start(str(path), path.stat().st_size)
+        folder = Folder(path.parent)
+        trace = _trace(path, folder, self.name)
+        progress.advance(path.stat().st_size)
+        progress.finish()
+        source = replace(trace.sources[0], sha256=folder.sha256(), bytes=folder.size())
+        return replace(trace, sources=(source,))
 
 
 class NsysReport:
@@ -104,7 +133,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _trace(path: Path, database: Database) -> Trace:
+def _trace(path: Path, database: Tables, form: str) -> Trace:
     strings, ranks, build = Strings(database), Ranks.of(database), Build()
     device.add_kernels(database, strings, ranks, build)
     device.add_graphs(database, ranks, build)
@@ -124,7 +153,7 @@ def _trace(path: Path, database: Database) -> Trace:
     began = database.read("TARGET_INFO_SESSION_START_TIME", ("utcEpochNs",)).ints("utcEpochNs")
     source = Source(
         path=str(path),
-        format=NsysSqlite.name,
+        format=form,
         sha256=_sha256(path),
         bytes=path.stat().st_size,
         events=sum(t.num_rows for t in tables.values()),
@@ -136,7 +165,7 @@ def _trace(path: Path, database: Database) -> Trace:
     return Trace((source,), tables, capabilities_of(tables))
 
 
-def _versions(database: Database) -> dict[str, str]:
+def _versions(database: Tables) -> dict[str, str]:
     found: dict[str, str] = {}
     for table in ("META_DATA_EXPORT", "EXPORT_META_DATA"):
         rows = database.read(table, (), ("name", "value"))
