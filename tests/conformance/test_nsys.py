@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from traceanalyzer.analyzers.nsys_ranges import nvtx_gpu_proj_trace, nvtx_sum
-from traceanalyzer.analyzers.nsys_tables import (
-    cuda_api_gpu_sum,
-    cuda_api_sum,
-    cuda_gpu_kern_gb_sum,
-    cuda_gpu_kern_sum,
-    cuda_gpu_mem_size_sum,
-    cuda_gpu_mem_time_sum,
-    cuda_gpu_sum,
-    cuda_kern_exec_sum,
-    osrt_sum,
-)
+from traceanalyzer.analyzers.nsys_stats import STATS
+from traceanalyzer.analyzers.nsys_tables import cuda_api_sum, cuda_kern_exec_sum
 
 from .corpus import needs_corpus
 from .nsys import BACKTRACES, EXPORTS, answer, differences, key, load
 
-TABLES = (cuda_api_sum, cuda_gpu_kern_sum, cuda_gpu_kern_gb_sum, cuda_gpu_mem_time_sum, cuda_gpu_mem_size_sum,
-          cuda_gpu_sum, cuda_api_gpu_sum, cuda_kern_exec_sum, nvtx_sum, nvtx_gpu_proj_trace, osrt_sum)  # fmt: skip
 COUNT_CALLS = (cuda_api_sum, cuda_kern_exec_sum)
 CASES = [
     pytest.param(name, table, id=f"{name}-{table.__name__}")
     for name in EXPORTS
-    for table in TABLES
+    for table in STATS
     if answer(name, table.__name__) is not None and not (name in BACKTRACES and table in COUNT_CALLS)
 ]
 

@@ -142,6 +142,29 @@ def nvtx_gpu_proj_trace(trace: Trace) -> StatsTable:
     return StatsTable("nvtx_gpu_proj_trace", columns, tuple(rows))
 
 
+def nvtx_gpu_proj_sum(trace: Trace) -> StatsTable:
+    """The projected ranges by name."""
+    projected = nvtx_gpu_proj_trace(trace).rows
+    names = sorted({row[0] for row in projected})
+    code_of = {name: i for i, name in enumerate(names)}
+    code = np.array([code_of[row[0]] for row in projected], np.int64)
+    on_gpu, on_host, operations, level, children = (
+        grouped(code, np.array([row[column] for row in projected], np.int64)) for column in (2, 4, 8, 9, 10)
+    )
+    rows = [
+        (
+            names[i], _PUSH_POP, int(on_gpu.total[i]), int(on_host.total[i]), int(on_gpu.count[i]), *on_gpu.spread(i),
+            int(operations.total[i]), float(operations.mean[i]), float(level.mean[i]), float(children.mean[i]),
+        )
+        for i in range(len(names))
+    ]  # fmt: skip
+    rows.sort(key=lambda r: (-r[2], r[0]))
+    columns = ("Range", "Style", "Total Proj Time (ns)", "Total Range Time (ns)", "Range Instances", "Proj Avg (ns)",
+               "Proj Med (ns)", "Proj Min (ns)", "Proj Max (ns)", "Proj StdDev (ns)", "Total GPU Ops", "Avg GPU Ops",
+               "Avg Range Lvl", "Avg Num Child")  # fmt: skip
+    return StatsTable("nvtx_gpu_proj_sum", columns, tuple(rows))
+
+
 def _offset(trace: Trace) -> int:
     """Time since the beginning of the capture at `ts == 0`; 0 when several sources share the axis."""
     found = trace.sources[0].metadata.get("capture_offset_ns") if len(trace.sources) == 1 else None

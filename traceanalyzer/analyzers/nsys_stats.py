@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from typing import IO, TYPE_CHECKING
 
-from traceanalyzer.analyzers.nsys_ranges import nvtx_gpu_proj_trace, nvtx_sum
+from traceanalyzer.analyzers.nsys_ranges import nvtx_gpu_proj_sum, nvtx_gpu_proj_trace, nvtx_sum
 from traceanalyzer.analyzers.nsys_tables import (
     cuda_api_gpu_sum,
     cuda_api_sum,
@@ -35,6 +35,7 @@ STATS: tuple[Callable[[Trace], StatsTable], ...] = (
     cuda_kern_exec_sum,
     nvtx_sum,
     nvtx_gpu_proj_trace,
+    nvtx_gpu_proj_sum,
     osrt_sum,
 )
 """Each is named for its table."""
