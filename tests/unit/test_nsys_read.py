@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 import stat
 from typing import TYPE_CHECKING, Any
@@ -265,6 +266,27 @@ def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
     path.write_bytes(bytes(content[:50]))
     with pytest.raises(InputError, match="damaged SQLite file"):
         load(path)
+
+
+def test_changed_bytes_give_a_trace_or_one_line(tmp_path: Path) -> None:
+    path = (
+        two_processes().range(400, 1300, 1500, "aten::mul, seq = 7, op_id = 1").write(tmp_path / "run.sqlite")
+    )
+    whole = path.read_bytes()
+    used = [at for at, byte in enumerate(whole) if byte]
+    chance = random.Random(6)
+    outcomes = set()
+    for _ in range(80):
+        content = bytearray(whole)
+        for at in chance.sample(used, chance.choice((1, 2, 8))):
+            content[at] = chance.randrange(256)
+        path.write_bytes(content)
+        try:
+            load(path)
+            outcomes.add("trace")
+        except InputError as error:
+            outcomes.add(f"an error of {len(str(error).splitlines())} line")
+    assert outcomes == {"trace", "an error of 1 line"}
 
 
 def test_a_column_of_the_wrong_type_is_named(tmp_path: Path) -> None:
