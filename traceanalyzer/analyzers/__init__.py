@@ -11,6 +11,7 @@ from traceanalyzer.analyzers.base import Analyzer
 from traceanalyzer.analyzers.breakdown import BreakdownAnalyzer
 from traceanalyzer.analyzers.collectives import CollectivesAnalyzer
 from traceanalyzer.analyzers.copies import CopiesAnalyzer
+from traceanalyzer.analyzers.kernel_metrics import KernelMetricsAnalyzer
 from traceanalyzer.analyzers.kernels import KernelsAnalyzer
 from traceanalyzer.analyzers.launches import LaunchesAnalyzer
 from traceanalyzer.analyzers.memory import MemoryAnalyzer
@@ -32,6 +33,7 @@ ANALYZERS: tuple[Analyzer, ...] = (
     BreakdownAnalyzer(),
     RooflineAnalyzer(),
     KernelsAnalyzer(),
+    KernelMetricsAnalyzer(),
     OpsAnalyzer(),
     ModulesAnalyzer(),
     CopiesAnalyzer(),

@@ -33,7 +33,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("memory", "Peak memory and who held it."),
     ("query", "SQL over everything that was recorded."),
     ("info", "What a file is, and what it can and cannot show."),
-    ("export", "Write the tables as Parquet files."),
+    ("export", "Write the tables for other tools."),
     ("cache", "Show or clear the cache of files read before."),
 )
 

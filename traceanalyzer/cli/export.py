@@ -1,4 +1,4 @@
-"""`trace-analyze export`: the tables as Parquet files."""
+"""`trace-analyze export`: the tables for other tools."""
 
 from __future__ import annotations
 
@@ -11,29 +11,111 @@ from traceanalyzer.cli.inputs import load, reads_inputs
 from traceanalyzer.errors import TraceAnalyzerError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    import pyarrow as pa
 
     from traceanalyzer.ingest.options import LoadOptions
+    from traceanalyzer.model.trace import Trace
 
 
-@click.command(short_help="Write the tables as Parquet files.")
+@click.command(short_help="Write the tables for other tools.")
 @reads_inputs
 @click.option("-o", "--output", metavar="DIR", required=True, help="Folder for the files; made when missing.")
+@click.option(
+    "--to",
+    "form",
+    type=click.Choice(["parquet", "csv", "nsys-stats", "perfetto"]),
+    default="parquet",
+    show_default=True,
+    help="parquet, csv: every table, with the links. nsys-stats: the tables of nsys stats. "
+    "perfetto: trace.json for ui.perfetto.dev.",
+)
 @click.option("--force", is_flag=True, help="Overwrite files that exist.")
-def command(inputs: Sequence[str], options: LoadOptions, output: str, force: bool) -> None:
-    """Write every table as DIR/TABLE.parquet, with the columns that link rows to each other."""
-    import pyarrow.parquet as pq
-
-    from traceanalyzer.model.schema import BY_NAME
-
+def command(inputs: Sequence[str], options: LoadOptions, output: str, form: str, force: bool) -> None:
+    """Write the trace into DIR, from any format that can be read."""
+    files = _FORMS[form]
     folder = Path(output)
-    taken = [name for name in BY_NAME if (folder / f"{name}.parquet").exists()]
+    taken = [name for name in _names(form) if (folder / name).exists()]
     if taken and not force:
         raise TraceAnalyzerError(
-            f"{folder / taken[0]}.parquet: exists. Name another folder with -o, or overwrite with --force."
+            f"{folder / taken[0]}: exists. Name another folder with -o, or overwrite with --force."
         )
     trace = load(inputs, options)
     folder.mkdir(parents=True, exist_ok=True)
+    count = files(trace, folder)
+    click.echo(f"Wrote {count} {'file' if count == 1 else 'tables'} to {output}", err=True)
+
+
+def _names(form: str) -> list[str]:
+    """The files that a form consists of."""
+    if form == "perfetto":
+        return ["trace.json"]
+    if form == "nsys-stats":
+        from traceanalyzer.analyzers.nsys_stats import STATS
+
+        return [f"{make.__name__}.csv" for make in STATS]
+    from traceanalyzer.model.schema import BY_NAME
+
+    return [f"{name}.{form}" for name in BY_NAME]
+
+
+def _parquet(trace: Trace, folder: Path) -> int:
+    import pyarrow.parquet as pq
+
     for name, table in trace.tables.items():
         pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
-    click.echo(f"Wrote {len(trace.tables)} tables to {output}", err=True)
+    return len(trace.tables)
+
+
+def _csv(trace: Trace, folder: Path) -> int:
+    import pyarrow.csv
+
+    for name, table in trace.tables.items():
+        pyarrow.csv.write_csv(_flat(table), folder / f"{name}.csv")
+    return len(trace.tables)
+
+
+def _flat(table: pa.Table) -> pa.Table:
+    """Text in place of dictionaries, and three columns in place of a grid."""
+    import numpy as np
+    import pyarrow as pa
+
+    from traceanalyzer.model.columns import present, triples
+
+    columns = {}
+    for field in table.schema:
+        if pa.types.is_dictionary(field.type):
+            columns[field.name] = table[field.name].cast(field.type.value_type)
+        elif pa.types.is_fixed_size_list(field.type):
+            for axis, values in zip("xyz", triples(table, field.name).T, strict=True):
+                mask = ~present(table, field.name)
+                columns[f"{field.name}_{axis}"] = pa.array(np.ascontiguousarray(values), mask=mask)
+        else:
+            columns[field.name] = table[field.name]
+    return pa.table(columns)
+
+
+def _nsys_stats(trace: Trace, folder: Path) -> int:
+    from traceanalyzer.analyzers.nsys_stats import STATS, write_csv
+
+    for make in STATS:
+        with (folder / f"{make.__name__}.csv").open("w", newline="", encoding="utf-8") as file:
+            write_csv(make(trace), file)
+    return len(STATS)
+
+
+def _perfetto(trace: Trace, folder: Path) -> int:
+    from traceanalyzer.cli.perfetto import write_chrome
+
+    with (folder / "trace.json").open("wb") as file:
+        write_chrome(trace, file)
+    return 1
+
+
+_FORMS: dict[str, Callable[[Trace, Path], int]] = {
+    "parquet": _parquet,
+    "csv": _csv,
+    "nsys-stats": _nsys_stats,
+    "perfetto": _perfetto,
+}

@@ -15,6 +15,8 @@ from traceanalyzer.errors import InputError
 from traceanalyzer.ingest import cache
 from traceanalyzer.ingest.chrome.read import ChromeTrace
 from traceanalyzer.ingest.combine import combine
+from traceanalyzer.ingest.ncu.read import NcuCsv, NcuReport
+from traceanalyzer.ingest.nsys.read import NsysFolder, NsysReport, NsysSqlite
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.ingest.source import read_head
 from traceanalyzer.model.trace import Note, Trace
@@ -38,8 +40,18 @@ class Ingester(Protocol):
 
 
 STDIN = "-"
-INGESTERS: tuple[Ingester, ...] = (ChromeTrace(),)
-SUPPORTED = "torch.profiler Chrome traces (.json, .json.gz, .json.zst)"
+INGESTERS: tuple[Ingester, ...] = (
+    ChromeTrace(),
+    NsysReport(),
+    NsysSqlite(),
+    NsysFolder(),
+    NcuReport(),
+    NcuCsv(),
+)
+SUPPORTED = (
+    "torch.profiler Chrome traces (.json, .json.gz, .json.zst), Nsight Systems (.nsys-rep, .sqlite, parquetdir, "
+    "arrowdir), Nsight Compute (.ncu-rep, .csv)"
+)
 
 
 def read_inputs(

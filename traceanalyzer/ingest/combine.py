@@ -71,25 +71,36 @@ def _with_own_ranks(traces: Sequence[Trace]) -> list[Trace]:
     taken: set[int] = set()
     out = []
     for trace in traces:
-        source = trace.sources[0]
-        rank = source.rank
-        if rank in taken:
+        source, ranks = trace.sources[0], _ranks_of(trace)
+        by = 0
+        if ranks & taken:
             named = _RANK_IN_NAME.search(Path(source.path).name)
-            rank = int(named[1]) if named and int(named[1]) not in taken else max(taken) + 1
+            by = (int(named[1]) if named else source.rank) - source.rank
+            if {r + by for r in ranks} & taken:
+                by = max(taken) + 1 - min(ranks)
+            rank = source.rank + by
             message = f"says it is rank {source.rank}, as another file does; shown as rank {rank}"
             note = Note("info", message)
-            out.append(_ranked(trace, rank, replace(source, rank=rank, notes=(*source.notes, note))))
+            out.append(_ranked(trace, by, replace(source, rank=rank, notes=(*source.notes, note))))
         else:
             out.append(trace)
-        taken.add(rank)
+        taken |= {r + by for r in ranks}
     return out
 
 
-def _ranked(trace: Trace, rank: int, source: Source) -> Trace:
+def _ranks_of(trace: Trace) -> set[int]:
+    """The ranks whose lanes a source fills: several when it saw several processes, none when it only measured."""
+    timed = [t for t in trace.tables.values() if {"rank", "ts"} <= set(t.column_names)]
+    found = {int(r) for t in timed for r in pc.unique(t["rank"]).to_pylist() if r is not None}
+    measured_only = not found and trace.tables["kernel_metrics"].num_rows > 0
+    return set() if measured_only else found | {trace.sources[0].rank}
+
+
+def _ranked(trace: Trace, by: int, source: Source) -> Trace:
     tables = dict(trace.tables)
     for name, table in trace.tables.items():
         if "rank" in table.column_names:
-            column = pa.array(np.full(table.num_rows, rank, np.int32))
+            column = pc.add(table["rank"], pa.scalar(by, pa.int32()))
             tables[name] = table.set_column(table.column_names.index("rank"), "rank", column)
     return Trace((source,), tables, trace.capabilities)
 

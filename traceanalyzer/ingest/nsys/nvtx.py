@@ -1,0 +1,153 @@
+"""NVTX: ranges and marks become annotations, and what torch.autograd.profiler.emit_nvtx wrote becomes ops.
+
+emit_nvtx names its ranges `aten::mul, seq = 45328, op_id = 990726, sizes = [[2, 3], []], input_op_ids = [(7,0)]`; the
+parts after the name are there when PyTorch knows them. A backward node has the sequence number of its forward op.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from traceanalyzer.ingest.nsys.build import ABSENT, Build, durations
+from traceanalyzer.ingest.nsys.processes import pid_of, process_of, tid_of
+from traceanalyzer.model.columns import text_column, texts
+from traceanalyzer.model.join import first_match
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from traceanalyzer.ingest.nsys.database import Rows, Strings, Tables
+    from traceanalyzer.ingest.nsys.processes import Ranks
+
+    Ints = NDArray[np.int64]
+
+_COLUMNS = (
+    "rowid",
+    "start",
+    "end",
+    "eventType",
+    "category",
+    "color",
+    "globalTid",
+    "textId",
+    "domainId",
+)
+_STYLES = {59: "push_pop", 60: "start_end", 34: "mark", 70: "push_pop", 71: "start_end", 65: "mark"}
+"""ENUM_NSYS_EVENT_TYPE, of which the last three are NVTX that was read from a text file."""
+_DOMAIN = 75
+_OP = re.compile(
+    r"(?P<name>.+?)(?=, (?:seq|op_id) = \d)(?:, seq = (?P<seq>\d{1,18}))?(?:, op_id = (?P<op_id>\d{1,18}))?"
+    r"(?:, sizes = (?P<sizes>\[[\d\[\], ]*\]))?(?:, input_op_ids = \[[\d(), ]*\])?"
+)
+_BACKWARD = re.compile(r"^autograd::engine::evaluate_function: |Backward\d*$")
+
+
+def add_nvtx(database: Tables, strings: Strings, ranks: Ranks, build: Build) -> None:
+    """NVTX_EVENTS."""
+    rows = database.read("NVTX_EVENTS", _COLUMNS, ("text",))
+    domains = _domains(rows, strings)
+    rows = rows.where(np.isin(rows.ints("eventType"), list(_STYLES)))
+    build.used_threads.append(np.unique(rows.ints("globalTid")))
+    names = _names(rows, strings)
+    parsed = [_OP.fullmatch(text) if text else None for text in names.dictionary.to_pylist()]
+    is_op = np.array([*(p is not None for p in parsed), False])[np.asarray(names.indices.fill_null(-1))]
+    _add_ops(rows.where(is_op), names.filter(pa.array(is_op)), ranks, build)
+    _add_ranges(rows.where(~is_op), names.filter(pa.array(~is_op)), domains, ranks, build)
+
+
+def _names(rows: Rows, strings: Strings) -> pa.DictionaryArray:
+    """The registered string, else the text in the row itself."""
+    registered = strings.of(rows.ints("textId"))
+    if not rows.has("text"):
+        return registered
+    return pa.compute.coalesce(registered.cast(pa.string()), rows.arrow("text")).dictionary_encode()
+
+
+def _domains(rows: Rows, strings: Strings) -> dict[tuple[int, int], str]:
+    """Names by (process, domain id)."""
+    made = rows.where(rows.ints("eventType") == _DOMAIN)
+    keys = zip(process_of(made.ints("globalTid")).tolist(), made.ints("domainId").tolist(), strict=True)
+    return {k: n for k, n in zip(keys, _names(made, strings).to_pylist(), strict=True) if n}
+
+
+def _thread(rows: Rows, ranks: Ranks) -> dict[str, Any]:
+    thread, start = rows.ints("globalTid"), rows.ints("start", ABSENT)
+    return {
+        "rank": ranks.rank_of(thread),
+        "ts": start,
+        "dur": durations(start, rows.ints("end", ABSENT)),
+        "pid": pid_of(thread),
+        "tid": tid_of(thread),
+        "ev_idx": rows.ints("rowid", ABSENT),
+    }
+
+
+def _add_ranges(
+    rows: Rows, names: pa.DictionaryArray, domains: dict[tuple[int, int], str], ranks: Ranks, build: Build
+) -> None:
+    keys = np.stack((process_of(rows.ints("globalTid")), rows.ints("domainId", 0)))
+    distinct, codes = np.unique(keys, axis=1, return_inverse=True)
+    labels = [domains.get((p, d)) for p, d in distinct.T.tolist()]  # a cut export may not name them
+    known = sorted({label for label in labels if label})
+    own = np.array([known.index(label) if label else -1 for label in labels], np.int64)
+    styles = sorted(set(_STYLES.values()))
+    style = np.array([styles.index(_STYLES[t]) for t in rows.ints("eventType").tolist()], np.int64)
+    build.add(
+        "annotations",
+        {
+            **_thread(rows, ranks),
+            "name": names,
+            "on_gpu": False,
+            "domain": text_column(own[codes.reshape(-1)] if len(own) else style, known),
+            "style": text_column(style, styles),
+            "category": rows.ints("category", ABSENT),
+            "color": rows.ints("color", ABSENT),
+        },
+    )
+
+
+def _add_ops(rows: Rows, names: pa.DictionaryArray, ranks: Ranks, build: Build) -> None:
+    codes, spelled = texts(pa.table({"name": names}), "name")
+    parts = [_OP.fullmatch(text) for text in spelled]
+    seq = _numbers(parts, "seq")[codes]
+    plain, code_of = _distinct([p["name"] if p else None for p in parts])
+    sizes, size_code = _distinct([(p["sizes"] or "").replace(" ", "") or None if p else None for p in parts])
+    thread = _thread(rows, ranks)
+    backward = np.array([bool(_BACKWARD.search(n)) for n in plain] + [False])[code_of[codes]]
+    build.add(
+        "ops",
+        {
+            **thread,
+            "name": text_column(code_of[codes], plain),
+            "seq": seq,
+            "fwd_tid": _forward_threads(thread, seq, backward),
+            "input_dims": text_column(size_code[codes], sizes),
+            "record_function_id": _numbers(parts, "op_id")[codes],
+            "range_text": names,
+        },
+    )
+
+
+def _numbers(parts: list[re.Match[str] | None], group: str) -> Ints:
+    found = [ABSENT if p is None or p[group] is None else int(p[group]) for p in parts]
+    return np.array([*found, ABSENT], np.int64)
+
+
+def _distinct(values: list[str | None]) -> tuple[list[str], Ints]:
+    known: dict[str, int] = {}
+    codes = [-1 if v is None else known.setdefault(v, len(known)) for v in values]
+    return list(known), np.array([*codes, -1], np.int64)
+
+
+def _forward_threads(thread: dict[str, Any], seq: Ints, backward: NDArray[np.bool_]) -> Ints:
+    """For backward nodes the thread of a forward op with the same number, `ABSENT` for all other ops."""
+    result = np.full(len(seq), ABSENT, np.int64)
+    targets, sources = np.flatnonzero(backward & (seq >= 0)), np.flatnonzero(~backward & (seq >= 0))
+    found = first_match((thread["rank"][targets], seq[targets]), (thread["rank"][sources], seq[sources]))
+    have = found >= 0
+    result[targets[have]] = thread["tid"][sources[found[have]]]
+    return result

@@ -1,0 +1,190 @@
+"""The ingesters: an SQLite export, and a report that the user's own nsys exports first."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from traceanalyzer.errors import InputError
+from traceanalyzer.ingest.nsys import device, host
+from traceanalyzer.ingest.nsys.build import Build
+from traceanalyzer.ingest.nsys.database import MAGIC, Database, Strings, Tables
+from traceanalyzer.ingest.nsys.folder import Folder
+from traceanalyzer.ingest.nsys.nvtx import add_nvtx
+from traceanalyzer.ingest.nsys.processes import Ranks, process_rows
+from traceanalyzer.ingest.progress import Progress, Silent
+from traceanalyzer.model.capabilities import capabilities_of
+from traceanalyzer.model.tables import from_rows
+from traceanalyzer.model.trace import Note, Source, Trace
+
+if TYPE_CHECKING:
+    from traceanalyzer.ingest.options import LoadOptions
+
+_REPORT_SUFFIXES = frozenset({".nsys-rep", ".qdrep"})
+_VERSION_KEYS = frozenset({"EXPORT_PRODUCT_VERSION", "EXPORT_SCHEMA_VERSION"})
+"""What is kept of the metadata: the rest holds the environment, user and host names."""
+
+
+class NsysSqlite:
+    """Ingester of `nsys export --type sqlite`."""
+
+    name = "nsys"
+
+    def sniff(self, head: bytes, path: Path) -> bool:
+        """Whether the file is SQLite and has a table that nsys writes; a damaged SQLite file counts as ours."""
+        if not head.startswith(MAGIC):
+            return False
+        try:
+            with Database(path) as database:
+                return any(t == "StringIds" or t.startswith("CUPTI_ACTIVITY_KIND_") for t in database.tables)
+        except InputError:
+            return True
+
+    def read(self, path: Path, options: LoadOptions, progress: Progress | None = None) -> Trace:  # noqa: ARG002
+        """Read one export.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        progress = progress or Silent()
+        progress.start(str(path), path.stat().st_size)
+        with Database(path) as database:
+            trace = _trace(path, database, self.name)
+        progress.advance(path.stat().st_size)
+        progress.finish()
+        return trace
+
+
+class NsysFolder:
+    """Ingester of `nsys export --type parquetdir` and `arrowdir`: a folder with a file for each table.
+
+    The file of the names, which every export has, stands for the folder.
+    """
+
+    name = "nsys-folder"
+
+    def sniff(self, head: bytes, path: Path) -> bool:
+        """Whether this is the file StringIds of an export."""
+        return path.stem == "StringIds" and Folder.format_of(head) is not None
+
+    def read(self, path: Path, options: LoadOptions, progress: Progress | None = None) -> Trace:  # noqa: ARG002
+        """Read the folder around the file.
+
+        Raises:
+            InputError: a file of it is damaged.
+        """
+        progress = progress or Silent()
+        progress.start(str(path), path.stat().st_size)
+        folder = Folder(path.parent)
+        trace = _trace(path, folder, self.name)
+        progress.advance(path.stat().st_size)
+        progress.finish()
+        source = replace(trace.sources[0], sha256=folder.sha256(), bytes=folder.size())
+        return replace(trace, sources=(source,))
+
+
+class NsysReport:
+    """Ingester of `.nsys-rep`, whose format only nsys knows: exports it with the nsys on PATH."""
+
+    name = "nsys-rep"
+
+    def sniff(self, head: bytes, path: Path) -> bool:  # noqa: ARG002
+        """Whether the name says so: the format is not documented."""
+        return path.suffix.lower() in _REPORT_SUFFIXES
+
+    def read(self, path: Path, options: LoadOptions, progress: Progress | None = None) -> Trace:
+        """Export and read.
+
+        Raises:
+            InputError: there is no nsys, or it cannot export the file.
+        """
+        nsys = shutil.which("nsys")
+        by_hand = f"nsys export --type sqlite -o {path.with_suffix('.sqlite')} {path}"
+        if nsys is None:
+            raise InputError(
+                path, "needs nsys to be read, which is not on PATH", f"Run where it is: {by_hand}"
+            )
+        with tempfile.TemporaryDirectory(prefix="traceanalyzer-") as folder:
+            export = Path(folder, "export.sqlite")
+            command = [nsys, "export", "--type", "sqlite", "--force-overwrite", "true", "-o", str(export)]
+            done = subprocess.run([*command, str(path.absolute())], capture_output=True, check=False)
+            if done.returncode or not export.exists():
+                raise InputError(path, "cannot be exported by this nsys", f"See what it says: {by_hand}")
+            trace = NsysSqlite().read(export, options, progress)
+        source = replace(
+            trace.sources[0],
+            path=str(path),
+            format=self.name,
+            sha256=_sha256(path),
+            bytes=path.stat().st_size,
+        )
+        return replace(trace, sources=(source,))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _trace(path: Path, database: Tables, form: str) -> Trace:
+    strings, ranks, build = Strings(database), Ranks.of(database), Build()
+    device.add_kernels(database, strings, ranks, build)
+    device.add_graphs(database, ranks, build)
+    device.add_copies(database, ranks, build)
+    device.add_syncs(database, ranks, build)
+    device.add_memory_events(database, ranks, build)
+    device.add_metrics(database, build)
+    host.add_api_calls(database, strings, ranks, build)
+    host.add_system_calls(database, strings, ranks, build)
+    host.add_overhead(database, strings, ranks, build)
+    add_nvtx(database, strings, ranks, build)
+    used = np.concatenate([*build.used_threads, np.empty(0, np.int64)])
+    processes = process_rows(database, strings, ranks, used)
+    tables, start_ns = build.finish()
+    tables["devices"] = from_rows("devices", device.device_rows(database, ranks))
+    tables["processes"] = from_rows("processes", processes)
+    began = database.read("TARGET_INFO_SESSION_START_TIME", ("utcEpochNs",)).ints("utcEpochNs")
+    source = Source(
+        path=str(path),
+        format=form,
+        sha256=_sha256(path),
+        bytes=path.stat().st_size,
+        events=sum(t.num_rows for t in tables.values()),
+        rank=0,
+        epoch_ns=int(began[0]) + start_ns if len(began) and began[0] > 0 else None,
+        metadata={"capture_offset_ns": start_ns, **_versions(database)},
+        notes=tuple(_notes(build, ranks)),
+    )
+    return Trace((source,), tables, capabilities_of(tables))
+
+
+def _versions(database: Tables) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for table in ("META_DATA_EXPORT", "EXPORT_META_DATA"):
+        rows = database.read(table, (), ("name", "value"))
+        if rows.has("name") and rows.has("value"):
+            pairs = zip(rows.arrow("name").to_pylist(), rows.arrow("value").to_pylist(), strict=True)
+            found |= {k.lower(): v[:80] for k, v in pairs if k in _VERSION_KEYS and v}
+    return found
+
+
+def _notes(build: Build, ranks: Ranks) -> list[Note]:
+    notes = []
+    if len(ranks.processes) > 1:
+        message = (
+            f"{len(ranks.processes)} processes used a device; shown as ranks in the order of their devices"
+        )
+        notes.append(Note("info", message))
+    if build.untimed:
+        notes.append(Note("partial", f"{build.untimed} rows without a start were left out"))
+    if build.negative_durations:
+        message = f"{build.negative_durations} rows end before they start and count as 0 long"
+        notes.append(Note("repaired", message, "The recording clock stepped back; record again."))
+    return notes
