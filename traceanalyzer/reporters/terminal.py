@@ -197,8 +197,9 @@ class SheetTable:
         widths = [max(map(len, texts)) for texts in zip((c.title for c in columns), *cells, strict=True)]
         named = [i for i, c in enumerate(columns) if not c.numeric]
         excess = sum(widths) + 2 * len(widths) - options.max_width
-        for i in named:
-            widths[i] = max(12, widths[i] - max(0, -(-excess // len(named))))
+        for i in sorted(named, key=lambda i: -widths[i]):  # the widest name gives way first
+            given = min(max(excess, 0), max(widths[i] - 12, 0))
+            widths[i], excess = widths[i] - given, excess - given
         more = f" (first {len(sheet.rows)} of {sheet.total:,})" if sheet.total > len(sheet.rows) else ""
         yield Text(f"{sheet.layout.title}{more}", style="bold")
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
