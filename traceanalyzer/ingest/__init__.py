@@ -17,6 +17,7 @@ from traceanalyzer.ingest.chrome.read import ChromeTrace
 from traceanalyzer.ingest.combine import combine
 from traceanalyzer.ingest.ncu.read import NcuCsv, NcuReport
 from traceanalyzer.ingest.nsys.read import NsysFolder, NsysReport, NsysSqlite
+from traceanalyzer.ingest.oom_text import OomText
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.ingest.snapshot.read import MemorySnapshot
 from traceanalyzer.ingest.source import read_head
@@ -43,6 +44,7 @@ class Ingester(Protocol):
 STDIN = "-"
 INGESTERS: tuple[Ingester, ...] = (
     MemorySnapshot(),
+    OomText(),
     ChromeTrace(),
     NsysReport(),
     NsysSqlite(),
@@ -52,8 +54,8 @@ INGESTERS: tuple[Ingester, ...] = (
 )
 SUPPORTED = (
     "torch.profiler Chrome traces (.json, .json.gz, .json.zst), Nsight Systems (.nsys-rep, .sqlite, parquetdir, "
-    "arrowdir), Nsight Compute (.ncu-rep, .csv)"
-    ", CUDA memory snapshots (.pickle, .json)"
+    "arrowdir), Nsight Compute (.ncu-rep, .csv), CUDA memory snapshots (.pickle, .json), texts with out-of-memory "
+    "errors"
 )
 
 
