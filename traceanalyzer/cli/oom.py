@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot, Moment, Oom, StackHolder
     from traceanalyzer.ingest.options import LoadOptions
-    from traceanalyzer.pipeline import Analysis
+    from traceanalyzer.rules.analysis import Analysis
 
 UNKNOWN = "–"  # noqa: RUF001 - the sign for unknown everywhere
 
