@@ -29,16 +29,29 @@ class Stacks:
 
     def row(self, frames: Any) -> int | None:
         """The row of a stack (innermost frame first), None for one without frames."""
-        if not frames:
-            return None
-        key = tuple(map(id, frames))
-        row = self._known.get(key)
-        if row is None:
-            row = self._known[key] = self._add(frames)
-        self._left -= len(key)
-        if self._left < 0:
-            raise Refused("unfolds to more frames than a file of this size can hold")
-        return row
+        return self.rows([frames])[0]
+
+    def rows(self, stacks: list[Any]) -> list[int | None]:
+        """The row of each stack. A release that is completed at once shares its frames with the request."""
+        found: list[int | None] = []
+        known, walked = self._known, 0
+        last, row = None, None
+        for frames in stacks:
+            if frames is not last:
+                last = frames
+                if frames:
+                    key = tuple(map(id, frames))
+                    walked += len(key)
+                    row = known.get(key)
+                    if row is None:
+                        row = known[key] = self._add(frames)
+                    if walked > self._left:
+                        raise Refused("unfolds to more frames than a file of this size can hold")
+                else:
+                    row = None
+            found.append(row)
+        self._left -= walked
+        return found
 
     def _add(self, frames: list[dict[str, Any]]) -> int:
         if len(frames) > MAX_DEPTH:

@@ -74,8 +74,7 @@ def _limit(count: int, most: int, what: str) -> None:
 def _entries(trace: list[dict[str, Any]], stacks: Stacks) -> Columns:
     columns = {key: [e.get(key) for e in trace] for key in ENTRY_KEYS}
     columns["pool"] = [pool_name(e.get("pool_id")) for e in trace]
-    stack_of = stacks.row
-    columns["stack"] = [stack_of(e.get("frames")) for e in trace]
+    columns["stack"] = stacks.rows([e.get("frames") for e in trace])
     return columns
 
 

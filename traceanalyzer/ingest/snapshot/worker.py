@@ -8,6 +8,7 @@ means that the file was refused; the reason is on stdout.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -80,4 +81,6 @@ def limit_memory(content_bytes: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    os._exit(code)  # taking millions of objects down one by one would cost as much as loading them
