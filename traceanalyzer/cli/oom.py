@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from traceanalyzer.cli.inputs import analyze, reads_inputs, step_option
+from traceanalyzer.cli.inputs import analysis_options, analyze, reads_inputs
 from traceanalyzer.cli.table import print_json, print_text, remark_on_rest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot, Moment, Oom, StackHolder
+    from traceanalyzer.cli.inputs import Wanted
     from traceanalyzer.ingest.options import LoadOptions
     from traceanalyzer.rules.analysis import Analysis
 
@@ -24,7 +25,7 @@ _NO_LINE = {True: "no stack: before the window, or not recorded", False: "no Pyt
 
 @click.command(short_help="Why memory ran out, who held it, what to change.")
 @reads_inputs
-@step_option
+@analysis_options
 @click.option(
     "--by",
     type=click.Choice(["line", "module", "stack", "category"]),
@@ -44,7 +45,7 @@ _NO_LINE = {True: "no stack: before the window, or not recorded", False: "no Pyt
 def command(
     inputs: Sequence[str],
     options: LoadOptions,
-    step: str | None,
+    wanted: Wanted,
     by: str,
     at: str | None,
     top: int,
@@ -55,7 +56,7 @@ def command(
     INPUT is any mix of snapshots (torch.cuda.memory._dump_snapshot), logs and traces, of one or more ranks.
     Without an error in them, it tells who holds memory at the peak, what grows and what lies unused.
     """
-    analysis = analyze(inputs, options, step)
+    analysis = analyze(inputs, options, wanted)
     if as_json:
         print_json({key: asdict(analysis[key]) for key in ("oom", "snapshot")})
         return
