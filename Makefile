@@ -50,6 +50,7 @@ fuzz: .venv/ready ## Damage traces at random for MINUTES, and see that every com
 fixtures: .venv/ready ## Simulate and record the traces in fixtures/ anew
 	$(BIN)/python -m fixtures.simulator -o fixtures/simulated
 	$(BIN)/python fixtures/recorders/cpu.py -o fixtures/recorded
+	$(BIN)/python -m fixtures.memory -o fixtures/snapshots
 
 reports: .venv/ready ## Write the sample report and its screenshots in reports/ anew (screenshots need Chromium)
 	$(BIN)/trace-analyze report $(TRACE) -o reports/sample.html --json reports/sample.json --force

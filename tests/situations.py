@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import compute_situations
+import memory_situations
 from linked import Linked
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def unlinked(count: int) -> Linked:
 
 
 # code → the trace with the problem, the trace without
-CASES: dict[str, tuple[Callable[[], Linked], Callable[[], Linked]]] = {
+CASES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "IDLE001": (late_kernels, queued_kernels),
     "IDLE002": (lambda: queued_kernels(gap=5), queued_kernels),
     "IDLE003": (lambda: ending_long_after_work(500), lambda: ending_long_after_work(10)),
@@ -154,4 +155,5 @@ CASES: dict[str, tuple[Callable[[], Linked], Callable[[], Linked]]] = {
     "STEP001": (lambda: stepping(100, 101, 99, 500, 100), lambda: stepping(100, 101, 99, 102, 100)),
     "QUAL001": (lambda: unlinked(20), lambda: unlinked(1)),
     **compute_situations.CASES,
+    **memory_situations.CASES,
 }

@@ -12,9 +12,8 @@ import pytest
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 MANIFEST = tomllib.loads((FIXTURES / "MANIFEST.toml").read_text())
-FILES = [
-    p for folder in ("recorded", "simulated", "cpu", "gpu") for p in sorted((FIXTURES / folder).glob("*"))
-]
+FOLDERS = ("recorded", "simulated", "cpu", "gpu", "snapshots")
+FILES = [p for folder in FOLDERS for p in sorted((FIXTURES / folder).glob("*"))]
 RECORDED = sorted((FIXTURES / "recorded").glob("*.json.gz"))
 TRACES = [p for p in FILES if p.name.endswith(".trace.json.gz")]
 
@@ -27,7 +26,7 @@ def test_the_manifest_lists_every_file_and_no_other():
 def test_an_entry_says_how_the_file_was_made_and_what_for(name):
     entry = MANIFEST[name]
     assert {"made_by", "origin", "torch", "device", "label", "good_for"} <= set(entry)
-    assert entry["origin"] == ("simulated" if name.startswith("simulated/") else "recorded")
+    assert entry["origin"] == ("simulated" if name.startswith(("simulated/", "snapshots/")) else "recorded")
 
 
 @pytest.mark.parametrize("name", [n for n in MANIFEST if n.endswith(".truth.json")])

@@ -18,6 +18,8 @@ from traceanalyzer.ingest.cache import DIRECTORY_VARIABLE
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 TRACE = ROOT / "fixtures/simulated/sim_training_mixed.json.gz"  # what `make demo` shows
+SNAPSHOT = ROOT / "fixtures/snapshots/oom.pickle.gz"
+ERROR = "CUDA out of memory. Tried to allocate 20.00 MiB (GPU 0; 7.80 GiB total capacity; 6.10 GiB already allocated)\n"
 INPUTS = ("run.json", "rank0.json.gz", "rank1.json.gz", "traces/run.json")
 
 
@@ -62,6 +64,8 @@ def place(tmp_path: Path) -> Path:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         shutil.copy(TRACE, path)
+    shutil.copy(SNAPSHOT, tmp_path / "snapshot.pickle")
+    (tmp_path / "train.log").write_text(ERROR)
     command = tmp_path / "bin/trace-analyze"
     command.parent.mkdir()
     command.write_text(

@@ -18,6 +18,8 @@ from traceanalyzer.analyzers.memory import MemoryAnalyzer
 from traceanalyzer.analyzers.modules import ModulesAnalyzer
 from traceanalyzer.analyzers.ops import OpsAnalyzer
 from traceanalyzer.analyzers.roofline import RooflineAnalyzer
+from traceanalyzer.analyzers.snapshot_oom import OomAnalyzer
+from traceanalyzer.analyzers.snapshot_state import SnapshotAnalyzer
 from traceanalyzer.analyzers.steps import StepsAnalyzer
 from traceanalyzer.model.trace import HOW_TO_CAPTURE
 
@@ -39,6 +41,8 @@ ANALYZERS: tuple[Analyzer, ...] = (
     CopiesAnalyzer(),
     CollectivesAnalyzer(),
     LaunchesAnalyzer(),
+    SnapshotAnalyzer(),
+    OomAnalyzer(),
     MemoryAnalyzer(),
 )
 

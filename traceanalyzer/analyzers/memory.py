@@ -9,6 +9,7 @@ import numpy as np
 from traceanalyzer.analyzers.evidence import origin
 from traceanalyzer.analyzers.groups import group_rows
 from traceanalyzer.analyzers.results import Holder, Memory, MemoryTimeline
+from traceanalyzer.analyzers.snapshot_state import timeline
 from traceanalyzer.model.columns import ints, present, texts
 from traceanalyzer.model.join import codes_of
 from traceanalyzer.model.tree import inherit
@@ -34,18 +35,22 @@ class MemoryAnalyzer:
     name: ClassVar[str] = "memory"
     requires: ClassVar[frozenset[Capability]] = frozenset()
 
-    def analyze(self, trace: Trace, results: Mapping[str, Any]) -> Memory:  # noqa: ARG002
+    def analyze(self, trace: Trace, results: Mapping[str, Any]) -> Memory:
         """Timelines with an accelerator's first, each with its holders at the peak."""
         table = trace.allocations
-        if not table.num_rows:
-            return Memory(())
+        snapshots = [timeline(device) for device in results["snapshot"].devices]
+        events = np.flatnonzero(~present(table, "requested"))  # what snapshots recorded has sizes asked for
+        if not len(events):
+            return Memory(tuple(snapshots))
         kind, kinds = texts(table, "device_type")
         rank, device = ints(table, "rank"), ints(table, "device")
         owner = _Owners(trace)
+        groups = group_rows(rank[events], kind[events].astype(np.int64), device[events])
         lines = [
             _timeline(trace, owner, rows, kinds[kind[rows[0]]] if kind[rows[0]] >= 0 else "unknown")
-            for rows in group_rows(rank, kind.astype(np.int64), device)
+            for rows in (events[mine] for mine in groups)
         ]
+        lines += snapshots
         lines.sort(key=lambda t: (t.device_type == "cpu", t.rank, t.device_type, t.device))
         return Memory(tuple(lines))
 

@@ -104,3 +104,23 @@ LAYOUT_SHARE: Final = 0.02
 """Layout changes worth a finding (own judgement: one line removes them)."""
 MEASURED_SHARE: Final = 0.5
 """Share of the kernel time that must have a roof before the verdict rests on it (own judgement)."""
+
+# --- memory ---
+GROWTH_STEPS: Final = 3
+"""Growth is told from so many steps after the first (own judgement: two points are no trend)."""
+GROWTH_SHARE_OF_STEPS: Final = 0.8
+"""A stack grows when it leaves blocks behind in this share of the steps (own judgement)."""
+PINNED_SEGMENT_BYTES: Final = 20 << 20
+"""Segments below this are shared by small blocks on purpose (CUDACachingAllocator's kLargeBuffer)."""
+PINNED_ACTIVE_SHARE: Final = 0.25
+"""A segment that is used less than this counts as pinned (own judgement)."""
+FRAGMENTED_SHARE: Final = 0.05
+"""Fragmentation is named first as an OOM's cause when this share of the reserved memory is free (own judgement)."""
+SPIKE_SHARE: Final = 0.25
+"""A request of this share of what is allocated counts as a spike (own judgement)."""
+UNUSED_RESERVED_SHARE: Final = 0.2
+"""Reserved memory that is never used is told from this share of it on (own judgement)."""
+THRASH_PER_STEP: Final = 1.0
+"""cudaMalloc calls per step after the first that count as thrash: a warm allocator makes none (own judgement)."""
+FIRST_STEP_PEAK_SHARE: Final = 0.2
+"""The first step's peak is told apart when it is so much above the others (own judgement)."""

@@ -31,6 +31,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("modules", "The nn.Module tree with device time."),
     ("steps", "Where each step went."),
     ("memory", "Peak memory and who held it."),
+    ("oom", "Why memory ran out, who held it, what to change."),
     ("query", "SQL over everything that was recorded."),
     ("info", "What a file is, and what it can and cannot show."),
     ("export", "Write the tables for other tools."),
@@ -44,8 +45,8 @@ COMMANDS: tuple[tuple[str, str], ...] = (
 def trace_analyze(context: click.Context) -> None:
     """Say what limits a GPU run, where, what to change and what that would save.
 
-    INPUT is any number of torch.profiler traces (plain, .gz or .zst; told by content, not by name),
-    directories and globs; `-` reads stdin.
+    INPUT is any number of torch.profiler traces, CUDA memory snapshots and logs with out-of-memory errors
+    (plain, .gz or .zst; told by content, not by name), directories and globs; `-` reads stdin.
     """
     if os.environ.get("NO_COLOR"):
         context.color = False

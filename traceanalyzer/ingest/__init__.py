@@ -17,7 +17,9 @@ from traceanalyzer.ingest.chrome.read import ChromeTrace
 from traceanalyzer.ingest.combine import combine
 from traceanalyzer.ingest.ncu.read import NcuCsv, NcuReport
 from traceanalyzer.ingest.nsys.read import NsysFolder, NsysReport, NsysSqlite
+from traceanalyzer.ingest.oom_text import OomText
 from traceanalyzer.ingest.options import LoadOptions
+from traceanalyzer.ingest.snapshot.read import MemorySnapshot
 from traceanalyzer.ingest.source import read_head
 from traceanalyzer.model.trace import Note, Trace
 
@@ -41,6 +43,8 @@ class Ingester(Protocol):
 
 STDIN = "-"
 INGESTERS: tuple[Ingester, ...] = (
+    MemorySnapshot(),
+    OomText(),
     ChromeTrace(),
     NsysReport(),
     NsysSqlite(),
@@ -50,7 +54,8 @@ INGESTERS: tuple[Ingester, ...] = (
 )
 SUPPORTED = (
     "torch.profiler Chrome traces (.json, .json.gz, .json.zst), Nsight Systems (.nsys-rep, .sqlite, parquetdir, "
-    "arrowdir), Nsight Compute (.ncu-rep, .csv)"
+    "arrowdir), Nsight Compute (.ncu-rep, .csv), CUDA memory snapshots (.pickle, .json), texts with out-of-memory "
+    "errors"
 )
 
 
@@ -135,7 +140,7 @@ def _read_one(
             raise InputError(path, "is empty", "Was the profiler stopped before it wrote? Record again.", 0)
         if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] not in {b"{", b"["}:
             raise InputError(path, "is not of a known format", f"Supported: {SUPPORTED}.", 0)
-        ingester = INGESTERS[0]
+        ingester = ChromeTrace()
     trace = ingester.read(path, options, progress)
     if options.use_cache:
         cache.store(path, trace.sources[0].sha256, trace)

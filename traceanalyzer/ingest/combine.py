@@ -12,13 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from traceanalyzer.errors import UsageError
-from traceanalyzer.model.schema import TABLES
+from traceanalyzer.model.schema import TABLES, Table
 from traceanalyzer.model.tables import with_ids
 from traceanalyzer.model.trace import Note, Source, Trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+OF_THE_SAME_PROCESS = frozenset({"memory snapshot", "oom text"})
+"""Formats that add to what a profiler recorded of a process, and so may claim its rank."""
 _RANK_IN_NAME = re.compile(r"rank[-_]?(\d+)", re.IGNORECASE)
 
 
@@ -27,7 +29,7 @@ def combine(traces: Sequence[Trace]) -> Trace:
 
     The time axes are joined over the wall clock; a source without one starts at 0. Two sources that claim the same
     rank get different ones (from the file name where it tells), with a note: rows of different processes must not
-    share a lane.
+    share a lane. A snapshot or a log beside a profile tells of the same process.
     """
     if not traces:
         raise UsageError("no input")
@@ -49,9 +51,19 @@ def combine(traces: Sequence[Trace]) -> Trace:
             parts = [
                 _extras_moved(part, {n: o[i] for n, o in offsets.items()}) for i, part in enumerate(parts)
             ]
+        parts = [_pointing(table, part, offsets, i) for i, part in enumerate(parts)]
         tables[table.name] = with_ids(pa.concat_tables(parts).unify_dictionaries().combine_chunks())
     capabilities = frozenset().union(*(t.capabilities for t in shifted))
     return Trace(tuple(t.sources[0] for t in shifted), tables, capabilities)
+
+
+def _pointing(kind: Table, part: pa.Table, offsets: dict[str, list[int]], source: int) -> pa.Table:
+    """The rows with their references into other tables moved to where those rows of the source now are."""
+    for column in kind.source_columns:
+        if column.refers and part.num_rows and (by := offsets[column.refers][source]):
+            moved = pc.add(part[column.name], pa.scalar(by, pa.int64()))
+            part = part.set_column(part.column_names.index(column.name), column.name, moved)
+    return part
 
 
 def _offsets(tables: Sequence[pa.Table]) -> list[int]:
@@ -68,10 +80,11 @@ def _extras_moved(extras: pa.Table, offsets: dict[str, int]) -> pa.Table:
 
 
 def _with_own_ranks(traces: Sequence[Trace]) -> list[Trace]:
-    taken: set[int] = set()
+    taken_by: dict[str, set[int]] = {}
     out = []
     for trace in traces:
         source, ranks = trace.sources[0], _ranks_of(trace)
+        taken = taken_by.setdefault(source.format if source.format in OF_THE_SAME_PROCESS else "", set())
         by = 0
         if ranks & taken:
             named = _RANK_IN_NAME.search(Path(source.path).name)
@@ -81,7 +94,7 @@ def _with_own_ranks(traces: Sequence[Trace]) -> list[Trace]:
             rank = source.rank + by
             message = f"says it is rank {source.rank}, as another file does; shown as rank {rank}"
             note = Note("info", message)
-            out.append(_ranked(trace, by, replace(source, rank=rank, notes=(*source.notes, note))))
+            out.append(ranked(trace, by, replace(source, rank=rank, notes=(*source.notes, note))))
         else:
             out.append(trace)
         taken |= {r + by for r in ranks}
@@ -96,7 +109,8 @@ def _ranks_of(trace: Trace) -> set[int]:
     return set() if measured_only else found | {trace.sources[0].rank}
 
 
-def _ranked(trace: Trace, by: int, source: Source) -> Trace:
+def ranked(trace: Trace, by: int, source: Source) -> Trace:
+    """The trace with `by` added to its ranks, and `source` as its source."""
     tables = dict(trace.tables)
     for name, table in trace.tables.items():
         if "rank" in table.column_names:

@@ -20,6 +20,10 @@ def _names(tables: Tables, table: str, test: Callable[[str], bool]) -> bool:
     return any(test(name) and (used is None or code in used) for code, name in enumerate(names))
 
 
+def _snapshot(tables: Tables) -> bool:
+    return tables["segments"].num_rows > 0 or has_any(tables["allocations"], "requested")
+
+
 _TESTS: Mapping[Capability, Callable[[Tables], bool]] = {
     Capability.DEVICE_WORK: lambda t: t["kernels"].num_rows + t["copies"].num_rows > 0,
     Capability.LAUNCHES: lambda t: t["api_calls"].num_rows > 0,
@@ -31,6 +35,8 @@ _TESTS: Mapping[Capability, Callable[[Tables], bool]] = {
         or _names_present(t["ops"], "module_hierarchy")
     ),
     Capability.MEMORY: lambda t: t["allocations"].num_rows > 0,
+    Capability.MEMORY_SNAPSHOT: _snapshot,
+    Capability.OOM: lambda t: _snapshot(t) or t["oom_messages"].num_rows > 0,
     Capability.SYNC_EVENTS: lambda t: t["syncs"].num_rows > 0,
     Capability.COLLECTIVE_ARGUMENTS: lambda t: t["collectives"].num_rows > 0,
     Capability.DEVICE_PROPERTIES: lambda t: t["devices"].num_rows > 0,

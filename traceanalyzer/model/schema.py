@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table. `linked` columns are added after reading."""
+    """One column of a table. `linked` columns are added after reading; `refers` names the table it points into."""
 
     name: str
     type: str
     meaning: str
     unit: str = ""
     linked: bool = False
+    refers: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,10 @@ _CORRELATION = Column("correlation", "int64", "joins an API call with the device
 _EXTERNAL = Column("external_id", "int64", "id of the op that was running, as the profiler saw it")
 _STEP = Column("step", "int32", "index of the step this row belongs to; null outside all steps", linked=True)
 _MODULE = Column("module", "text", "path of the nn.Module that was running", linked=True)
+_STACK = Column("stack", "int64", "row of stacks: the innermost frame", refers="stacks")
+_POOL = Column(
+    "pool", "text", "allocator pool, two ids; 0,0 is the default, others belong to graphs or the user"
+)
 _HOST = (_ID, _NAME, _RANK, _TS, _DUR, _PID, _TID)
 _GPU = (_ID, _NAME, _RANK, _TS, _DUR, _DEVICE, _STREAM)
 _LAUNCHED = (
@@ -246,10 +251,111 @@ ALLOCATIONS = Table(
         Column("allocated", "int64", "allocated in total afterwards", "bytes"),
         Column("reserved", "int64", "reserved in total afterwards", "bytes"),
         Column("ev_idx", "int64", "index of the event in the profiler's own order"),
+        _STREAM,
+        Column(
+            "requested",
+            "int64",
+            "size as a snapshot's entry has it: asked for (alloc, free_*, oom), of the segment (segment_*), active in "
+            "total (snapshot); null for a profiler's events",
+            "bytes",
+        ),
+        Column("active", "int64", "allocated or waiting for a stream in total afterwards", "bytes"),
+        Column("requested_total", "int64", "requested by active blocks in total afterwards", "bytes"),
+        Column("device_free", "int64", "free on the device at an oom, as the driver told", "bytes"),
+        _POOL,
+        _STACK,
+        Column("compile_context", "text", "torch.compile frame that was running"),
+        Column("user_metadata", "text", "text that the program set"),
         Column("op", "int64", "row of the innermost op around this event", linked=True),
         Column("python_call", "int64", "row of the innermost Python frame around it", linked=True),
         _MODULE,
         _STEP,
+    ),
+)
+SEGMENTS = Table(
+    "segments",
+    "one piece of device memory that the allocator held when a memory snapshot was taken",
+    (
+        _ID,
+        _RANK,
+        _DEVICE,
+        _STREAM,
+        Column("address", "int64", "address (two's complement when above 2^63)"),
+        Column("bytes", "int64", "size", "bytes"),
+        Column("allocated", "int64", "in blocks that the program holds, as recorded", "bytes"),
+        Column("active", "int64", "allocated or waiting for a stream, as recorded", "bytes"),
+        Column("requested", "int64", "asked for by active blocks, as recorded", "bytes"),
+        Column("kind", "text", "small | large"),
+        _POOL,
+        Column("expandable", "bool", "grows by mapping pages (expandable_segments)"),
+        _STACK,
+    ),
+)
+BLOCKS = Table(
+    "blocks",
+    "one block of a segment when a memory snapshot was taken",
+    (
+        _ID,
+        _RANK,
+        _DEVICE,
+        Column("segment", "int64", "row of segments", refers="segments"),
+        Column("address", "int64", "address (two's complement when above 2^63)"),
+        Column("bytes", "int64", "size", "bytes"),
+        Column("requested", "int64", "asked for; null for an inactive block, where it is stale", "bytes"),
+        Column("state", "text", "active_allocated | active_pending_free | inactive"),
+        _STACK,
+    ),
+)
+STACKS = Table(
+    "stacks",
+    "one frame in its place on a call stack; its parent is the frame that called it",
+    (
+        _ID,
+        Column("parent", "int64", "row of stacks of the caller; null for the outermost", refers="stacks"),
+        Column("frame", "int64", "row of frames", refers="frames"),
+        Column("depth", "int32", "number of callers"),
+    ),
+)
+FRAMES = Table(
+    "frames",
+    "one place in the source that occurs on call stacks",
+    (
+        _ID,
+        Column("name", "text", "function"),
+        Column("file", "text", "source file; ?? for compiled code"),
+        Column("line", "int32", "line; 0 when unknown"),
+        Column("fx_node", "text", "node of the compiled graph (torch.fx)"),
+    ),
+)
+OOM_MESSAGES = Table(
+    "oom_messages",
+    "one out-of-memory error found in a text",
+    (
+        _ID,
+        _RANK,
+        Column("line", "int64", "line of the text where it begins"),
+        Column(
+            "kind",
+            "text",
+            "cuda | hip | xpu | npu | musa | mlu | mps | cpu | driver | vllm | jax | tensorflow",
+        ),
+        _DEVICE,
+        Column(
+            "requested",
+            "int64",
+            "what could not be allocated (for CUDA the segment, not the tensor)",
+            "bytes",
+        ),
+        Column("capacity", "int64", "memory of the device", "bytes"),
+        Column("free", "int64", "free on the device", "bytes"),
+        Column("allowed", "int64", "limit set by a memory fraction or a high watermark", "bytes"),
+        Column("other_processes", "int64", "in use by other processes, as far as named", "bytes"),
+        Column("process", "int64", "in use by this process, with what is not PyTorch's", "bytes"),
+        Column("allocated", "int64", "allocated by PyTorch", "bytes"),
+        Column("private_pools", "int64", "of it in private pools such as those of CUDA graphs", "bytes"),
+        Column("unallocated", "int64", "reserved by PyTorch but not allocated", "bytes"),
+        Column("non_pytorch", "int64", "in use by this process outside PyTorch's allocator", "bytes"),
+        Column("text", "text", "the message"),
     ),
 )
 FLOWS = Table(
@@ -367,6 +473,11 @@ TABLES: tuple[Table, ...] = (
     SYNCS,
     COLLECTIVES,
     ALLOCATIONS,
+    SEGMENTS,
+    BLOCKS,
+    STACKS,
+    FRAMES,
+    OOM_MESSAGES,
     FLOWS,
     COUNTERS,
     KERNEL_METRICS,

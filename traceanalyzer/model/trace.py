@@ -24,6 +24,8 @@ class Capability(StrEnum):
     STACKS = "stacks"
     MODULES = "modules"
     MEMORY = "memory"
+    MEMORY_SNAPSHOT = "memory_snapshot"
+    OOM = "oom"
     SYNC_EVENTS = "sync_events"
     COLLECTIVE_ARGUMENTS = "collective_arguments"
     DEVICE_PROPERTIES = "device_properties"
@@ -37,6 +39,9 @@ HOW_TO_CAPTURE: Mapping[Capability, str] = {
     Capability.STACKS: "profile with with_stack=True",
     Capability.MODULES: "profile with with_stack=True (nn.Module frames are recorded with the stacks)",
     Capability.MEMORY: "profile with profile_memory=True",
+    Capability.MEMORY_SNAPSHOT: "call torch.cuda.memory._record_memory_history() before the run and "
+    "torch.cuda.memory._dump_snapshot('run.pickle') after it",
+    Capability.OOM: "give a memory snapshot taken after the error, or the log that holds the error",
     Capability.SYNC_EVENTS: "profile with experimental_config="
     "torch._C._profiler._ExperimentalConfig(enable_cuda_sync_events=True)",
     Capability.COLLECTIVE_ARGUMENTS: "record with PyTorch 2.3 or newer, which writes the arguments of collectives",

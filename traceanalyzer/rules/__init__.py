@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from traceanalyzer.analyzers import load_plugins
 from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
-from traceanalyzer.rules import capture, communication, compute, copies, idle, kernels, loading
+from traceanalyzer.rules import capture, communication, compute, copies, idle, kernels, loading, memory
 from traceanalyzer.rules.base import Facts, Rule
 from traceanalyzer.rules.findings import Finding, NotAssessed, Passed, Verdict
 from traceanalyzer.rules.verdict import verdict
@@ -25,6 +25,7 @@ RULES: tuple[Rule, ...] = (
     *communication.RULES,
     *kernels.RULES,
     *compute.RULES,
+    *memory.RULES,
     *capture.RULES,
 )
 _SURENESS = {"high": 1.0, "medium": 0.6, "low": 0.3}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Partition,
         Steps,
     )
+    from traceanalyzer.analyzers.snapshot_results import Oom, Snapshot
     from traceanalyzer.model.trace import Capability, Source
     from traceanalyzer.rules.findings import Confidence, Finding
 
@@ -97,6 +98,23 @@ class Facts:
         """The result of the launches analyzer."""
         result: Launches = self.results["launches"]
         return result
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The result of the snapshot analyzer."""
+        result: Snapshot = self.results["snapshot"]
+        return result
+
+    @property
+    def ooms(self) -> tuple[Oom, ...]:
+        """The out-of-memory errors."""
+        rows: tuple[Oom, ...] = self.results["oom"].rows
+        return rows
+
+    @property
+    def memory_only(self) -> bool:
+        """Whether no profiler's trace was given, but snapshots or the texts of errors."""
+        return bool(self.sources) and {s.format for s in self.sources} <= {"memory snapshot", "oom text"}
 
     @property
     def wall_ns(self) -> int:

@@ -16,6 +16,7 @@ from traceanalyzer.analyzers.roofline import dominant
 from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
 from traceanalyzer.rules.base import ORDINARY
 from traceanalyzer.rules.findings import Confidence, Verdict
+from traceanalyzer.rules.memory import memory_verdict
 from traceanalyzer.rules.roofs import roofline, time_of
 from traceanalyzer.rules.wording import percent
 
@@ -52,7 +53,7 @@ LESS_SURE: dict[Confidence, Confidence] = {"high": "medium", "medium": "low", "l
 def verdict(facts: Facts) -> Verdict:
     """The verdict on a trace."""
     if not facts.wall_ns:
-        return _without_device(facts)
+        return memory_verdict(facts) or _without_device(facts)
     idle = facts.sum("idle_ns")
     waiting_for_copies = facts.idle_ns("host_copy")
     time = {

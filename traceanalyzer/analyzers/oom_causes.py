@@ -1,0 +1,166 @@
+"""Why a request did not fit, ranked, and what to change, with the bytes that it frees on this run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from traceanalyzer.analyzers import thresholds
+from traceanalyzer.analyzers.snapshot_results import Cause, Change
+from traceanalyzer.model.sizes import size
+
+if TYPE_CHECKING:
+    from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot, FreeMemory, Moment
+
+_SAYS = {
+    "parameters": "parameters take {} of it",
+    "gradients": "gradients take {} of it",
+    "optimizer_state": "optimizer state takes {} of it",
+    "activations": "activations kept for backward take {} of it",
+    "kv_cache": "the KV cache takes {} of it",
+    "temporaries": "temporaries take {} of it",
+    "inputs": "inputs take {} of it",
+    "logits": "logits and loss take {} of it",
+    "workspace": "library workspaces take {} of it",
+    "unknown": "{} of it is of unknown use",
+}
+
+
+def causes(
+    device: DeviceSnapshot,
+    moment: Moment,
+    free: FreeMemory,
+    requested: int,
+    segment: int,
+    device_free: int | None,
+) -> tuple[Cause, ...]:
+    """The reasons for an OOM, the one that explains it best first.
+
+    A limit, fragmentation and a leak explain an OOM by themselves when the memory they cost is at least what was
+    asked for. They come before the categories; both in the order of their size.
+    """
+    enough = [
+        *_fragmentation(moment, free, requested),
+        *_elsewhere(free, requested),
+        *_growth(device, requested),
+    ]
+    enough.sort(key=lambda cause: -(cause.bytes or 0))
+    found = [*_limit(segment, device_free), *enough, *_spike(moment, requested)]
+    held = moment.requested_bytes
+    for category, amount in moment.by_category.items():
+        if amount * 20 >= held:
+            evidence = f"{size(held)} were held, {_SAYS[category].format(size(amount))}"
+            found.append(Cause(category, amount, evidence, "low" if category == "unknown" else "medium"))
+    return tuple(found)
+
+
+def _limit(segment: int, device_free: int | None) -> list[Cause]:
+    if device_free is None or device_free < segment:
+        return []
+    evidence = (
+        f"the device had {size(device_free)} free, enough for the {size(segment)} segment: a memory fraction limit "
+        "(set_per_process_memory_fraction) or the driver refused it"
+    )
+    return [Cause("memory_limit", segment, evidence, "medium")]
+
+
+def _fragmentation(moment: Moment, free: FreeMemory, requested: int) -> list[Cause]:
+    if free.total_bytes < requested or free.total_bytes < thresholds.FRAGMENTED_SHARE * moment.reserved_bytes:
+        return []
+    elsewhere = (free.other_streams_largest_bytes or 0, free.other_pools_largest_bytes or 0)
+    if free.largest_bytes is None or max(free.largest_bytes, *elsewhere) >= requested:
+        return []
+    evidence = (
+        f"{size(free.total_bytes)} of the reserved {size(moment.reserved_bytes)} lay free, but the largest free "
+        f"block had {size(free.largest_bytes)}: fragmentation"
+    )
+    return [Cause("fragmentation", free.total_bytes, evidence, "high")]
+
+
+def _elsewhere(free: FreeMemory, requested: int) -> list[Cause]:
+    found = []
+    for name, largest, where in (
+        (
+            "other_stream",
+            free.other_streams_largest_bytes,
+            "of another stream, and blocks do not change streams",
+        ),
+        ("private_pool", free.other_pools_largest_bytes, "in another pool, such as that of a CUDA graph"),
+    ):
+        if largest is not None and largest >= requested:
+            found.append(Cause(name, largest, f"a free block of {size(largest)} was {where}", "high"))
+    return found
+
+
+def _growth(device: DeviceSnapshot, requested: int) -> list[Cause]:
+    found = []
+    for row in device.growth:
+        if row.total_bytes < requested:
+            continue
+        name = "kv_cache_growth" if row.category == "kv_cache" else "leak"
+        per_step, total = size(row.bytes_per_step), size(row.total_bytes)
+        evidence = f"{row.python} leaves {per_step} behind in every step, {total} so far"
+        found.append(Cause(name, row.total_bytes, evidence, "high" if row.steps > 5 else "medium"))
+    return found
+
+
+def _spike(moment: Moment, requested: int) -> list[Cause]:
+    if requested < thresholds.SPIKE_SHARE * max(1, moment.allocated_bytes):
+        return []
+    evidence = f"the request alone is {size(requested)}, with {size(moment.allocated_bytes)} allocated before"
+    return [Cause("spike", requested, evidence, "medium")]
+
+
+_SHARD = "over two ranks; more with more"
+_IN_CHUNKS = (("do this in chunks (chunked loss, fused attention)", 1.0, "the result allows chunks"),)
+_KV_CACHE = (
+    ("keep the KV cache in 8 bits", 0.5, "it is in 16 bits now and the quality allows it"),
+    ("limit the tokens or the sequences that are kept at once", 0.5, "half of them would do"),
+)
+# What to change, the share of the cause's bytes that this frees at most, and when it applies.
+_CHANGES: dict[str, tuple[tuple[str, float, str], ...]] = {
+    "memory_limit": (("raise torch.cuda.set_per_process_memory_fraction", 1.0, "nobody else needs the memory"),),
+    "fragmentation": (
+        (
+            "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True", 1.0,
+            "not with memory shared between processes; test it, some libraries do not support it",
+        ),
+    ),
+    "other_stream": (("allocate and use these tensors on one stream", 1.0, "the overlap is not needed"),),
+    "private_pool": (("share one pool between CUDA graphs, or capture fewer", 1.0, "graphs do not run at once"),),
+    "leak": (
+        (
+            "keep no reference from step to step: append loss.item() or loss.detach().cpu(), not loss", 1.0,
+            "the tensors are not needed later",
+        ),
+    ),
+    "kv_cache": _KV_CACHE,
+    "kv_cache_growth": _KV_CACHE,
+    "spike": _IN_CHUNKS,
+    "logits": _IN_CHUNKS,
+    "activations": (
+        ("activation checkpointing on the repeated blocks", 0.5, "training; costs one more forward"),
+        ("half the batch with gradient accumulation", 0.5, "training"),
+    ),
+    "optimizer_state": (
+        ("an 8-bit optimizer", 0.75, "the state is in 32 bits now"),
+        (f"shard the optimizer state (ZeRO 1, FSDP) {_SHARD}", 0.5, "data-parallel training"),
+    ),
+    "gradients": ((f"shard the gradients (ZeRO 2, FSDP) {_SHARD}", 0.5, "data-parallel training"),),
+    "parameters": (
+        ("weights in half as many bits (bf16 for fp32; 8 bits at inference)", 0.5, "the quality allows it"),
+        (f"shard the weights (FSDP, tensor parallel) {_SHARD}", 0.5, "several GPUs"),
+    ),
+}  # fmt: skip
+_NO_GRAD = (("run under torch.inference_mode()", 1.0, "no gradients are wanted"),)
+
+
+def changes(device: DeviceSnapshot, moment: Moment, found: tuple[Cause, ...]) -> tuple[Change, ...]:
+    """What to change for the causes found, in their order; each with an upper bound of what it frees."""
+    rows: list[Change] = []
+    for cause in found:
+        amount = moment.by_category.get(cause.name, cause.bytes or 0)
+        table = _CHANGES.get(cause.name, ())
+        if cause.name == "activations" and not device.backward_seen:
+            table = _NO_GRAD
+        rows += [Change(what, int(share * amount), condition) for what, share, condition in table]
+    return tuple(dict.fromkeys(rows))

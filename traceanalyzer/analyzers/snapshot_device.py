@@ -1,0 +1,235 @@
+"""One device of a snapshot in arrays: entries, the blocks that lived, and who holds what at a moment."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from traceanalyzer.analyzers.groups import group_rows
+from traceanalyzer.analyzers.snapshot_free import free_memory
+from traceanalyzer.analyzers.snapshot_results import FreeMemory, Moment, StackHolder
+from traceanalyzer.analyzers.snapshot_stacks import Place, StackTable
+from traceanalyzer.model.columns import ints, present, texts
+from traceanalyzer.model.join import codes_of
+from traceanalyzer.model.lifetimes import lifetimes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from traceanalyzer.analyzers.snapshot_categories import Categories
+    from traceanalyzer.model.trace import Trace
+
+    Ints = NDArray[np.int64]
+
+MAX_HOLDERS = 500
+RELEASED_SOMEWHERE = -2
+
+
+class DeviceState:
+    """The rows of one rank and device. Positions count the device's own entries, in the order of recording."""
+
+    def __init__(
+        self, trace: Trace, rank: int, device: int, stacks: StackTable, categories: Categories
+    ) -> None:
+        self.trace, self.rank, self.device = trace, rank, device
+        self.stacks, self.categories = stacks, categories
+        rows = trace.allocations
+        mine = (ints(rows, "rank") == rank) & (ints(rows, "device") == device) & present(rows, "requested")
+        self.rows = np.flatnonzero(mine)
+        self.action, self.actions = texts(rows, "action")
+        self.action = self.action[self.rows]
+        self.address = self._column("address")
+        self.size = self._column("requested", 0)
+        self.ts = self._column("ts")
+        self.timed = bool(len(self.rows)) and bool((self.ts >= 0).all())
+        self.allocated, self.active = self._column("allocated", 0), self._column("active", 0)
+        self.requested, self.reserved = self._column("requested_total", 0), self._column("reserved", 0)
+        self.stack, self.stream = self._column("stack"), self._column("stream")
+        self.step = self._column("step")
+        self.segments = self._of_device("segments")
+        self.blocks = self._of_device("blocks")
+        self._lives()
+
+    def _column(self, name: str, fill: int = -1) -> Ints:
+        return ints(self.trace.allocations, name, fill)[self.rows]
+
+    def _of_device(self, table: str) -> Ints:
+        found = self.trace.tables[table]
+        return np.flatnonzero((ints(found, "rank") == self.rank) & (ints(found, "device") == self.device))
+
+    def positions(self, action: str) -> Ints:
+        """Positions of the entries with an action."""
+        code = self.actions.index(action) if action in self.actions else -2
+        return np.flatnonzero(self.action == code)
+
+    def _lives(self) -> None:
+        """Every block that lived in the window or is live at the end: its life, size, stack and pool."""
+        lives = lifetimes(self.action, self.actions, self.address)
+        blocks = self.trace.blocks
+        state, states = texts(blocks, "state")
+        held = self.blocks[state[self.blocks] != (states.index("inactive") if "inactive" in states else -2)]
+        where = ints(blocks, "address")[held]
+        untouched = held[~np.isin(where, lives.address[lives.completed < 0])]
+        by_entry, extra = len(lives.address), len(untouched)
+        some = np.maximum(np.maximum(lives.alloc, lives.requested), lives.completed)
+        moved = ints(self.trace.allocations, "bytes", 0)[self.rows]
+        old = np.full(extra, -1, np.int64)
+        self.block_address = np.concatenate(
+            [lives.address, where[~np.isin(where, lives.address[lives.completed < 0])]]
+        )
+        self.alloc = np.concatenate([lives.alloc, old])
+        self.released = np.concatenate([lives.requested, old])
+        self.completed = np.concatenate([lives.completed, old])
+        asked = self.size[some] if by_entry else lives.address
+        size = np.where(lives.alloc >= 0, moved[lives.alloc], -moved[lives.completed]) if by_entry else asked
+        stack = np.where(lives.alloc >= 0, self.stack[lives.alloc], -1) if by_entry else asked
+        stream = self.stream[some] if by_entry else asked
+        # what the segments know of blocks that are live at the end
+        order = np.argsort(where)
+        live = np.flatnonzero(lives.completed < 0)
+        if len(live) and len(where):
+            place = np.searchsorted(where[order], lives.address[live]).clip(max=len(where) - 1)
+            found = where[order][place] == lives.address[live]
+            row = held[order][place[found]]
+            size[live[found]] = ints(blocks, "bytes")[row]
+            own = ints(blocks, "stack")[row]
+            stack[live[found]] = np.where(stack[live[found]] >= 0, stack[live[found]], own)
+        segment = ints(blocks, "segment")
+        self.block_bytes = np.concatenate([size, ints(blocks, "bytes")[untouched]])
+        self.block_requested = np.concatenate([asked, ints(blocks, "requested", 0)[untouched]])
+        self.block_stack = np.concatenate([stack, ints(blocks, "stack")[untouched]])
+        self.block_stream = np.concatenate(
+            [stream, ints(self.trace.segments, "stream")[segment[untouched]] if extra else old]
+        )
+
+    def live_after(self, entry: int | None) -> Ints:
+        """Blocks that are active after an entry, or at the end."""
+        if entry is None:
+            return np.flatnonzero(self.completed < 0)
+        return np.flatnonzero((self.alloc <= entry) & ((self.completed < 0) | (self.completed > entry)))
+
+    @cached_property
+    def block_category(self) -> list[tuple[str, str]]:
+        """Category and reason of every block."""
+        freed = np.where(self.released >= 0, self.released, self.completed)
+        by = np.where(freed >= 0, self.stack[freed], -1) if len(self.stack) else freed
+        by = np.where((freed >= 0) & (by < 0), RELEASED_SOMEWHERE, by)
+        return [self.categories.of(s, r) for s, r in zip(self.block_stack.tolist(), by.tolist(), strict=True)]
+
+    def moment(self, name: str, entry: int | None) -> Moment:
+        """Who holds what after an entry, or at the end."""
+        live = self.live_after(entry)
+        by_category: dict[str, int] = {}
+        for block in live.tolist():
+            category = self.block_category[block][0]
+            by_category[category] = by_category.get(category, 0) + int(self.block_requested[block])
+        totals = self.totals_at(entry)
+        return Moment(
+            name,
+            entry,
+            int(self.ts[entry]) if entry is not None and self.timed else None,
+            **totals,
+            holders=self._holders(live),
+            by_category=dict(sorted(by_category.items(), key=lambda item: (-item[1], item[0]))),
+            unseen_bytes=int(self.block_bytes[live][self.block_stack[live] < 0].sum()),
+        )
+
+    def totals_at(self, entry: int | None) -> dict[str, int]:
+        """Allocated, active, requested and reserved bytes after an entry, or at the end as the segments say."""
+        if entry is not None:
+            columns = (self.allocated, self.active, self.requested, self.reserved)
+            values = [int(c[entry]) for c in columns]
+        else:
+            live, blocks = self.live_after(None), self.trace.blocks
+            state, states = texts(blocks, "state")
+            held = states.index("active_allocated") if "active_allocated" in states else -2
+            mine = self.blocks[state[self.blocks] == held]
+            values = [
+                int(ints(blocks, "bytes")[mine].sum()), int(self.block_bytes[live].sum()),
+                int(self.block_requested[live].sum()),
+                int(ints(self.trace.segments, "bytes")[self.segments].sum()),
+            ]  # fmt: skip
+        names = ("allocated_bytes", "active_bytes", "requested_bytes", "reserved_bytes")
+        return dict(zip(names, values, strict=True))
+
+    def _holders(self, live: Ints) -> tuple[StackHolder, ...]:
+        if not len(live):
+            return ()
+        category = self.block_category
+        kinds = {c: i for i, c in enumerate(sorted({category[b] for b in live.tolist()}))}
+        kind = np.array([kinds[category[b]] for b in live.tolist()])
+        key = codes_of(self.block_stack[live] + 1, self.block_stream[live] + 1, kind)
+        found = []
+        for mine in group_rows(key):
+            blocks = live[mine]
+            first = int(blocks[0])
+            what, why = category[first]
+            place = self.place(int(self.block_stack[first]))
+            alloc = int(self.alloc[first])
+            found.append(
+                StackHolder(
+                    bytes=int(self.block_bytes[blocks].sum()),
+                    requested_bytes=int(self.block_requested[blocks].sum()),
+                    count=len(blocks),
+                    category=what,
+                    inferred_from=why,
+                    python=place.python,
+                    function=place.function,
+                    module=place.module,
+                    pool=self._pool(first),
+                    stream=int(self.block_stream[first]),
+                    annotation=self.annotation_at(alloc) if alloc >= 0 else None,
+                    compile_context=self._text("compile_context", alloc),
+                    stack=int(self.block_stack[first]) if self.block_stack[first] >= 0 else None,
+                )
+            )
+        found.sort(key=lambda h: (-h.bytes, h.python or "", h.stack or -1, h.category))
+        return tuple(found[:MAX_HOLDERS])
+
+    def place(self, stack: int) -> Place:
+        """Whose line a stack is."""
+        return self.stacks.place(stack) if stack >= 0 else Place(None, None, None)
+
+    def _text(self, column: str, entry: int) -> str | None:
+        if entry < 0:
+            return None
+        value: str | None = self.trace.allocations[column][int(self.rows[entry])].as_py()
+        return value
+
+    def _pool(self, block: int) -> str | None:
+        """The pool of the segment that the block lies in, as far as it is there at the end."""
+        segments = self.trace.segments
+        start = ints(segments, "address")[self.segments]
+        inside = (start <= self.block_address[block]) & (
+            self.block_address[block] < start + ints(segments, "bytes")[self.segments]
+        )
+        hit = np.flatnonzero(inside)
+        if not len(hit):
+            return self._text("pool", int(self.alloc[block]))
+        pool: str | None = segments["pool"][int(self.segments[hit[0]])].as_py()
+        return pool
+
+    @cached_property
+    def _ranges(self) -> tuple[list[str], Ints, Ints]:
+        """The snapshot's own annotations: name, start and end, by start."""
+        rows = self.trace.annotations
+        domain, domains = texts(rows, "domain")
+        own = domains.index("memory_snapshot") if "memory_snapshot" in domains else -2
+        mine = np.flatnonzero((domain == own) & (ints(rows, "rank") == self.rank))
+        start, dur = ints(rows, "ts")[mine], ints(rows, "dur", (1 << 62) - 1)[mine]
+        code, names = texts(rows, "name")
+        return [names[c] for c in code[mine]], start, start + dur
+
+    def annotation_at(self, entry: int) -> str | None:
+        """The innermost annotation around an entry."""
+        names, start, end = self._ranges
+        if not self.timed or not names:
+            return None
+        around = np.flatnonzero((start <= self.ts[entry]) & (self.ts[entry] < end))
+        return names[int(around[-1])] if len(around) else None
+
+    def free_after(self, entry: int | None, stream: int | None = None, pool: str | None = None) -> FreeMemory:
+        """What lies free within the reserved memory after an entry, or at the end."""
+        return free_memory(self, entry, stream, pool)

@@ -1,0 +1,84 @@
+"""Out-of-memory errors: what was asked for, whether it could have fitted, why it did not, what to change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from traceanalyzer.analyzers.oom_causes import causes, changes
+from traceanalyzer.analyzers.oom_message import message_ooms
+from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot, Oom, Ooms
+from traceanalyzer.analyzers.snapshot_state import device_states
+from traceanalyzer.model.columns import ints
+from traceanalyzer.model.sizes import size as spelled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from traceanalyzer.analyzers.snapshot_device import DeviceState
+    from traceanalyzer.model.trace import Capability, Trace
+
+KIB, MIB = 1 << 10, 1 << 20
+
+
+class OomAnalyzer:
+    """One row per `oom` entry of a snapshot and per error message in a text."""
+
+    name: ClassVar[str] = "oom"
+    requires: ClassVar[frozenset[Capability]] = frozenset()
+
+    def analyze(self, trace: Trace, results: Mapping[str, Any]) -> Ooms:
+        """Snapshots first, in the order of rank, device and time."""
+        devices = results["snapshot"].devices
+        found = [
+            oom
+            for state, device in zip(device_states(trace), devices, strict=True)
+            for oom in _of_device(state, device)
+        ]
+        return Ooms((*found, *message_ooms(trace)))
+
+
+def segment_bytes(requested: int) -> int:
+    """What the allocator asks the driver for when it has no block for a request (CUDACachingAllocator)."""
+    if requested <= MIB:
+        return 2 * MIB
+    if requested < 10 * MIB:
+        return 20 * MIB
+    return -(-requested // (2 * MIB)) * 2 * MIB
+
+
+def _of_device(state: DeviceState, device: DeviceSnapshot) -> Iterator[Oom]:
+    column = ints(state.trace.allocations, "device_free")[state.rows]
+    for entry in state.positions("oom").tolist():
+        yield _post_mortem(state, device, entry, int(column[entry]))
+
+
+def _post_mortem(state: DeviceState, device: DeviceSnapshot, entry: int, device_free: int) -> Oom:
+    requested = int(state.size[entry])
+    moment = state.moment("oom", entry)
+    pool = state.trace.allocations["pool"][int(state.rows[entry])].as_py()
+    free = state.free_after(entry, int(state.stream[entry]), pool)
+    place = state.place(int(state.stack[entry]))
+    free_now = device_free if device_free >= 0 else None
+    found = causes(device, moment, free, requested, segment_bytes(requested), free_now)
+    by = f" by {place.python}" if place.python else ""
+    why = f": {found[0].evidence}" if found else ""
+    return Oom(
+        source="snapshot",
+        rank=state.rank,
+        device=state.device,
+        entry=entry,
+        at_ns=moment.at_ns,
+        line=None,
+        kind="cuda",
+        requested_bytes=requested,
+        segment_bytes=segment_bytes(requested),
+        device_free_bytes=free_now,
+        python=place.python,
+        function=place.function,
+        annotation=state.annotation_at(entry),
+        headline=f"Out of memory asking for {spelled(requested)}{by}{why}",
+        free=free,
+        causes=found,
+        changes=changes(device, moment, found),
+        moment=moment,
+    )

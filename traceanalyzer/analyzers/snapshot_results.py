@@ -1,0 +1,174 @@
+"""What memory snapshots tell: frozen rows, bytes and ns; None means that the file does not show it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class StackHolder:
+    """Blocks that one call stack allocated and that are live at a moment, largest groups first."""
+
+    bytes: int
+    requested_bytes: int
+    count: int
+    category: str  # of snapshot_categories.CATEGORIES
+    inferred_from: str  # how the category was told
+    python: str | None  # file:line of the innermost frame of the user's own code, else of any Python code
+    function: str | None
+    module: str | None  # class of the innermost forward method, where names tell
+    pool: str | None
+    stream: int | None
+    annotation: str | None  # innermost annotation around the allocation
+    compile_context: str | None
+    stack: int | None  # row of stacks
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Who holds memory at one moment.
+
+    `entry` is the position in the device's trace (None: at the end, as the segments tell). `unseen_bytes` are
+    active but were allocated before the window by somebody unknown.
+    """
+
+    name: str  # peak | oom | end
+    entry: int | None
+    at_ns: int | None
+    allocated_bytes: int
+    active_bytes: int
+    requested_bytes: int
+    reserved_bytes: int
+    holders: tuple[StackHolder, ...]
+    by_category: dict[str, int]  # requested bytes
+    unseen_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class FreeMemory:
+    """What lies free within the reserved memory; `largest_*` are single blocks. None: not known at that moment."""
+
+    total_bytes: int
+    largest_bytes: int | None
+    largest_small_bytes: int | None
+    other_streams_largest_bytes: int | None
+    other_pools_largest_bytes: int | None
+    whole_segments_bytes: int | None  # would be given back by empty_cache()
+    split_bytes: int | None  # in segments that hold other blocks as well
+
+
+@dataclass(frozen=True, slots=True)
+class GrowthRow:
+    """A stack whose blocks stay from step to step."""
+
+    python: str | None
+    function: str | None
+    category: str
+    bytes_per_step: int
+    total_bytes: int
+    steps: int  # in which it left something
+    stack: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedSegment:
+    """A segment that a few small blocks keep from being given back."""
+
+    address: int
+    bytes: int
+    active_bytes: int
+    python: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Churn:
+    """What the allocator asked of the driver within the window, where the driver makes the device wait."""
+
+    segment_allocs: int
+    segment_frees: int
+    late_segment_allocs: int | None  # after the second step began; None without steps
+    retries: int
+    empty_cache_runs: int
+    empty_cache_python: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One reason for an OOM; `bytes` is what it accounts for."""
+
+    name: str
+    bytes: int | None
+    evidence: str
+    confidence: Literal["high", "medium", "low"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something to change, what it frees on this run at most, and when it applies."""
+
+    what: str
+    frees_bytes: int | None
+    condition: str
+
+
+@dataclass(frozen=True, slots=True)
+class Oom:
+    """One out-of-memory error: the request, whether it could have fitted, why it did not, what to change."""
+
+    source: str  # snapshot | message
+    rank: int
+    device: int | None
+    entry: int | None
+    at_ns: int | None
+    line: int | None  # of the text, for a message
+    kind: str
+    requested_bytes: int | None
+    segment_bytes: int | None  # what the driver was asked for
+    device_free_bytes: int | None
+    python: str | None
+    function: str | None
+    annotation: str | None
+    headline: str
+    free: FreeMemory | None
+    causes: tuple[Cause, ...]
+    changes: tuple[Change, ...]
+    moment: Moment | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSnapshot:
+    """One device of one snapshot; `timed` tells whether `points` count ns or entries."""
+
+    rank: int
+    device: int
+    entries: int
+    complete: bool  # the window begins with nothing reserved
+    timed: bool
+    points: tuple[
+        tuple[int, int, int, int, int], ...
+    ]  # (ns or entry, allocated, active, requested, reserved)
+    peak_reserved_bytes: int
+    peak: Moment
+    end: Moment
+    free_at_end: FreeMemory
+    growth: tuple[GrowthRow, ...]
+    pinned: tuple[PinnedSegment, ...]
+    churn: Churn
+    step_peaks: tuple[int, ...]  # active bytes
+    backward_seen: bool
+    settings: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All devices of all snapshots."""
+
+    devices: tuple[DeviceSnapshot, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ooms:
+    """All out-of-memory errors, of snapshots first."""
+
+    rows: tuple[Oom, ...]

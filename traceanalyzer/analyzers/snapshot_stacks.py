@@ -1,0 +1,84 @@
+"""Call stacks of a snapshot: whose line, which module, which phase. Each distinct stack is looked at once."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from traceanalyzer.analyzers.evidence import origin
+from traceanalyzer.model.columns import ints, texts
+
+if TYPE_CHECKING:
+    from traceanalyzer.model.trace import Trace
+
+_AUTOGRAD_C = re.compile(r"torch::autograd::(Engine|python::PythonEngine|Node|generated|AccumulateGrad)")
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A place in the source."""
+
+    file: str
+    line: int
+    name: str
+
+    @property
+    def python(self) -> bool:
+        """Whether it is Python; compiled frames have the file `??`, none, or a C++ source."""
+        return self.file.endswith(".py") or self.file.startswith("<")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an allocation comes from, as one stack tells."""
+
+    python: str | None
+    function: str | None
+    module: str | None
+
+
+class StackTable:
+    """Frames by row of `stacks`, innermost first."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._parent, self._frame = ints(trace.stacks, "parent"), ints(trace.stacks, "frame")
+        name, self._names = texts(trace.frames, "name")
+        file, self._files = texts(trace.frames, "file")
+        line = ints(trace.frames, "line", 0)
+        self._frames = [
+            Frame(self._files[f], n, self._names[m])
+            for f, n, m in zip(file.tolist(), line.tolist(), name.tolist(), strict=True)
+        ]
+        self.frames = cache(self._walk)
+        self.place = cache(self._place)
+
+    def _walk(self, stack: int) -> tuple[Frame, ...]:
+        found = []
+        while stack >= 0:
+            found.append(self._frames[self._frame[stack]])
+            stack = int(self._parent[stack])
+        return tuple(found)
+
+    def _place(self, stack: int) -> Place:
+        python = [f for f in self.frames(stack) if f.python and not f.file.startswith("<autograd")]
+        kinds = [origin(f.file) for f in python]
+        chosen = next(
+            (f for kind in ("user", "package") for f, k in zip(python, kinds, strict=True) if k == kind),
+            python[0] if python else None,
+        )
+        if chosen is None:
+            return Place(None, None, None)
+        module = next((f.name.removesuffix(".forward") for f in python if f.name.endswith(".forward")), None)
+        return Place(f"{chosen.file}:{chosen.line}", chosen.name, module)
+
+
+def in_backward(frames: tuple[Frame, ...]) -> bool:
+    """Whether autograd was running backwards."""
+    return any(
+        f.file == "<autograd>"
+        or (not f.python and _AUTOGRAD_C.search(f.name) is not None)
+        or (f.name == "backward" and "torch/" in f.file)
+        for f in frames
+    )

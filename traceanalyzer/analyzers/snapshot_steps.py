@@ -1,0 +1,119 @@
+"""What changes from step to step: blocks that stay, work of the allocator, the peak of each step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from traceanalyzer.analyzers import thresholds
+from traceanalyzer.analyzers.groups import group_rows
+from traceanalyzer.analyzers.snapshot_results import Churn, GrowthRow, PinnedSegment
+from traceanalyzer.model.columns import ints
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from traceanalyzer.analyzers.snapshot_device import DeviceState
+
+    Ints = NDArray[np.int64]
+
+_SKIPPED = 1
+"""The first step of a window allocates what stays for good (optimizer state, workspaces)."""
+
+
+def growth(state: DeviceState) -> tuple[GrowthRow, ...]:
+    """Stacks that leave blocks behind in most steps, the fastest growing first.
+
+    A block counts for the step that allocated it when nothing has released it by the end of the window. The last
+    step is counted only when it ended. Bytes per step are the median over steps, so that one odd step does not
+    change them.
+    """
+    steps = int(state.step.max(initial=-1)) + 1
+    if steps - _SKIPPED < thresholds.GROWTH_STEPS:
+        return ()
+    left = np.flatnonzero((state.completed < 0) & (state.alloc >= 0) & (state.block_stack >= 0))
+    step = state.step[state.alloc[left]] if len(left) else left
+    found = []
+    for mine in group_rows(state.block_stack[left]):
+        blocks, at = left[mine], step[mine]
+        per_step = np.zeros(steps, np.int64)
+        np.add.at(per_step, at[at >= 0], state.block_requested[blocks][at >= 0])
+        later = per_step[_SKIPPED:]
+        if (later > 0).mean() < thresholds.GROWTH_SHARE_OF_STEPS:
+            continue
+        place = state.place(int(state.block_stack[blocks[0]]))
+        found.append(
+            GrowthRow(
+                place.python,
+                place.function,
+                state.block_category[int(blocks[0])][0],
+                bytes_per_step=int(np.median(later)),
+                total_bytes=int(state.block_requested[blocks].sum()),
+                steps=int((per_step > 0).sum()),
+                stack=int(state.block_stack[blocks[0]]),
+            )
+        )
+    return tuple(sorted(found, key=lambda g: (-g.bytes_per_step, g.python or "")))
+
+
+def step_peaks(state: DeviceState) -> tuple[int, ...]:
+    """Largest active bytes in each step."""
+    steps = int(state.step.max(initial=-1)) + 1
+    peaks = np.zeros(steps, np.int64)
+    inside = state.step >= 0
+    np.maximum.at(peaks, state.step[inside], state.active[inside])
+    return tuple(peaks.tolist())
+
+
+def churn(state: DeviceState) -> Churn:
+    """Segments that were made and given back.
+
+    A run of segment_free entries right before a segment_alloc or oom is the allocator making room after a failed
+    cudaMalloc (a retry); so is an oom without such a run, when there was nothing to give back. Other runs are
+    calls of empty_cache().
+    """
+    allocs, frees, ooms = (state.positions(a) for a in ("segment_alloc", "segment_free", "oom"))
+    ends = frees[np.append(np.diff(frees) > 1, True)] if len(frees) else frees
+    then = np.union1d(allocs, ooms)
+    retry = np.isin(ends + 1, then)
+    alone = ~np.isin(ooms - 1, ends)
+    emptied = ends[~retry]
+    second = np.flatnonzero(state.step >= _SKIPPED)
+    place = state.place(int(state.stack[emptied[0]])) if len(emptied) else None
+    return Churn(
+        segment_allocs=len(allocs),
+        segment_frees=len(frees),
+        late_segment_allocs=int((allocs >= second[0]).sum()) if len(second) else None,
+        retries=int(retry.sum() + alone.sum()),
+        empty_cache_runs=len(emptied),
+        empty_cache_python=place.python if place else None,
+    )
+
+
+def pinned_segments(state: DeviceState) -> tuple[PinnedSegment, ...]:
+    """Segments at the end that are nearly empty and cannot be given back, the largest waste first."""
+    segments = state.trace.segments
+    found = []
+    live = state.live_after(None)
+    address = state.block_address[live]
+    for row in state.segments.tolist():
+        start, size = segments["address"][row].as_py(), segments["bytes"][row].as_py()
+        active = segments["active"][row].as_py()
+        if size < thresholds.PINNED_SEGMENT_BYTES or not active or segments["expandable"][row].as_py():
+            continue
+        if active > thresholds.PINNED_ACTIVE_SHARE * size:
+            continue
+        inside = live[(start <= address) & (address < start + size)]
+        largest = int(inside[state.block_bytes[inside].argmax()]) if len(inside) else -1
+        place = state.place(int(state.block_stack[largest])) if largest >= 0 else None
+        found.append(PinnedSegment(start, size, active, place.python if place else None))
+    return tuple(sorted(found, key=lambda s: (s.active_bytes - s.bytes, s.address)))
+
+
+def starts_empty(state: DeviceState) -> bool:
+    """Whether the window begins before anything was reserved, so that it shows every block's allocation."""
+    if not len(state.rows):
+        return False
+    made = ints(state.trace.allocations, "reserved", 0)[state.rows[0]]
+    return bool(made == state.size[0] and state.positions("segment_alloc")[:1].tolist() == [0])

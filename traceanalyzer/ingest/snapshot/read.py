@@ -1,0 +1,92 @@
+"""The ingester: a snapshot file becomes a trace, read by a worker process that may fail alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from traceanalyzer.errors import InputError
+from traceanalyzer.ingest.combine import ranked
+from traceanalyzer.ingest.progress import Progress, Silent
+from traceanalyzer.ingest.snapshot.worker import REFUSED, read
+from traceanalyzer.model.capabilities import capabilities_of
+from traceanalyzer.model.schema import TABLES
+from traceanalyzer.model.tables import empty
+from traceanalyzer.model.trace import Source, Trace
+
+if TYPE_CHECKING:
+    from traceanalyzer.ingest.options import LoadOptions
+    from traceanalyzer.ingest.snapshot.assemble import Read
+
+_KEYS = (b"segments", b"device_traces", b"total_size")
+_RANK = re.compile(r"rank[-_]?(\d{1,6})", re.IGNORECASE)
+_REMEDY = "Give a file that torch.cuda.memory._dump_snapshot wrote, and only one that you trust."
+
+
+class MemorySnapshot:
+    """`torch.cuda.memory._dump_snapshot` pickles of every age and of forks, and the same content as JSON."""
+
+    name = "memory snapshot"
+
+    def sniff(self, head: bytes, path: Path) -> bool:  # noqa: ARG002
+        """A pickle, or JSON, that begins with a snapshot's keys."""
+        if head[:1] == b"\x80":
+            return head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05") and any(k in head for k in _KEYS)
+        return head.lstrip()[:1] in (b"{", b"[") and b'"traceEvents"' not in head and (
+            b'"segments"' in head or b'"device_traces"' in head or b'"total_size"' in head
+        )  # fmt: skip
+
+    def read(self, path: Path, options: LoadOptions, progress: Progress | None = None) -> Trace:
+        """The snapshot as a trace with one Source.
+
+        Raises:
+            InputError: it is no snapshot, damaged, or holds more than plain containers.
+        """
+        progress = progress or Silent()
+        size = path.stat().st_size
+        progress.start(str(path), size)
+        done = _read_apart(path, options) if sys.executable else read(path, options)
+        progress.advance(size)
+        progress.finish()
+        tables = {table.name: done.tables.get(table.name, empty(table.name)) for table in TABLES}
+        named = _RANK.search(path.name)
+        source = Source(
+            path=str(path),
+            format=self.name,
+            sha256=_sha256(path),
+            bytes=size,
+            events=done.events,
+            rank=0,
+            epoch_ns=done.start_ns,
+            metadata={"allocator_settings": done.settings},
+            notes=tuple(done.notes),
+        )
+        trace = Trace((source,), tables, capabilities_of(tables))
+        rank = int(named[1]) if named else 0  # only the name of the file tells
+        return ranked(trace, rank, replace(source, rank=rank))
+
+
+def _read_apart(path: Path, options: LoadOptions) -> Read:
+    from traceanalyzer.ingest.snapshot.assemble import load_saved
+
+    with tempfile.TemporaryDirectory(prefix="traceanalyzer-", ignore_cleanup_errors=True) as folder:
+        command = [sys.executable, "-m", "traceanalyzer.ingest.snapshot.worker"]
+        command += [str(path), folder, json.dumps(asdict(options))]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        if done.returncode == REFUSED:
+            raise InputError(path, done.stdout.decode(errors="replace").strip()[:500], _REMEDY)
+        if done.returncode != 0:
+            raise InputError(path, "was refused: reading it ended the reader", _REMEDY)
+        return load_saved(Path(folder))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

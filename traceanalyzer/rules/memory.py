@@ -1,0 +1,319 @@
+"""Rules about memory: out of memory, growth, fragmentation, and memory that is held for nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from traceanalyzer.analyzers import thresholds
+from traceanalyzer.model.sizes import size
+from traceanalyzer.model.trace import Capability
+from traceanalyzer.rules.findings import Evidence, Finding, Severity, Verdict
+from traceanalyzer.rules.wording import count, percent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot, GrowthRow, Oom
+    from traceanalyzer.rules.base import Facts
+
+NO_TIME = "it saves memory, not time"
+SHOWN = 5
+
+
+def memory_verdict(facts: Facts) -> Verdict | None:
+    """The verdict when memory is all that was recorded; None when it is not."""
+    if facts.ooms:
+        first = facts.ooms[0]
+        return Verdict("unknown", f"{first.headline}.", first.causes[0].confidence if first.causes else "low")
+    if not facts.memory_only:
+        return None
+    devices = facts.snapshot.devices
+    if not devices:
+        return Verdict("unknown", "No out-of-memory error was found in the text.", "low")
+    worst = max(devices, key=lambda d: d.peak.active_bytes)
+    top = next(iter(worst.peak.by_category.items()), None)
+    held = "" if top is None else f", {size(top[1])} of it {top[0].replace('_', ' ')}"
+    grows = _fastest(worst)
+    tail = (
+        "" if grows is None else f"; {grows.python} leaves {size(grows.bytes_per_step)} behind in every step"
+    )
+    head = f"Memory peaks at {size(worst.peak.active_bytes)} of {size(worst.peak_reserved_bytes)} reserved"
+    return Verdict("unknown", head + held + tail, "medium")
+
+
+def _fastest(device: DeviceSnapshot) -> GrowthRow | None:
+    return device.growth[0] if device.growth else None
+
+
+def _where(device: DeviceSnapshot) -> str:
+    return f"rank {device.rank}, device {device.device}"
+
+
+class SnapshotRule:
+    """A rule that looks at each device of each snapshot; what it wastes is `saving_bytes` per device."""
+
+    code: ClassVar[str]
+    title: ClassVar[str]
+    severity: ClassVar[Severity] = "medium"
+    fix: ClassVar[str]
+    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.MEMORY_SNAPSHOT})
+
+    def check(self, facts: Facts) -> Iterable[Finding]:
+        """One finding per device that has the problem."""
+        for device in facts.snapshot.devices:
+            found = self.look(device)
+            if found is not None:
+                claim, nbytes, evidence = found
+                yield Finding(
+                    code=self.code,
+                    title=self.title,
+                    severity=self.severity,
+                    claim=f"On {_where(device)}, {claim}.",
+                    evidence=tuple(Evidence(text) for text in evidence[:SHOWN]),
+                    fix=self.fix,
+                    confidence="medium",
+                    saving_bytes=nbytes,
+                    saving_reason=NO_TIME,
+                )
+
+    def look(self, device: DeviceSnapshot) -> tuple[str, int | None, list[str]] | None:
+        """The claim, the bytes it is about and the evidence; None when all is well."""
+        raise NotImplementedError
+
+
+class OutOfMemory:
+    """The run ended, or was interrupted, because a request for memory did not fit.
+
+    The causes are ranked: what explains the error by itself comes first (a limit, fragmentation, a leak), then
+    who holds the most. Each change says what it frees at most on this run.
+    """
+
+    code: ClassVar[str] = "MEM001"
+    title: ClassVar[str] = "Out of memory"
+    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.OOM})
+
+    def check(self, facts: Facts) -> Iterable[Finding]:
+        """One finding per error."""
+        for oom in facts.ooms:
+            yield Finding(
+                code=self.code,
+                title=self.title,
+                severity="high",
+                claim=f"{oom.headline}.",
+                evidence=tuple(self._evidence(oom)),
+                fix="; ".join(c.what for c in oom.changes[:3]) or "Record a memory snapshot of the run.",
+                confidence="high" if oom.source == "snapshot" else "medium",
+                saving_bytes=next((c.frees_bytes for c in oom.changes if c.frees_bytes), None),
+                saving_reason=NO_TIME,
+            )
+
+    def _evidence(self, oom: Oom) -> Iterator[Evidence]:
+        for cause in oom.causes[:SHOWN]:
+            yield Evidence(f"{cause.name.replace('_', ' ')}: {cause.evidence}", start_ns=oom.at_ns)
+
+
+class Leak(SnapshotRule):
+    """Blocks of the same call stack stay from step to step.
+
+    Something keeps references: a list of losses with their graphs, a cache without a limit, hooks. KV caches
+    grow by design and are told apart by their names. Counted are blocks that nothing released before the end,
+    in most of the steps after the first.
+    """
+
+    code, title, severity = "MEM002", "Memory grows from step to step", "high"
+    fix = "Keep no reference from step to step: append loss.item(), detach what is kept, bound caches."
+
+    def look(self, device: DeviceSnapshot) -> tuple[str, int | None, list[str]] | None:
+        """The stacks that grow and are no KV cache."""
+        rows = [g for g in device.growth if g.category != "kv_cache"]
+        if not rows:
+            return None
+        first = rows[0]
+        claim = f"{first.python} ({first.function}) leaves {size(first.bytes_per_step)} behind in every step"
+        return claim, sum(g.total_bytes for g in rows), [_growth_text(g) for g in rows]
+
+
+class KvCacheGrowth(SnapshotRule):
+    """The KV cache grows with every step.
+
+    It does by design, with the tokens and sequences that are kept. The finding says how fast, so that it can be
+    told how long the memory lasts.
+    """
+
+    code, title, severity = "MEM003", "The KV cache grows with every step", "low"
+    fix = "Limit the tokens or sequences kept at once, keep the cache in 8 bits, or allocate it once (paged, static)."
+
+    def look(self, device: DeviceSnapshot) -> tuple[str, int | None, list[str]] | None:
+        """The stacks that grow and are a KV cache."""
+        rows = [g for g in device.growth if g.category == "kv_cache"]
+        if not rows:
+            return None
+        per_step = sum(g.bytes_per_step for g in rows)
+        claim = f"the KV cache grows by {size(per_step)} per step"
+        return claim, sum(g.total_bytes for g in rows) // 2, [_growth_text(g) for g in rows]
+
+
+def _growth_text(row: GrowthRow) -> str:
+    total = size(row.total_bytes)
+    return f"{row.python} {row.function}: {size(row.bytes_per_step)} per step, {total} in {count(row.steps, 'step')}"
+
+
+class PinnedSegments(SnapshotRule):
+    """Nearly empty segments cannot be given back, because a few blocks stay in them.
+
+    Long-lived tensors that are allocated between short-lived ones land in segments made for those. What is free
+    in such a segment serves only requests that fit into the gaps.
+    """
+
+    code, title = "MEM004", "Few small blocks keep large segments"
+    fix = "Allocate what stays before what comes and goes, or set PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True."
+
+    def look(self, device: DeviceSnapshot) -> tuple[str, int | None, list[str]] | None:
+        """Segments that are used little."""
+        wasted = sum(s.bytes - s.active_bytes for s in device.pinned)
+        if wasted < thresholds.FRAGMENTED_SHARE * device.end.reserved_bytes:
+            return None
+        claim = f"{size(wasted)} in {count(len(device.pinned), 'segment')} cannot be given back"
+        evidence = [
+            f"{s.python or 'an unknown line'} holds {size(s.active_bytes)} of a segment of {size(s.bytes)}"
+            for s in device.pinned
+        ]
+        return claim, wasted, evidence
+
+
+class AllocatorThrash(SnapshotRule):
+    """The allocator keeps asking the driver for memory, or gives back what it needs again.
+
+    A warm caching allocator makes no cudaMalloc. Retries after a failed one, and calls of empty_cache(), make
+    the device wait for the host. empty_cache() does not help this process: the allocator gives its cache back by
+    itself before it fails.
+    """
+
+    code, title = "MEM005", "The allocator thrashes"
+    fix = (
+        "Take empty_cache() out of the loop; make sizes repeat (pad, bucket); lower the peak, or set "
+        "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True."
+    )
+
+    def look(self, device: DeviceSnapshot) -> tuple[str, int | None, list[str]] | None:
+        """Driver calls after the first step, retries and empty_cache."""
+        churn, steps = device.churn, len(device.step_peaks) - 1
+        late = churn.late_segment_allocs or 0
+        many = steps > 0 and late >= thresholds.THRASH_PER_STEP * steps and not device.growth
+        often = churn.empty_cache_runs >= 2
+        if not (many or often or churn.retries):
+            return None
+        evidence = [
+            f"{count(churn.retries, 'retry')}".replace("retrys", "retries") + " after a failed cudaMalloc",
+            f"{late} of {churn.segment_allocs} cudaMalloc calls came after the first step",
+            f"{churn.segment_frees} cudaFree calls",
+        ]
+        if churn.empty_cache_runs:
+            evidence.append(
+                f"empty_cache() {churn.empty_cache_runs} times, first by {churn.empty_cache_python}"
+            )
+        return "the allocator goes to the driver within the run", None, evidence
+
+
+class UnusedReserved(SnapshotRule):
+    """Much more is reserved than was ever used at once.
+
+    The cache keeps segments whose sizes fit no later request. Other processes cannot have that memory.
+    """
+
+    code, title, severity = "MEM006", "Reserved memory is never used", "low"
+    fix = "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True, or make sizes repeat (pad, bucket)."
+
+    def look(self, device: DeviceSnapshot) -> tuple[str, int | None, list[str]] | None:
+        """Peak of reserved against peak of active."""
+        unused = device.peak_reserved_bytes - device.peak.active_bytes
+        if not device.entries or unused < thresholds.UNUSED_RESERVED_SHARE * device.peak_reserved_bytes:
+            return None
+        share = percent(unused / device.peak_reserved_bytes)
+        claim = f"{size(unused)} ({share}) of what was reserved was never in use at once"
+        peak = f"at most {size(device.peak.active_bytes)} in use, at most {size(device.peak_reserved_bytes)} reserved"
+        return claim, unused, [peak]
+
+
+class FirstStepPeak(SnapshotRule):
+    """Only the first step needs the peak.
+
+    Lazy initialisation, autotuning and workspaces come on top of a full step. What fits afterwards may fail at
+    the start.
+    """
+
+    code, title, severity = "MEM007", "Only the first step has the peak", "low"
+    fix = "Warm up with a small batch first, and create optimizer state and workspaces before the first full step."
+
+    def look(self, device: DeviceSnapshot) -> tuple[str, int | None, list[str]] | None:
+        """The first step's peak against the largest of the others; a window that begins later tells nothing."""
+        peaks = device.step_peaks
+        if not device.complete or len(peaks) < 2:
+            return None
+        others = max(peaks[1:])
+        if peaks[0] - others < thresholds.FIRST_STEP_PEAK_SHARE * peaks[0]:
+            return None
+        claim = f"the first step needs {size(peaks[0])}, the others at most {size(others)}"
+        return claim, peaks[0] - others, [f"{count(len(peaks), 'step')} in the window"]
+
+
+class GradAtInference(SnapshotRule):
+    """Activations are kept, but no backward pass ever uses them.
+
+    Without `torch.inference_mode()` (or `no_grad`) every forward pass keeps what a backward pass would need for
+    as long as its result lives.
+    """
+
+    code, title = "MEM008", "Activations are kept without a backward pass"
+    fix = "Run the forward pass under torch.inference_mode()."
+
+    def look(self, device: DeviceSnapshot) -> tuple[str, int | None, list[str]] | None:
+        """Activations at the end of a window without backward."""
+        kept = device.end.by_category.get("activations", 0)
+        trains = device.backward_seen or device.end.by_category.get("optimizer_state")
+        if trains or kept < thresholds.FRAGMENTED_SHARE * device.end.requested_bytes or not kept:
+            return None
+        lines = [h for h in device.end.holders if h.category == "activations"]
+        evidence = [f"{h.python} {h.function}: {size(h.requested_bytes)}" for h in lines]
+        return f"{size(kept)} of activations are held and no backward pass was seen", kept, evidence
+
+
+class RankImbalance:
+    """The ranks do not need the same memory.
+
+    The fullest rank decides what batch fits. Uneven pipeline stages, an embedding or a loss on one rank only and
+    uneven inputs are the usual reasons.
+    """
+
+    code: ClassVar[str] = "MEM009"
+    title: ClassVar[str] = "Memory differs between ranks"
+    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.MEMORY_SNAPSHOT})
+
+    def check(self, facts: Facts) -> Iterable[Finding]:
+        """One finding for all ranks."""
+        peaks = {d.rank: 0 for d in facts.snapshot.devices}
+        for device in facts.snapshot.devices:
+            peaks[device.rank] = max(peaks[device.rank], device.peak.active_bytes)
+        if len(peaks) < 2:
+            return
+        high, low = max(peaks.values()), min(peaks.values())
+        if high - low < thresholds.UNUSED_RESERVED_SHARE * high:
+            return
+        full = max(peaks, key=lambda rank: peaks[rank])
+        yield Finding(
+            code=self.code,
+            title=self.title,
+            severity="medium",
+            claim=f"Rank {full} peaks at {size(high)}, the emptiest rank at {size(low)}.",
+            evidence=tuple(Evidence(f"rank {r}: {size(p)}") for r, p in sorted(peaks.items())),
+            fix="Balance the stages or shards, and look at who holds memory on the fullest rank.",
+            confidence="high",
+            saving_bytes=(high - low) // 2,
+            saving_reason=NO_TIME,
+        )
+
+
+RULES = (
+    OutOfMemory(), Leak(), KvCacheGrowth(), PinnedSegments(), AllocatorThrash(), UnusedReserved(), FirstStepPeak(),
+    GradAtInference(), RankImbalance(),
+)  # fmt: skip
