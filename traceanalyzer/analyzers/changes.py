@@ -82,7 +82,7 @@ def apply(graph: Graph, change: Change) -> Graph:
     cost = graph.cost.copy()
     for crew, gone in change.host.items():
         mine = np.flatnonzero(calls.crew == crew)
-        gap[0, mine] -= covered(gone, calls.end[graph.before[0, mine]], calls.start[mine])
+        gap[mine] -= covered(gone, calls.end[graph.before[0, mine]], calls.start[mine])
     launching = np.zeros(len(cost), np.bool_)
     launching[works.call[works.launched]] = True
     plain = cost[launching & ~calls.copies]

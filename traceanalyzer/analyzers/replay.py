@@ -95,7 +95,7 @@ def replay(graph: Graph) -> Replayed:
     """Run the graph once: one pass over calls and their work, in the order of launches."""
     calls, works = len(graph.calls.row), len(graph.works.row)
     before, thread = graph.before.tolist()
-    gap, thread_gap = graph.gap.tolist()
+    gap = graph.gap.tolist()
     cost, slot = graph.cost.tolist(), graph.slot.tolist()
     duration, launch_lag = graph.duration.tolist(), graph.launch_lag.tolist()
     previous, order_lag = graph.previous.tolist(), graph.order_lag.tolist()
@@ -108,7 +108,7 @@ def replay(graph: Graph) -> Replayed:
     call_from, end_from, work_from = [0] * calls, [-1] * calls, [-1] * works
     for call in range(calls):
         at = call_end[before[call]] + gap[call]
-        other = call_end[thread[call]] + thread_gap[call]
+        other = call_end[thread[call]]
         if other > at:
             at, call_from[call] = other, 1
         call_start[call] = at

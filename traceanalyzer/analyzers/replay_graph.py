@@ -35,8 +35,8 @@ NEVER = -(1 << 60)  # the delay of an edge that holds nothing up
 class Graph:
     """Calls, works and the delays between them, ns.
 
-    `before` and `gap` have shape (2, calls): the call that ended last before a call within its crew and on its own
-    thread, and the host's work since then. `cost` is what a call takes without waiting. `slot` is the work whose
+    `before` has shape (2, calls): the call that ended last before a call within its crew, and on its own thread;
+    `gap` is the host's work since the former. `cost` is what a call takes without waiting. `slot` is the work whose
     end makes room in the launch queue, -1 for none. `previous` is the work ahead on the stream. `inferred` counts
     event waits that no row of the trace proves.
     """
@@ -126,7 +126,7 @@ def _thread_order(calls: Calls) -> tuple[Ints, Ints]:
     Between two turns of one thread the others work: that its own calls keep their order is all that it adds.
     """
     before = np.stack([_ended_before(calls, group) for group in (calls.crew, calls.thread)])
-    return before, np.stack((calls.start - calls.end[before[0]], np.zeros(len(calls.start), np.int64)))
+    return before, calls.start - calls.end[before[0]]
 
 
 def _ended_before(calls: Calls, group: Ints) -> Ints:

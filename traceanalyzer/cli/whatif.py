@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from traceanalyzer.cli.inputs import analyze, reads_inputs, step_option
+from traceanalyzer.cli.inputs import analysis_options, analyze, reads_inputs
 from traceanalyzer.cli.table import print_json, print_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from traceanalyzer.analyzers.replay_whatif import Outcome, WhatIf
+    from traceanalyzer.cli.inputs import Wanted
     from traceanalyzer.ingest.options import LoadOptions
     from traceanalyzer.rules.analysis import Analysis
 
@@ -35,7 +36,7 @@ def _speedups(_context: click.Context, _parameter: click.Parameter, given: tuple
 
 @click.command(short_help="What the step would take after a change.")
 @reads_inputs
-@step_option
+@analysis_options
 @click.option(
     "--remove",
     metavar="WHAT",
@@ -54,7 +55,7 @@ def _speedups(_context: click.Context, _parameter: click.Parameter, given: tuple
 def command(
     inputs: Sequence[str],
     options: LoadOptions,
-    step: str | None,
+    wanted: Wanted,
     remove: tuple[str, ...],
     speedup: list[tuple[str, float]],
     rank: int | None,
@@ -66,9 +67,9 @@ def command(
     """
     from traceanalyzer.analyzers.replay_whatif import what_if
 
-    analysis = analyze(inputs, options, step)
-    wanted = remove or (() if speedup else _advised(analysis))
-    result = what_if(analysis.trace, analysis.results["steps"], wanted, speedup, rank)
+    analysis = analyze(inputs, options, wanted)
+    without = remove or (() if speedup else _advised(analysis))
+    result = what_if(analysis.trace, analysis.results["steps"], without, speedup, rank)
     if as_json:
         print_json({"what_if": _as_json(result)})
     else:
