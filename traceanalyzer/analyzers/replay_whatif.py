@@ -11,7 +11,7 @@ from traceanalyzer.analyzers.host import HostActivity
 from traceanalyzer.analyzers.replay import Replayed, replay
 from traceanalyzer.analyzers.replay_fixes import RULES, Fixes
 from traceanalyzer.analyzers.replay_graph import Graph, build, explained
-from traceanalyzer.analyzers.work import COMMUNICATION
+from traceanalyzer.analyzers.work import COMMUNICATION, device_work
 from traceanalyzer.errors import UsageError
 from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
 
@@ -75,7 +75,7 @@ class Replay:
 
     @classmethod
     def of(cls, trace: Trace, steps: Steps, rank: int | None = None) -> Replay:
-        """Build and run the graph of a rank; of the first one when none is named.
+        """Build and run the graph of a rank; of the first one that has device work when none is named.
 
         Raises:
             UsageError: the trace does not show what a replay needs, or has no such rank.
@@ -83,9 +83,11 @@ class Replay:
         missing = [c for c in _NEEDS if c not in trace.capabilities]
         if missing:
             raise UsageError(f"nothing to replay: {'; '.join(HOW_TO_CAPTURE[c] for c in missing)}")
-        ranks = sorted({s.rank for s in steps.steps})
-        if rank is not None and rank not in ranks:
-            raise UsageError(f"no rank {rank} in the trace; it has {', '.join(map(str, ranks))}")
+        ranks = sorted({s.rank for s in steps.steps} & {d.rank for d in device_work(trace)})
+        if not ranks or (rank is not None and rank not in ranks):
+            shown = ", ".join(map(str, ranks)) or "none"
+            asked = "" if rank is None else f" {rank}"
+            raise UsageError(f"no rank{asked} to replay; with device work there is {shown}")
         host = HostActivity.of(trace)
         graph = build(trace, host, steps, ranks[0] if rank is None else rank)
         return cls(Fixes(trace, host, graph), replay(graph), replay(explained(graph)).total_ns)
