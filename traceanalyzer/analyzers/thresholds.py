@@ -36,6 +36,22 @@ a launch is 4-10 us on current GPUs; B200 vLLM prefill, host-bound, has 10 us)."
 TINY_KERNEL_NS: Final = 10 * US
 """Kernels shorter than this cost about as much to launch as to run."""
 
+# --- replay ---
+REPLAY_ERROR_SHARE: Final = 0.05
+"""A replay that misses the measured step by more is not trusted: no savings are shown (own judgement; published
+replays miss by 3.3 % (Lumos) to 14 % (dPRO))."""
+REPLAY_NODES: Final = 150_000
+"""Calls and device work that are replayed at most; of a longer trace a stretch of steps in the middle is."""
+LAUNCH_QUEUE: Final = 1024
+"""Work that can be launched ahead; a launch beyond it waits (CUDA: observed at 1022 to 1024)."""
+PINNED_SPEEDUP: Final = 4.0
+"""How much faster a transfer from pinned memory is at best, where the trace has none to compare with (own judgement:
+one thread stages 3 to 7 GB/s, PCIe gen 4 x16 moves 25)."""
+PINNED_SAMPLE_BYTES: Final = 1 << 20
+"""Pinned copies of this size and more tell the speed of the link; smaller ones are all latency (own judgement)."""
+FUSED_OPTIMIZER_SPEEDUP: Final = 3.0
+"""What fusing saves on the device at best: 21 passes over the parameters in AdamW's eight operations become 7."""
+
 # --- rules ---
 IDLE_SHARE: Final = 0.15
 """Idle share of the step above which it is a problem (NVIDIA's host analysis: 30 %, 15 % with graphs)."""

@@ -26,6 +26,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("summary", "The verdict and where the time went."),
     ("findings", "What the rules found, for people, programs and gates."),
     ("explain", "What a rule looks at and why; without a code, all of them."),
+    ("whatif", "What the step would take after a change."),
     ("kernels", "Device kernels by time."),
     ("ops", "Operators by device and host time."),
     ("modules", "The nn.Module tree with device time."),

@@ -1,0 +1,60 @@
+"""`trace-analyze whatif`: text, JSON, and what is wrong with a request."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from traceanalyzer.cli import run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+TRACE = str(Path(__file__).parents[2] / "fixtures" / "simulated" / "sim_training_mixed.json.gz")
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
+    assert run(["whatif", *arguments]) == code
+    captured = capsys.readouterr()
+    return captured.err if code else captured.out
+
+
+def test_text_has_the_step_each_change_and_the_critical_path(capsys: pytest.CaptureFixture[str]) -> None:
+    out = printed(capsys, TRACE, "--remove", "INPUT001", "--speedup", "aten::addmm=2x")
+    assert "Rank 0, mean of 4 steps: measured 12.3 ms, replayed unchanged 12.3 ms" in out
+    assert "remove INPUT001" in out
+    assert "speed up aten::addmm 2x" in out
+    assert "all together" in out
+    assert "work of the host" in out
+
+
+def test_without_a_request_the_findings_are_replayed(capsys: pytest.CaptureFixture[str]) -> None:
+    out = printed(capsys, TRACE)
+    assert "remove INPUT001" in out
+    assert "remove SYNC001" in out
+
+
+def test_json_has_ns(capsys: pytest.CaptureFixture[str]) -> None:
+    result = json.loads(printed(capsys, TRACE, "--remove", "INPUT001", "--json"))["what_if"]
+    (change,) = result["changes"]
+    assert change["change"] == "remove INPUT001"
+    assert change["saving_ns"][0] == result["measured_ns"] - change["step_ns"][1] > 0
+    assert result["distrust"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--speedup", "aten::mm"), "is not NAME=FACTORx"),
+        (("--speedup", "aten::mm=0x"), "is not NAME=FACTORx"),
+        (("--speedup", "nope=2x"), "is named 'nope'"),
+        (("--rank", "7", "--remove", "INPUT001"), "no rank 7"),
+    ],
+)
+def test_a_request_that_fits_nothing(
+    arguments: Sequence[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in printed(capsys, TRACE, *arguments, code=2)
