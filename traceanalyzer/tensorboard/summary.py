@@ -1,0 +1,67 @@
+"""One analysis as a row beside others, in the words of the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from traceanalyzer.reporters import names, units
+from traceanalyzer.reporters.facts import Facts
+from traceanalyzer.reporters.html import charts
+
+if TYPE_CHECKING:
+    from traceanalyzer.rules.analysis import Analysis
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the wall time of all devices."""
+
+    key: str
+    label: str
+    percent: str
+    width: float  # per cent
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the overview shows of a trace; texts as printed, None for figures that were not measured."""
+
+    verdict: str
+    simulated: bool
+    has_steps: bool
+    step: str
+    step_ns: int | None
+    busy: str
+    busy_share: float | None
+    device: str
+    parts: tuple[Part, ...]
+    finding: str
+    saving: str
+
+
+def summarize(analysis: Analysis) -> Summary:
+    """The row of an analysis."""
+    facts = Facts.of(analysis)
+    first = next((f for f in facts.findings if f.severity != "info"), None)
+    return Summary(
+        verdict=names.cut(analysis.verdict.headline, 300),
+        simulated=facts.simulated,
+        has_steps=facts.has_steps,
+        step=units.duration(facts.step_ns),
+        step_ns=facts.step_ns,
+        busy=units.share(facts.busy_share),
+        busy_share=facts.busy_share,
+        device=names.cut(facts.device_text, 80),
+        parts=_parts(facts),
+        finding=names.cut(first.title, 200) if first else "",
+        saving=units.saving(first.saving_ns) if first and first.saving_ns else "",
+    )
+
+
+def _parts(facts: Facts) -> tuple[Part, ...]:
+    """The parts of the device with the longest wall time: ranks of one job look alike."""
+    if not facts.devices:
+        return ()
+    longest = max(facts.devices, key=lambda d: d.whole.wall_ns)
+    return tuple(Part(s.key, s.label, s.percent, s.width) for s in charts.stack(longest.whole) if s.ns)
