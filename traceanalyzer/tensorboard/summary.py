@@ -25,15 +25,13 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the overview shows of a trace; texts as printed, None for figures that were not measured."""
+    """What the overview shows of a trace; texts as printed."""
 
     verdict: str
     simulated: bool
     has_steps: bool
     step: str
-    step_ns: int | None
     busy: str
-    busy_share: float | None
     device: str
     parts: tuple[Part, ...]
     finding: str
@@ -49,9 +47,7 @@ def summarize(analysis: Analysis) -> Summary:
         simulated=facts.simulated,
         has_steps=facts.has_steps,
         step=units.duration(facts.step_ns),
-        step_ns=facts.step_ns,
         busy=units.share(facts.busy_share),
-        busy_share=facts.busy_share,
         device=names.cut(facts.device_text, 80),
         parts=_parts(facts),
         finding=names.cut(first.title, 200) if first else "",
