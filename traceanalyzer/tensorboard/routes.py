@@ -11,7 +11,7 @@ from tensorboard.backend import http_util
 from werkzeug.wrappers import Request
 
 from traceanalyzer.errors import TraceAnalyzerError
-from traceanalyzer.reporters import html
+from traceanalyzer.reporters import assets
 from traceanalyzer.tensorboard.jobs import Jobs
 from traceanalyzer.tensorboard.logdir import Logdir, roots_of
 
@@ -41,7 +41,7 @@ class Routes:
         """Path → WSGI application."""
         own = files("traceanalyzer.tensorboard").joinpath("assets")
         texts = {name: own.joinpath(name).read_text("utf-8") for name in _OWN_ASSETS}
-        texts |= {name: html.asset(name) for name in (html.STYLE, *html.SCRIPTS)}
+        texts |= {name: assets.text(name) for name in (assets.STYLE, *assets.SCRIPTS)}
         answers: dict[str, Answer] = {f"/{name}": partial(_asset, name, text) for name, text in texts.items()}
         answers["/traces"] = self._traces
         of_trace: dict[str, OfTrace] = {

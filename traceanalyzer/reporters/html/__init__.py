@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from traceanalyzer.reporters import json_report, method, names, tables, timeline, units
+from traceanalyzer.reporters import assets, json_report, method, names, tables, timeline, units
 from traceanalyzer.reporters.facts import PARTS, Facts, cause_text
 from traceanalyzer.reporters.html import cells, charts
 from traceanalyzer.version import __version__
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from traceanalyzer.rules.findings import Evidence, Finding
 
 LINE_LIMIT = 400  # characters of a sentence: rules write shorter ones, hostile names longer ones
-STYLE = "report.css"
-SCRIPTS = ("tables.js", "timeline.js", "page.js")
 SHEET_OF_TABLE = {
     "kernels": "kernels", "ops": "ops", "copies": "copies", "collectives": "collectives",
     "api_calls": "api-calls", "allocations": "holders",
@@ -61,7 +59,7 @@ class Opportunity:
 class Served:
     """The page for a server that hands out its parts one by one, relative to the page's own address.
 
-    The page asks for `STYLE` and `SCRIPTS`, and for `timeline` and `report.json` with its own query string;
+    The page asks for the texts in `assets`, and for `timeline` and `report.json` with its own query string;
     the latter two are zlib streams. The timeline is None when there is no event to draw.
     """
 
@@ -72,7 +70,7 @@ class Served:
 
 def render(analysis: Analysis, *, top: int = 50) -> str:
     """The whole page. Equal analyses give equal bytes."""
-    style, script = asset(STYLE), "\n".join(asset(name) for name in SCRIPTS)
+    style, script = assets.text(assets.STYLE), "\n".join(map(assets.text, assets.SCRIPTS))
     return _page(
         analysis,
         top,
@@ -92,7 +90,7 @@ def serve(analysis: Analysis, *, top: int = 50) -> Served:
         analysis,
         top,
         drawn,
-        scripts=SCRIPTS,
+        scripts=assets.SCRIPTS,
         policy="script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:",
         served=True,
     )
@@ -152,11 +150,6 @@ def _environment() -> Environment:
         "CHART": (charts.CHART_WIDTH, charts.CHART_HEIGHT),
     }
     return environment
-
-
-def asset(name: str) -> str:
-    """The text of `STYLE` or one of `SCRIPTS`."""
-    return files("traceanalyzer.reporters").joinpath("assets", name).read_text("utf-8")
 
 
 def _csp_hash(text: str) -> str:
