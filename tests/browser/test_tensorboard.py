@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import shutil
-import subprocess
-import sys
-import time
 import zlib
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import pytest
+from tensorboard_server import tensorboard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,7 +27,6 @@ RECORDED = ROOT / "fixtures/recorded/cpu_train.json.gz"
 HOSTILE = """<img src=x onerror="window.pwned=1">.pt.trace.json"""
 SECTIONS = ["verdict", "quality", "where", "opportunities", "timeline", "tables", "memory", "communication", "queue",
             "method"]  # fmt: skip
-START_S = 60
 
 pytest.importorskip(
     "tensorboard", reason="NO TENSORBOARD: the tab is not tested; install traceanalyzer[tensorboard]"
@@ -91,38 +86,8 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
     (logs / "broken" / HOSTILE).write_text("not a trace")
     shutil.copy(RECORDED, place / "outside.json.gz")
     (logs / "cpu/link.pt.trace.json.gz").symlink_to(place / "outside.json.gz")
-    command = "import sys; from tensorboard.main import run_main; sys.exit(run_main())"
-    arguments = ["--logdir", str(logs), "--host", "127.0.0.1", "--port", "0"]
-    environment = os.environ | {"TRACEANALYZER_CACHE_DIR": str(place / "cache"), "PYTHONPATH": str(ROOT)}
-    log = place / "log"
-    with log.open("wb") as out:
-        server = subprocess.Popen(
-            [sys.executable, "-c", command, *arguments], stdout=out, stderr=out, env=environment
-        )
-    try:
-        yield Board(_address(server, log), logs)
-    finally:
-        server.terminate()
-        server.wait(20)
-    told = log.read_text()
-    assert "Traceback" not in told, told
-    assert "Illegal Content-Security-Policy" not in told, told
-
-
-def _address(server: subprocess.Popen[bytes], log: Path) -> str:
-    """Where TensorBoard says it is, once it answers there."""
-    until = time.monotonic() + START_S
-    while time.monotonic() < until and server.poll() is None:
-        told = re.search(r"http://127\.0\.0\.1:\d+/", log.read_text())
-        if told:
-            try:
-                urlopen(told[0], timeout=5).close()
-            except URLError:
-                pass
-            else:
-                return told[0]
-        time.sleep(0.2)
-    raise AssertionError(log.read_text())
+    with tensorboard(logs, place) as address:
+        yield Board(address, logs)
 
 
 @pytest.fixture

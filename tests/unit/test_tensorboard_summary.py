@@ -22,4 +22,5 @@ def test_what_was_not_measured_is_not_zero() -> None:
     assert (row.busy, row.step) == ("–", "–")  # noqa: RUF001
     assert row.parts == ()
     assert row.finding == ""
+    assert row.not_assessed == len(cases.nothing().not_assessed)
     assert row.saving == ""

@@ -34,7 +34,8 @@ class Summary:
     busy: str
     device: str
     parts: tuple[Part, ...]
-    finding: str
+    finding: str  # empty when no rule found anything
+    not_assessed: int  # rules that could not look
     saving: str
 
 
@@ -51,6 +52,7 @@ def summarize(analysis: Analysis) -> Summary:
         device=names.cut(facts.device_text, 80),
         parts=_parts(facts),
         finding=names.cut(first.title, 200) if first else "",
+        not_assessed=len(analysis.not_assessed),
         saving=units.saving(first.saving_ns) if first and first.saving_ns else "",
     )
 

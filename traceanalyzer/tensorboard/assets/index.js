@@ -124,7 +124,7 @@ function build() {
   ui.table = make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "All traces" },
     make("table", { class: "overview" },
       make("thead", {}, make("tr", {}, ...heads.map(([text, type]) => make("th", { scope: "col", class: type ?? "" }, text)))),
-      ui.body));
+      ui.body), legend());
   ui.empty = make("p", { class: "absent" });
   ui.overview.append(make("h1", {}, "All traces"), ui.empty, ui.table);
 }
@@ -202,8 +202,12 @@ function rowOf(trace) {
     make("td", { class: unknown(summary.step), title: summary.has_steps ? "median" : "no steps marked: the whole trace" },
       summary.step, ...(summary.has_steps ? [] : [make("span", { class: "muted" }, "whole trace")])),
     make("td", { class: unknown(summary.busy) }, summary.busy),
-    make("td", { class: "finding-cell" }, summary.finding || "nothing found"),
+    make("td", { class: "finding-cell" }, summary.finding || nothingFound(summary)),
     make("td", { class: "num" }, summary.saving));
+}
+
+function nothingFound({ not_assessed: blind }) {
+  return blind ? `nothing found; ${blind} rule${blind === 1 ? "" : "s"} could not look` : "nothing found";
 }
 
 function stateOf(trace) {
@@ -220,12 +224,22 @@ function progressOf(trace) {
   return make("span", { class: "working" }, bar, ` ${STATES[trace.state]}${share}`);
 }
 
+function svg(tag, attributes) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  Object.entries(attributes).forEach(([key, value]) => element.setAttribute(key, value));
+  return element;
+}
+
+function legend() {
+  const parts = { compute: "compute", communication: "exposed communication", copy: "exposed copies", idle: "idle" };
+  return make("p", { class: "legend" }, ...Object.entries(parts).map(([key, label]) => {
+    const swatch = svg("svg", { class: "mini swatch", width: "12", height: "12", "aria-hidden": "true" });
+    swatch.append(svg("rect", { width: "12", height: "12", class: `cat-${key}` }));
+    return make("span", {}, swatch, label);
+  }));
+}
+
 function partsBar(parts) {
-  const svg = (tag, attributes) => {
-    const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-    Object.entries(attributes).forEach(([key, value]) => element.setAttribute(key, value));
-    return element;
-  };
   const words = parts.map((part) => `${part.label} ${part.percent}`).join(", ");
   const bar = svg("svg", { class: "mini", width: "100%", height: "8", role: "img", "aria-label": words });
   const title = svg("title", {});
