@@ -55,6 +55,7 @@ fixtures: .venv/ready ## Simulate and record the traces in fixtures/ anew
 reports: .venv/ready ## Write the sample report and its screenshots in reports/ anew (screenshots need Chromium)
 	$(BIN)/trace-analyze report $(TRACE) -o reports/sample.html --json reports/sample.json --force
 	$(BIN)/python tests/browser/screenshots.py reports/sample.html reports
+	$(BIN)/python tests/browser/screenshots_tensorboard.py reports
 	$(BIN)/python -c "from traceanalyzer.rules.explain import reference; print(reference(), end='')" > reports/rules.md
 
 accuracy: .venv/ready ## Compare the analysis with recordings, ncu and the clock, write reports/accuracy.md

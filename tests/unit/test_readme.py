@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -75,15 +76,32 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(command: list[str], place: Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {
+def environment(place: Path) -> dict[str, str]:
+    return os.environ | {
         "PATH": f"{place / 'bin'}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
+        "BROWSER": "true",  # the command that does nothing
         DIRECTORY_VARIABLE: str(place / "cache"),
     }
+
+
+def run(command: list[str], place: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, cwd=place, env=environment, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=place, env=environment(place), capture_output=True, text=True, timeout=120, check=False
     )
+
+
+def run_until_it_serves(command: list[str], place: Path) -> subprocess.CompletedProcess[str]:
+    """What serves until Ctrl+C gets it as soon as it has said where."""
+    with subprocess.Popen(
+        command, cwd=place, env=environment(place), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert address.startswith("http://127.0.0.1:"), errors
+    return subprocess.CompletedProcess(command, process.returncode, address, errors)
 
 
 def test_the_first_commands_are_demo_and_test() -> None:
@@ -111,7 +129,8 @@ def test_every_command_is_shown() -> None:
 def test_commands_work_as_printed(block: Block, place: Path) -> None:
     assert block.commands
     for command in block.commands:
-        done = run(["bash", "-euo", "pipefail", "-c", command], place)
+        runs = run_until_it_serves if command.startswith("trace-analyze open") else run
+        done = runs(["bash", "-euo", "pipefail", "-c", command], place)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
         assert "Traceback" not in done.stderr
 

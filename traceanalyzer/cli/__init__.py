@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Name and one line of help; the module of the same name holds `command`. In the order of --help.
 COMMANDS: tuple[tuple[str, str], ...] = (
     ("report", "Say what limits a run and write the report page."),
+    ("open", "Show the report page, or the trace in Perfetto, in the browser."),
     ("summary", "The verdict and where the time went."),
     ("findings", "What the rules found, for people, programs and gates."),
     ("explain", "What a rule looks at and why; without a code, all of them."),

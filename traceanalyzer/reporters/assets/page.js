@@ -4,26 +4,31 @@
 (() => {
   const root = document.documentElement;
 
-  function remember(theme) {
-    try { localStorage.setItem("traceanalyzer-theme", theme); } catch { /* file:// may have no storage */ }
-  }
-  function recall() {
-    try { return localStorage.getItem("traceanalyzer-theme") ?? "auto"; } catch { return "auto"; }
-  }
-  function applyTheme(theme) {
-    if (theme === "auto") delete root.dataset.theme; else root.dataset.theme = theme;
-    themeButton.textContent = `Theme: ${theme}`;
-    document.dispatchEvent(new Event("themechange"));
-  }
+  // A page inside another one follows the theme of that one, and has no button of its own.
   const themeButton = document.getElementById("theme");
-  const themes = ["auto", "light", "dark"];
-  themeButton.hidden = false;
-  themeButton.addEventListener("click", () => {
-    const next = themes[(themes.indexOf(root.dataset.theme ?? "auto") + 1) % themes.length];
-    remember(next);
-    applyTheme(next);
-  });
-  applyTheme(themes.includes(recall()) ? recall() : "auto");
+  if (themeButton) offerThemes(themeButton);
+
+  function offerThemes(button) {
+    const themes = ["auto", "light", "dark"];
+    const remember = (theme) => {
+      try { localStorage.setItem("traceanalyzer-theme", theme); } catch { /* file:// may have no storage */ }
+    };
+    const recall = () => {
+      try { return localStorage.getItem("traceanalyzer-theme") ?? "auto"; } catch { return "auto"; }
+    };
+    const apply = (theme) => {
+      if (theme === "auto") delete root.dataset.theme; else root.dataset.theme = theme;
+      button.textContent = `Theme: ${theme}`;
+      document.dispatchEvent(new Event("themechange"));
+    };
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      const next = themes[(themes.indexOf(root.dataset.theme ?? "auto") + 1) % themes.length];
+      remember(next);
+      apply(next);
+    });
+    apply(themes.includes(recall()) ? recall() : "auto");
+  }
 
   async function copy(text, button) {
     const label = button.textContent;
@@ -53,7 +58,7 @@
   const packed = document.getElementById("raw-json");
   if ("DecompressionStream" in window) download.hidden = false;
   download.addEventListener("click", async () => {
-    const bytes = await window.traceReport.inflate(packed.textContent);
+    const bytes = await window.traceReport.inflate(packed);
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([bytes], { type: "application/json" }));
     link.download = packed.dataset.name;

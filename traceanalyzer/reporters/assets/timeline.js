@@ -6,8 +6,16 @@
   const FONT = "11px ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace", GLYPH = 6.62;
   const SANS = "11px system-ui, sans-serif";
 
-  async function inflate(base64) {
-    const packed = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+  // What an element of the page holds, or what its server has under the element's address.
+  async function packedBytes(element) {
+    if (!element.dataset.src) return Uint8Array.from(atob(element.textContent), (c) => c.charCodeAt(0));
+    const answer = await fetch(element.dataset.src + location.search);
+    if (!answer.ok) throw new Error(await answer.text());
+    return answer.arrayBuffer();
+  }
+
+  async function inflate(element) {
+    const packed = await packedBytes(element);
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
     return new Uint8Array(await new Response(stream).arrayBuffer());
   }
@@ -523,7 +531,7 @@
       document.getElementById("timeline-failed").hidden = false;
       return;
     }
-    const data = unpack(await inflate(packed.textContent));
+    const data = unpack(await inflate(packed));
     document.getElementById("timeline-app").hidden = false;
     const notes = data.notes.map((text) => Object.assign(document.createElement("li"), { textContent: text }));
     document.getElementById("timeline-notes").replaceChildren(...notes);

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from traceanalyzer.reporters import json_report, method, names, tables, timeline, units
+from traceanalyzer.reporters import assets, json_report, method, names, tables, timeline, units
 from traceanalyzer.reporters.facts import PARTS, Facts, cause_text
 from traceanalyzer.reporters.html import cells, charts
 from traceanalyzer.version import __version__
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from traceanalyzer.rules.findings import Evidence, Finding
 
 LINE_LIMIT = 400  # characters of a sentence: rules write shorter ones, hostile names longer ones
-SCRIPTS = ("tables.js", "timeline.js", "page.js")
 SHEET_OF_TABLE = {
     "kernels": "kernels", "ops": "ops", "copies": "copies", "collectives": "collectives",
     "api_calls": "api-calls", "allocations": "holders",
@@ -56,28 +55,68 @@ class Opportunity:
     share: str
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The page for a server that hands out its parts one by one, relative to the page's own address.
+
+    The page asks for the texts in `assets`, and for `timeline` and `report.json` with its own query string;
+    the latter two are zlib streams. The timeline is None when there is no event to draw.
+    """
+
+    page: str
+    timeline: bytes | None
+    report_json: bytes
+
+
 def render(analysis: Analysis, *, top: int = 50) -> str:
     """The whole page. Equal analyses give equal bytes."""
+    style, script = assets.text(assets.STYLE), "\n".join(map(assets.text, assets.SCRIPTS))
+    return _page(
+        analysis,
+        top,
+        timeline.embed(analysis),
+        raw_json=base64.b64encode(_raw_json(analysis)).decode(),
+        style=Markup(style),
+        script=Markup(script),
+        policy=f"script-src '{_csp_hash(script)}'; style-src '{_csp_hash(style)}'; img-src data:",
+        served=False,
+    )
+
+
+def serve(analysis: Analysis, *, top: int = 50) -> Served:
+    """The same page without anything inline, for hosts whose policy forbids inline scripts."""
+    drawn = timeline.embed(analysis)
+    page = _page(
+        analysis,
+        top,
+        drawn,
+        scripts=assets.SCRIPTS,
+        policy="script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:",
+        served=True,
+    )
+    return Served(page, base64.b64decode(drawn) if drawn else None, _raw_json(analysis))
+
+
+def _raw_json(analysis: Analysis) -> bytes:
+    return zlib.compress(json_report.render(analysis).encode(), 7)
+
+
+def _page(analysis: Analysis, top: int, drawn: str | None, **delivery: Any) -> str:
+    """The page from its template; `delivery` says how style, scripts and data reach it."""
     facts = Facts.of(analysis)
-    style, script = _asset("report.css"), "\n".join(_asset(name) for name in SCRIPTS)
-    raw = zlib.compress(json_report.render(analysis).encode(), 7)
     return _environment().get_template("report.html.j2").render(
         facts=facts,
         analysis=analysis,
         version=__version__,
-        style=Markup(style),
-        script=Markup(script),
-        style_hash=_csp_hash(style),
-        script_hash=_csp_hash(script),
         devices=[_device(d, facts) for d in facts.devices],
         opportunities=_opportunities(facts),
         sheets=_sheets(facts, top),
-        timeline=timeline.embed(analysis),
-        raw_json=base64.b64encode(raw).decode(),
+        timeline=drawn,
         raw_name=re.sub(r"[^\w.-]+", "_", facts.title)[:80] + ".report.json",
         memory_lines=[(t, charts.memory_line(t)) for t in facts.memory.timelines] if facts.memory else [],
         queue_lines=_queues(facts),
         thresholds=method.all_thresholds(),
+        **delivery,
     )  # fmt: skip
 
 
@@ -111,10 +150,6 @@ def _environment() -> Environment:
         "CHART": (charts.CHART_WIDTH, charts.CHART_HEIGHT),
     }
     return environment
-
-
-def _asset(name: str) -> str:
-    return files("traceanalyzer.reporters").joinpath("assets", name).read_text("utf-8")
 
 
 def _csp_hash(text: str) -> str:

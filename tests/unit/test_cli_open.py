@@ -1,0 +1,112 @@
+"""`open` serves to this machine alone, under an address that cannot be guessed, and ends with Ctrl+C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+import zstandard
+from chrome_files import dump, simple_events, trace
+
+from traceanalyzer.cli import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    (tmp_path / "run.json").write_text(dump(trace(simple_events())))
+    return tmp_path
+
+
+@pytest.fixture
+def serving(place: Path) -> Iterator[Callable[..., str]]:
+    """Start `open` and give its address; at the end Ctrl+C must end it well."""
+    processes = []
+
+    def start(*arguments: str) -> str:
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "from traceanalyzer.cli import main; main()",
+                "open",
+                "--no-browser",
+                *arguments,
+            ],
+            cwd=place,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "TRACEANALYZER_CACHE_DIR": str(place / "cache")},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        assert process.stdout is not None
+        return process.stdout.readline().strip()
+
+    yield start
+    for process in processes:
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode == 0
+        assert "Traceback" not in errors
+
+
+def get(url: str) -> bytes:
+    with urlopen(url, timeout=30) as answer:
+        body: bytes = answer.read()
+        return body
+
+
+def test_the_page_is_served_on_this_machine_only(serving: Callable[..., str], place: Path) -> None:
+    address = serving("run.json")
+    assert address.startswith("http://127.0.0.1:")
+    assert get(address).startswith(b"<!doctype html>")
+    assert sorted(p.name for p in place.iterdir()) == ["cache", "run.json"], "no report is written"
+
+
+@pytest.mark.parametrize("path", ["", "run.json", "../run.json", "trace"])
+def test_nothing_is_served_without_the_whole_address(serving: Callable[..., str], path: str) -> None:
+    root = serving("run.json").split("/", 3)
+    with pytest.raises(HTTPError) as told:
+        get("/".join([*root[:3], path]))
+    with told.value:
+        assert told.value.code == 404
+
+
+def test_perfetto_gets_the_bytes_of_the_file(serving: Callable[..., str], place: Path) -> None:
+    address = serving("run.json", "--perfetto")
+    assert b"handover.js" in get(address)
+    assert get(address + "name") == b"run.json"
+    assert get(address + "trace") == (place / "run.json").read_bytes()
+
+
+def test_perfetto_gets_zstd_inflated(serving: Callable[..., str], place: Path) -> None:
+    content = (place / "run.json").read_bytes()
+    (place / "run.json.zst").write_bytes(zstandard.compress(content))
+    assert get(serving("run.json.zst", "--perfetto") + "trace") == content
+
+
+def test_perfetto_gets_what_is_good_of_a_damaged_zstd(serving: Callable[..., str], place: Path) -> None:
+    whole = zstandard.compress((place / "run.json").read_bytes())
+    (place / "cut.zst").write_bytes(whole[: len(whole) // 2])
+    assert (place / "run.json").read_bytes().startswith(get(serving("cut.zst", "--perfetto") + "trace"))
+
+
+@pytest.mark.parametrize("inputs", [["run.json", "run.json"], ["."], ["-"], ["missing.json"]])
+def test_perfetto_takes_one_file(
+    inputs: list[str], place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place)
+    assert run(["open", "--perfetto", *inputs]) == 2
+    assert "--perfetto takes one file" in capsys.readouterr().err
