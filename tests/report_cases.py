@@ -1,7 +1,5 @@
 """Analyses made by hand for the reporters' tests: a plausible training run and the odd ones."""
 
-# ruff: noqa: RUF001 - typographic signs are meant
-
 from __future__ import annotations
 
 import statistics

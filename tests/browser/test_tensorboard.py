@@ -156,7 +156,7 @@ def test_runs_stand_side_by_side(tab: Tab) -> None:
     assert "simulated" in gpu.inner_text()
     assert "Compute" in (gpu.locator("svg.mini").get_attribute("aria-label") or "")
     assert "no GPU work" in cpu.inner_text()
-    assert "–" in cpu.inner_text(), "unknown is not zero"  # noqa: RUF001
+    assert "–" in cpu.inner_text(), "unknown is not zero"
 
 
 def test_a_broken_file_says_so_and_nothing_else_breaks(tab: Tab) -> None:

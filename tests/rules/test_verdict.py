@@ -33,7 +33,7 @@ def verdict(b: Linked, capabilities: set[Capability] | None = None, **results: A
 def test_launch_bound() -> None:
     found = verdict(late_kernels())
     assert found.bottleneck == "overhead"
-    assert found.headline == "GPU idle 70 % of the step: the host launches too slowly; up to 3.3×"  # noqa: RUF001
+    assert found.headline == "GPU idle 70 % of the step: the host launches too slowly; up to 3.3×"
     assert found.confidence == "high"
 
 

@@ -21,7 +21,7 @@ def test_a_summary_says_what_is_slow_and_what_to_do_first(format_: str) -> None:
     assert "The GPU idles 57 % of the step" in text
     assert text.index("LOAD001") < text.index("COPY001")
     assert "num_workers=8" in text
-    assert "7.00–9.00 ms" in text  # noqa: RUF001
+    assert "7.00–9.00 ms" in text
     assert "21.4 %" in text
 
 

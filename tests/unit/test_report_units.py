@@ -28,7 +28,7 @@ BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
         (1_214_000_000, "1.21 s"),
         (12_345_000_000_000, "12,345 s"),
         (-3_456, "-3.46 µs"),
-        (None, "–"),  # noqa: RUF001
+        (None, "–"),
     ],
 )
 def test_durations_have_three_digits_and_the_right_unit(ns: int | None, text: str) -> None:
@@ -38,7 +38,7 @@ def test_durations_have_three_digits_and_the_right_unit(ns: int | None, text: st
 @pytest.mark.parametrize(
     ("count", "text"),
     [(0, "0 B"), (1023, "1023 B"), (1024, "1.00 KiB"), (1536, "1.50 KiB"), (2**20 - 1, "1.00 MiB"),
-     (12 * 2**30, "12.0 GiB"), (None, "–")],  # noqa: RUF001
+     (12 * 2**30, "12.0 GiB"), (None, "–")],
 )  # fmt: skip
 def test_sizes_are_powers_of_1024(count: int | None, text: str) -> None:
     assert units.size(count) == text
@@ -71,7 +71,7 @@ def test_some_is_never_shown_as_none_nor_as_all(share: float) -> None:
 
 
 def test_shares_of_nothing_and_of_everything() -> None:
-    assert (units.share(0.0), units.share(1.0), units.share(None)) == ("0 %", "100 %", "–")  # noqa: RUF001
+    assert (units.share(0.0), units.share(1.0), units.share(None)) == ("0 %", "100 %", "–")
 
 
 @given(st.lists(st.integers(min_value=0, max_value=10**12), min_size=1, max_size=8).filter(any))
@@ -87,17 +87,17 @@ def test_a_share_of_a_whole_is_off_by_less_than_a_tenth(parts: list[int]) -> Non
 
 
 def test_shares_of_an_empty_whole_are_unknown() -> None:
-    assert units.shares_of_whole([0, 0]) == ["–", "–"]  # noqa: RUF001
+    assert units.shares_of_whole([0, 0]) == ["–", "–"]
 
 
 @pytest.mark.parametrize(
     ("low_high", "text"),
     [
-        ((12_000_000, 18_400_000), "12.0–18.4 ms"),  # noqa: RUF001
-        ((900_000, 2_000_000), "900 µs – 2.00 ms"),  # noqa: RUF001
+        ((12_000_000, 18_400_000), "12.0–18.4 ms"),
+        ((900_000, 2_000_000), "900 µs – 2.00 ms"),
         ((0, 2_000_000), "up to 2.00 ms"),
         ((5, 5), "5 ns"),
-        (None, "–"),  # noqa: RUF001
+        (None, "–"),
     ],
 )
 def test_savings_are_ranges(low_high: tuple[int, int] | None, text: str) -> None:

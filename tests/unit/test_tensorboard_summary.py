@@ -19,7 +19,7 @@ def test_a_row_says_what_the_report_says() -> None:
 
 def test_what_was_not_measured_is_not_zero() -> None:
     row = summarize(cases.nothing())
-    assert (row.busy, row.step) == ("–", "–")  # noqa: RUF001
+    assert (row.busy, row.step) == ("–", "–")
     assert row.parts == ()
     assert row.finding == ""
     assert row.not_assessed == len(cases.nothing().not_assessed)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from traceanalyzer.ingest.options import LoadOptions
     from traceanalyzer.rules.analysis import Analysis
 
-UNKNOWN = "–"  # noqa: RUF001 - the sign for unknown everywhere
+UNKNOWN = "–"
 
 _NO_LINE = {True: "no stack: before the window, or not recorded", False: "no Python on the stack"}
 

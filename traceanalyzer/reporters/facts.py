@@ -1,7 +1,5 @@
 """What every reporter says about an analysis before any table: whose trace, how good, where the time went."""
 
-# ruff: noqa: RUF001, RUF002 - typographic signs are meant
-
 from __future__ import annotations
 
 from collections.abc import Mapping

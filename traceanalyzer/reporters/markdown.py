@@ -1,7 +1,5 @@
 """The summary as Markdown, good to paste into a pull request: verdict, bar in words, findings, top tables."""
 
-# ruff: noqa: RUF001 - typographic signs are meant
-
 from __future__ import annotations
 
 import re

@@ -3,8 +3,6 @@
 Every function takes None for "not measured" and answers with `UNKNOWN`.
 """
 
-# ruff: noqa: RUF001, RUF002 - typographic signs are meant
-
 from __future__ import annotations
 
 from itertools import pairwise

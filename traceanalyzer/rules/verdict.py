@@ -181,4 +181,4 @@ def _speedup(removable_ns: int, facts: Facts) -> str:
     factor = facts.wall_ns / rest if rest > 0 else 0.0
     if factor < 1.05:
         return ""
-    return f"; up to {factor:.1f}×" if factor < 10 else "; more than 10×"  # noqa: RUF001
+    return f"; up to {factor:.1f}×" if factor < 10 else "; more than 10×"

@@ -1,7 +1,5 @@
 """The geometry of the small charts that the page carries as SVG, in per cent or user units."""
 
-# ruff: noqa: RUF001 - typographic signs are meant
-
 from __future__ import annotations
 
 from dataclasses import dataclass
