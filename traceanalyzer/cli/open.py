@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from traceanalyzer.cli.inputs import analyze, reads_inputs, step_option
+from traceanalyzer.cli.inputs import analysis_options, analyze, reads_inputs
 from traceanalyzer.errors import TraceAnalyzerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from traceanalyzer.cli.inputs import Wanted
     from traceanalyzer.ingest.options import LoadOptions
 
     Content = tuple[str, Callable[[], Iterable[bytes]]]  # its type, and its bytes in blocks
@@ -28,11 +29,11 @@ HTML, SCRIPT, BYTES = "text/html; charset=utf-8", "text/javascript; charset=utf-
 
 @click.command(short_help="Show the report page, or the trace in Perfetto, in the browser.")
 @reads_inputs
-@step_option
+@analysis_options
 @click.option("--perfetto", is_flag=True, help="Hand the trace itself to ui.perfetto.dev, in your browser.")
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 def command(
-    inputs: Sequence[str], options: LoadOptions, step: str | None, perfetto: bool, no_browser: bool
+    inputs: Sequence[str], options: LoadOptions, wanted: Wanted, perfetto: bool, no_browser: bool
 ) -> None:
     """Show the report page in the browser, from memory, until Ctrl+C.
 
@@ -44,7 +45,7 @@ def command(
     else:
         from traceanalyzer.reporters import render
 
-        page = render(analyze(inputs, options, step), "html").encode()
+        page = render(analyze(inputs, options, wanted), "html").encode()
         contents = {"": (HTML, lambda: [page])}
     serve(contents, with_browser=not no_browser)
 
