@@ -34,7 +34,7 @@ def command(inputs: Sequence[str], options: LoadOptions, as_json: bool) -> None:
 
 
 def _content(trace: Trace) -> dict[str, Any]:
-    from traceanalyzer.model.trace import HOW_TO_CAPTURE
+    from traceanalyzer.model.trace import how_to_capture
 
     return {
         "sources": [asdict(source) for source in trace.sources],
@@ -42,14 +42,14 @@ def _content(trace: Trace) -> dict[str, Any]:
         "shows": [str(capability) for capability in _shown(trace)],
         "lacks": {
             str(capability): how
-            for capability, how in HOW_TO_CAPTURE.items()
+            for capability, how in how_to_capture(trace.sources).items()
             if capability not in trace.capabilities
         },
     }
 
 
 def _lines(trace: Trace) -> Iterator[str]:
-    from traceanalyzer.model.trace import HOW_TO_CAPTURE
+    from traceanalyzer.model.trace import how_to_capture
     from traceanalyzer.reporters.units import count
 
     for source in trace.sources:
@@ -61,7 +61,7 @@ def _lines(trace: Trace) -> Iterator[str]:
             yield f"  {name:14}{count(table.num_rows):>12}"
     yield "Shows"
     yield f"  {', '.join(map(_words, _shown(trace))) or 'nothing that can be analysed'}"
-    missing = {c: how for c, how in HOW_TO_CAPTURE.items() if c not in trace.capabilities}
+    missing = {c: how for c, how in how_to_capture(trace.sources).items() if c not in trace.capabilities}
     if missing:
         yield "Lacks"
         for capability, how in missing.items():
@@ -86,9 +86,9 @@ def _source_lines(source: Source) -> Iterator[str]:
 
 
 def _shown(trace: Trace) -> list[Capability]:
-    from traceanalyzer.model.trace import HOW_TO_CAPTURE
+    from traceanalyzer.model.trace import Capability
 
-    return [capability for capability in HOW_TO_CAPTURE if capability in trace.capabilities]
+    return [capability for capability in Capability if capability in trace.capabilities]
 
 
 def _words(capability: Capability) -> str:

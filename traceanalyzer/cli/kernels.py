@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 @prints_table(default_top=20)
 def command(inputs: Sequence[str], options: LoadOptions, wanted: Wanted, output: Output) -> None:
     """Device kernels by total time: how often, how long, who launches them."""
-    from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
+    from traceanalyzer.model.trace import Capability, how_to_capture
     from traceanalyzer.reporters.tables import KERNELS
 
-    kernels = analyze(inputs, options, wanted).results.get("kernels")
+    analysis = analyze(inputs, options, wanted)
+    kernels = analysis.results.get("kernels")
     print_rows(
         "kernels",
         KERNELS,
         kernels.rows if kernels else (),
         output,
-        if_none=f"No kernels were recorded: {HOW_TO_CAPTURE[Capability.DEVICE_WORK]}.",
+        if_none=f"No kernels were recorded: {how_to_capture(analysis.trace.sources)[Capability.DEVICE_WORK]}.",
     )

@@ -27,12 +27,13 @@ def command(inputs: Sequence[str], options: LoadOptions, wanted: Wanted, output:
 
     JSON holds the timeline as well; CSV the holders only.
     """
-    from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
+    from traceanalyzer.model.trace import Capability, how_to_capture
     from traceanalyzer.reporters.tables import HOLDERS
 
-    memory = analyze(inputs, options, wanted).results.get("memory")
+    analysis = analyze(inputs, options, wanted)
+    memory = analysis.results.get("memory")
     timelines: Sequence[MemoryTimeline] = memory.timelines if memory else ()
-    remark = f"No memory events were recorded: {HOW_TO_CAPTURE[Capability.MEMORY]}."
+    remark = f"No memory events were recorded: {how_to_capture(analysis.trace.sources)[Capability.MEMORY]}."
     if output.form == "json":
         print_json({"memory": [asdict(timeline) for timeline in timelines]})
     elif output.form == "csv" or not timelines:

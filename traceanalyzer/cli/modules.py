@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @prints_table(default_top=40)
 def command(inputs: Sequence[str], options: LoadOptions, wanted: Wanted, output: Output) -> None:
     """The nn.Module tree: calls, host time and device time of each module."""
-    from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
+    from traceanalyzer.model.trace import Capability, how_to_capture
     from traceanalyzer.reporters.facts import Facts
     from traceanalyzer.reporters.tables import MODULES
 
@@ -32,5 +32,5 @@ def command(inputs: Sequence[str], options: LoadOptions, wanted: Wanted, output:
     rows = modules.rows if modules else ()
     if output.form == "text":  # depth shows as indentation; the path has it for programs
         rows = tuple(asdict(row) | {"name": "  " * row.depth + row.name} for row in rows)
-    remark = f"No modules were recorded: {HOW_TO_CAPTURE[Capability.MODULES]}."
+    remark = f"No modules were recorded: {how_to_capture(analysis.trace.sources)[Capability.MODULES]}."
     print_rows("modules", MODULES, rows, output, if_none=remark, unknown=unknown)

@@ -25,14 +25,14 @@ def command(
     inputs: Sequence[str], options: LoadOptions, wanted: Wanted, output: Output, by_shape: bool
 ) -> None:
     """Operators by time: on the device, on the host, with and without the ops inside them."""
-    from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
+    from traceanalyzer.model.trace import Capability, how_to_capture
     from traceanalyzer.reporters.facts import Facts
     from traceanalyzer.reporters.tables import OPS, OPS_BY_SHAPE
 
     analysis = analyze(inputs, options, wanted)
     ops, unknown = analysis.results.get("ops"), Facts.of(analysis).unknown_columns
     if by_shape:
-        remark = f"No shapes were recorded: {HOW_TO_CAPTURE[Capability.SHAPES]}."
+        remark = f"No shapes were recorded: {how_to_capture(analysis.trace.sources)[Capability.SHAPES]}."
         print_rows("ops", OPS_BY_SHAPE, ops.by_shape if ops else (), output, if_none=remark, unknown=unknown)
     else:
         remark = "No operators were recorded: profile with ProfilerActivity.CPU."

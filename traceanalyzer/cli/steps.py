@@ -27,11 +27,12 @@ _PARTS = ("compute_ns", "exposed_communication_ns", "exposed_copy_ns", "idle_ns"
 @prints_table(default_top=None)
 def command(inputs: Sequence[str], options: LoadOptions, wanted: Wanted, output: Output) -> None:
     """Where each step went on each device: compute, exposed communication, exposed copies, idle."""
-    from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
+    from traceanalyzer.model.trace import Capability, how_to_capture
     from traceanalyzer.reporters.tables import STEPS, Column
 
-    rows = list(_rows(analyze(inputs, options, wanted)))
-    remark = f"No steps: {HOW_TO_CAPTURE[Capability.STEPS]}."
+    analysis = analyze(inputs, options, wanted)
+    rows = list(_rows(analysis))
+    remark = f"No steps: {how_to_capture(analysis.trace.sources)[Capability.STEPS]}."
     layout = STEPS
     if len({(row["rank"], row["device"]) for row in rows}) > 1:
         lane = (Column("rank", "Rank", "count", brief=True), Column("device", "Device", "count", brief=True))

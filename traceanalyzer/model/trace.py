@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from traceanalyzer.model.schema import BY_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
 
@@ -47,6 +47,26 @@ HOW_TO_CAPTURE: Mapping[Capability, str] = {
     Capability.COLLECTIVE_ARGUMENTS: "record with PyTorch 2.3 or newer, which writes the arguments of collectives",
     Capability.DEVICE_PROPERTIES: "record with a PyTorch that writes deviceProperties, or name the GPU with --gpu",
 }
+
+
+_WITH_NSYS: Mapping[Capability, str] = {
+    **HOW_TO_CAPTURE,
+    Capability.DEVICE_WORK: "record with nsys profile --trace=cuda,nvtx,osrt",
+    Capability.LAUNCHES: "record with nsys profile --trace=cuda,nvtx,osrt",
+    Capability.STEPS: "push an NVTX range per iteration and name it with --step",
+    Capability.SHAPES: "run under torch.autograd.profiler.emit_nvtx(record_shapes=True)",
+    Capability.STACKS: "record with nsys profile --python-backtrace=cuda --cudabacktrace=all",
+    Capability.MODULES: "push an NVTX range per module, or record with nsys profile --pytorch=autograd-nvtx",
+    Capability.MEMORY: "record with nsys profile --cuda-memory-usage=true",
+    Capability.SYNC_EVENTS: "record with nsys profile --trace=cuda,nvtx",
+    Capability.COLLECTIVE_ARGUMENTS: "record with NCCL 2.18 or newer and export with --include-blobs=true",
+    Capability.DEVICE_PROPERTIES: "export the whole recording, not a cut of it, or name the GPU with --gpu",
+}
+
+
+def how_to_capture(sources: Sequence[Source]) -> Mapping[Capability, str]:
+    """What to do for each capability, in the words of the profiler that made the files."""
+    return _WITH_NSYS if sources and all(s.format.startswith("nsys") for s in sources) else HOW_TO_CAPTURE
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
+from traceanalyzer.model.trace import Capability, how_to_capture
 from traceanalyzer.reporters import names, units
 
 if TYPE_CHECKING:
@@ -155,8 +155,9 @@ class Facts:
             for note in source.notes
         ]
         warnings = [Quality("partial", text, "") for text in self.analysis.warnings]
+        how = how_to_capture(self.analysis.trace.sources)
         missing = [
-            Quality("missing", f"Not recorded: {what}; {so}", HOW_TO_CAPTURE[capability], what)
+            Quality("missing", f"Not recorded: {what}; {so}", how[capability], what)
             for capability, (what, so) in _MISSING.items()
             if capability not in self.analysis.trace.capabilities and self._matters(capability)
         ]

@@ -12,12 +12,13 @@ from dataclasses import asdict
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
+from traceanalyzer.model.trace import Capability, how_to_capture
 from traceanalyzer.reporters.facts import Facts
 from traceanalyzer.version import __version__
 
 if TYPE_CHECKING:
     from traceanalyzer.analyzers.results import DeviceBreakdown, Holder, MemoryTimeline
+    from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot
     from traceanalyzer.model.trace import Source
     from traceanalyzer.rules.analysis import Analysis
     from traceanalyzer.rules.findings import Finding
@@ -42,6 +43,7 @@ def document(analysis: Analysis) -> Document:
     """The document as plain dictionaries and lists. Tables are complete; none is cut to a top N."""
     facts = Facts.of(analysis)
     capabilities = analysis.trace.capabilities
+    needs = how_to_capture(analysis.trace.sources)
     return {
         "schema_version": SCHEMA_VERSION,
         "tool": {"name": "traceanalyzer", "version": __version__},
@@ -49,7 +51,7 @@ def document(analysis: Analysis) -> Document:
         "sources": [_source(s) for s in analysis.trace.sources],
         "capabilities": [c.value for c in Capability if c in capabilities],
         "missing_capabilities": [
-            {"capability": c.value, "needs": HOW_TO_CAPTURE[c]} for c in Capability if c not in capabilities
+            {"capability": c.value, "needs": needs[c]} for c in Capability if c not in capabilities
         ],
         "warnings": list(analysis.warnings),
         "verdict": asdict(analysis.verdict),
@@ -165,22 +167,35 @@ def _launches(facts: Facts) -> Document | None:
 
 
 def _memory(facts: Facts) -> Document | None:
-    """The whole section is null when no memory events were recorded."""
-    if facts.memory is None or not facts.memory.timelines:
+    """The whole section is null when nothing told of memory: no events, no snapshot, no error message."""
+    timelines = facts.memory.timelines if facts.memory else ()
+    snapshot, ooms = facts.analysis.results.get("snapshot"), facts.analysis.results.get("oom")
+    if not timelines and not (ooms and ooms.rows):
         return None
-    fullest = _fullest(facts.memory.timelines)
-    holders = fullest.live_at_peak
+    fullest = _fullest(timelines) if timelines else None
+    holders = fullest.live_at_peak if fullest else ()
+    device = (
+        max(snapshot.devices, key=lambda d: d.peak_reserved_bytes) if snapshot and snapshot.devices else None
+    )
     return {
-        "peak_device": {"rank": fullest.rank, "type": fullest.device_type, "device": fullest.device},
-        "peak_allocated_bytes": fullest.peak_allocated_bytes,
-        "peak_reserved_bytes": fullest.peak_reserved_bytes,
-        "peak_by_stack": _held_by(holders, "python"),
-        "peak_by_module": _held_by(holders, "module"),
-        "peak_by_category": None,
-        "fragmentation": None,
-        "oom": None,
-        "timelines": _rows(facts.memory.timelines),
+        "peak_device": fullest
+        and {"rank": fullest.rank, "type": fullest.device_type, "device": fullest.device},
+        "peak_allocated_bytes": fullest and fullest.peak_allocated_bytes,
+        "peak_reserved_bytes": fullest and fullest.peak_reserved_bytes,
+        "peak_by_stack": _held_by(holders, "python") if fullest else None,
+        "peak_by_module": _held_by(holders, "module") if fullest else None,
+        "peak_by_category": device and dict(sorted(device.peak.by_category.items())),
+        "fragmentation": device and _fragmentation(device),
+        "oom": {"errors": [_lists(asdict(row)) for row in ooms.rows]} if ooms and ooms.rows else None,
+        "timelines": _rows(timelines),
     }
+
+
+def _fragmentation(device: DeviceSnapshot) -> Document:
+    """Free memory inside what is reserved, at the end of the snapshot of the fullest device."""
+    free: Document = _lists(asdict(device.free_at_end))
+    where = {"rank": device.rank, "device": device.device}
+    return where | free | {"pinned_segments": [asdict(segment) for segment in device.pinned]}
 
 
 def _fullest(timelines: Sequence[MemoryTimeline]) -> MemoryTimeline:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from traceanalyzer.analyzers import load_plugins
-from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
+from traceanalyzer.model.trace import Capability, how_to_capture
 from traceanalyzer.rules import capture, communication, compute, copies, idle, kernels, loading, memory
 from traceanalyzer.rules.base import Facts, Rule
 from traceanalyzer.rules.findings import Finding, NotAssessed, Passed, Verdict
@@ -67,7 +67,8 @@ def _apply(
 ) -> None:
     missing = sorted(rule.requires - facts.capabilities)
     if missing:
-        needs = "; ".join(HOW_TO_CAPTURE[capability] for capability in missing)
+        how = how_to_capture(facts.sources)
+        needs = "; ".join(dict.fromkeys(how[capability] for capability in missing))
         not_assessed.append(NotAssessed(rule.code, rule.title, needs))
         return
     found: Iterable[Finding] = tuple(rule.check(facts))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
-from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
+from traceanalyzer.model.trace import Capability, how_to_capture
 from traceanalyzer.rules.findings import Evidence, Finding
 from traceanalyzer.rules.wording import count, duration, percent
 
@@ -91,7 +91,7 @@ class MissingCapture:
             severity="info",
             claim=f"Recorded without {', '.join(says.split(':')[0] for _, says in missing)}.",
             evidence=tuple(Evidence(f"without {says}") for _, says in missing),
-            fix="; ".join(HOW_TO_CAPTURE[c] for c, _ in missing),
+            fix="; ".join(dict.fromkeys(how_to_capture(facts.sources)[c] for c, _ in missing)),
             confidence="high",
             saving_reason=NO_SAVING,
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.families import family_shares
 from traceanalyzer.analyzers.roofline import dominant
-from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
+from traceanalyzer.model.trace import Capability, how_to_capture
 from traceanalyzer.rules.base import ORDINARY
 from traceanalyzer.rules.findings import Confidence, Verdict
 from traceanalyzer.rules.memory import memory_verdict
@@ -164,7 +164,7 @@ def _without_device(facts: Facts) -> Verdict:
     top = max(ops.by_name, key=lambda row: row.self_ns, default=None) if ops is not None else None
     host = f" On the host most time is in {top.name}." if top is not None else ""
     recorded = Capability.DEVICE_WORK in facts.capabilities
-    remedy = "" if recorded else f" To see a GPU, {HOW_TO_CAPTURE[Capability.DEVICE_WORK]}."
+    remedy = "" if recorded else f" To see a GPU, {how_to_capture(facts.sources)[Capability.DEVICE_WORK]}."
     return Verdict("unknown", f"The trace holds no GPU work.{host}{remedy}", "low")
 
 

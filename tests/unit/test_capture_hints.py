@@ -1,0 +1,20 @@
+"""What to capture is said in the words of the profiler that made the file."""
+
+from __future__ import annotations
+
+from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability, Source, how_to_capture
+
+TORCH = Source("run.json", "chrome", "", 0, 0, 0)
+NSYS = Source("run.sqlite", "nsys", "", 0, 0, 0)
+
+
+def test_every_capability_has_a_hint_for_each_profiler() -> None:
+    assert set(how_to_capture([TORCH])) == set(how_to_capture([NSYS])) == set(Capability)
+
+
+def test_nsys_users_are_not_told_torch_options() -> None:
+    told = how_to_capture([NSYS])
+    assert "nsys profile" in told[Capability.DEVICE_WORK]
+    assert not any("record_shapes=True" in hint and "emit_nvtx" not in hint for hint in told.values())
+    assert how_to_capture([TORCH]) == HOW_TO_CAPTURE
+    assert how_to_capture([TORCH, NSYS]) == HOW_TO_CAPTURE
