@@ -104,9 +104,16 @@ class Facts:
         return self.breakdown.devices if self.breakdown else ()
 
     @cached_property
+    def memory_only(self) -> bool:
+        """Whether no profiler's trace was given, but memory snapshots or the texts of errors."""
+        return {s.format for s in self.analysis.trace.sources} <= {"memory snapshot", "oom text"}
+
+    @cached_property
     def device_text(self) -> str:
         """The accelerators in words, such as "2 × NVIDIA H100"."""
         if not self.devices:
+            if self.memory_only:
+                return " and ".join(sorted({s.format for s in self.analysis.trace.sources}))
             if self.breakdown is not None and Capability.DEVICE_WORK not in self.analysis.trace.capabilities:
                 return "CPU only"
             return units.UNKNOWN
@@ -180,6 +187,8 @@ class Facts:
 
     def _matters(self, capability: Capability) -> bool:
         """Without device work, or without communication, some gaps are no gap."""
+        if self.memory_only:
+            return False  # nobody expects kernels of a snapshot
         has_work = Capability.DEVICE_WORK in self.analysis.trace.capabilities
         if capability in (Capability.LAUNCHES, Capability.SYNC_EVENTS, Capability.DEVICE_PROPERTIES):
             return has_work
