@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
+
+THREADS = 2
+"""Tables that are finished at the same time: Arrow and numpy let go of the interpreter, memory sets the limit."""
 
 Parts = dict[str, list[pa.Table]]
 
@@ -48,14 +52,16 @@ def assemble(parts: Parts, labels: Mapping[int, str], rank: int) -> Assembled:
     starts = [pc.min(t["ts"]).as_py() for tables in parts.values() for t in tables if t.num_rows]
     start_ns = min((s for s in starts if s is not None), default=0)
     done = Assembled({}, start_ns, sum(t.num_rows for t in processes), unmatched_begins=unmatched)
-    for name in list(parts):
-        table = _join(parts.pop(name))
-        # rows of `collectives` repeat an event that has its row elsewhere
-        done.events += 0 if name == "collectives" else table.num_rows
-        done.tables[name], done.orders[name], negative = _finish(name, table, start_ns, rank)
-        if negative is not None:
-            extras.append(negative)
-            done.negative_durations += negative.num_rows
+    largest_first = sorted(parts, key=lambda name: -sum(t.num_rows for t in parts[name]))
+    with ThreadPoolExecutor(THREADS) as pool:
+        finished = pool.map(lambda name: _finish(name, _join(parts.pop(name)), start_ns, rank), largest_first)
+        for name, (table, order, negative) in zip(largest_first, finished, strict=True):
+            # rows of `collectives` repeat an event that has its row elsewhere
+            done.events += 0 if name == "collectives" else table.num_rows
+            done.tables[name], done.orders[name] = table, order
+            if negative is not None:
+                extras.append(negative)
+                done.negative_durations += negative.num_rows
     done.tables["extras"] = _extras(_join(extras) if extras else None, done.orders)
     done.tables["processes"] = _processes(_join(processes) if processes else None, labels, rank)
     for table in TABLES:
@@ -75,9 +81,10 @@ def _finish(
     columns: dict[str, Any] = {c: table.column(c).combine_chunks() for c in table.column_names}
     order = np.asarray(columns.pop("order"))
     ts = ints(table, "ts")
+    del table
     negative = None
     if "dur" in columns:
-        dur = ints(table, "dur", 0)
+        dur = np.asarray(columns["dur"].fill_null(0))
         if (dur < 0).any():
             negative = _negative_durations(name, dur, order)
             columns["dur"] = pa.array(np.maximum(dur, 0), mask=~np.asarray(columns["dur"].is_valid()))
@@ -85,10 +92,22 @@ def _finish(
     columns["rank"] = pa.array(np.full(rows, rank, np.int32))
     permutation = _sort(columns, order)
     if permutation is not None:
-        table = pa.table(columns).take(pa.array(permutation)).combine_chunks()
-        columns = {c: table.column(c).chunk(0) for c in table.column_names}
+        indices = pa.array(permutation)
+        for column in columns:  # one by one: the unsorted table goes as the sorted one comes
+            columns[column] = columns[column].take(indices)
         order = order[permutation]
+    for column, values in columns.items():
+        if pa.types.is_dictionary(values.type):
+            columns[column] = _alphabetical(values)
     return complete(name, columns, rows), order, negative
+
+
+def _alphabetical(column: pa.DictionaryArray) -> pa.DictionaryArray:
+    """The column with its dictionary sorted: its order must not depend on how many processes read the file."""
+    order = pc.array_sort_indices(column.dictionary)
+    rank = np.empty(len(order), np.int32)
+    rank[np.asarray(order)] = np.arange(len(order), dtype=np.int32)
+    return pa.DictionaryArray.from_arrays(pa.array(rank).take(column.indices), column.dictionary.take(order))
 
 
 def _sort(columns: dict[str, Any], order: NDArray[np.int64]) -> NDArray[np.int64] | None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from traceanalyzer.ingest.chrome import share as share_room
 from traceanalyzer.ingest.chrome.assemble import Assembled, assemble
 from traceanalyzer.ingest.chrome.damage import Broken
 from traceanalyzer.ingest.chrome.layout import NotJson
-from traceanalyzer.ingest.chrome.share import Share, read_damaged, read_share
+from traceanalyzer.ingest.chrome.share import Share, owner, read_damaged, read_share
 from traceanalyzer.ingest.chrome.vocabulary import clean_header
 from traceanalyzer.ingest.progress import Progress, Silent
 from traceanalyzer.ingest.source import compression_of
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 PARALLEL_BYTES = {"plain": 24 << 20, "gzip": 2 << 20, "zstd": 2 << 20}
 """Smaller files are read in one process: another one costs about half a second to start."""
+BYTES_PER_SECOND = 110e6
+WORKER_OVERHEAD_S = 0.4
+"""How fast one process reads, and what a worker costs beside that: measured, and only used to share work out."""
 
 
 class ChromeTrace:
@@ -58,12 +61,13 @@ class ChromeTrace:
         if size == 0:
             raise InputError(path, "is empty", "Was the profiler stopped before it wrote? Record again.", 0)
         progress.start(str(path), size)
-        with ThreadPoolExecutor(1) as pool:
+        shares = _read(path, options, progress.advance)
+        with ThreadPoolExecutor(1) as pool:  # beside the assembly: while chunks are read all cores are busy
             digest = pool.submit(_sha256, path)
-            shares = _read(path, options, progress.advance)
-            source_hash = digest.result()
+            trace = _trace(path, shares)
+            source = replace(trace.sources[0], sha256=digest.result())
         progress.finish()
-        return _trace(path, shares, source_hash)
+        return replace(trace, sources=(source,))
 
 
 def _sha256(path: Path) -> str:
@@ -98,14 +102,15 @@ def _read_together(
 ) -> list[Share]:
     with tempfile.TemporaryDirectory(prefix="traceanalyzer-", ignore_cleanup_errors=True) as folder:
         folders = [Path(folder, str(i)) for i in range(1, count)]
+        share = _worker_share(path, count)
         workers = []
         for i, own in enumerate(folders, 1):
             own.mkdir()
             command = [sys.executable, "-m", "traceanalyzer.ingest.chrome.worker"]
-            command += [str(path), str(own), str(i), str(count), json.dumps(asdict(options))]
+            command += [str(path), str(own), str(i), str(count - 1), str(share), json.dumps(asdict(options))]
             workers.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
         try:
-            shares = [read_share(path, options, 0, count, advance)]
+            shares = [read_share(path, options, owner(0, count - 1, share), advance)]
             if any(worker.wait() != 0 for worker in workers):
                 raise Broken
         finally:
@@ -115,7 +120,13 @@ def _read_together(
         return shares + [share_room.load(own) for own in folders]
 
 
-def _trace(path: Path, shares: list[Share], sha256: str) -> Trace:
+def _worker_share(path: Path, count: int) -> float:
+    """A worker's part of the chunks: less than the parent's by what it takes to start one and fetch its result."""
+    seconds = path.stat().st_size / BYTES_PER_SECOND
+    return max(1 - WORKER_OVERHEAD_S / seconds, 0.2) / count
+
+
+def _trace(path: Path, shares: list[Share]) -> Trace:
     header: dict[str, Any] = {}
     for share in shares:
         header |= {k: _json(v) for k, v in share.header.items()}
@@ -139,7 +150,7 @@ def _trace(path: Path, shares: list[Share], sha256: str) -> Trace:
     source = Source(
         path=str(path),
         format="chrome",
-        sha256=sha256,
+        sha256="",
         bytes=path.stat().st_size,
         events=done.events,
         rank=rank,

@@ -1,6 +1,6 @@
-"""One process's share of a trace: every n-th chunk, decoded and mapped.
+"""One process's share of a trace: some of its chunks, decoded and mapped.
 
-All processes read (and inflate) the same bytes and cut the same chunks, so nothing but results travels between them.
+All processes find the same chunks in the file by themselves, so nothing but results travels between them.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import pyarrow as pa
 
 from traceanalyzer.ingest.chrome.damage import Damage, events_of, salvage, tail_events
 from traceanalyzer.ingest.chrome.decoder import Event, group
-from traceanalyzer.ingest.chrome.layout import Layout, chunks
+from traceanalyzer.ingest.chrome.layout import Chunk, Layout, chunks, seeking_chunks
 from traceanalyzer.ingest.chrome.mapper import Mapper
 from traceanalyzer.ingest.chrome.vocabulary import HEADER_KEYS
-from traceanalyzer.ingest.source import blocks
+from traceanalyzer.ingest.source import blocks, compression_of, open_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from traceanalyzer.ingest.options import LoadOptions
 
+_GOLDEN_RATIO = (5**0.5 - 1) / 2
 _INDEX_BITS = 28
 """An event's `order` is its chunk's offset and its index in the chunk, in one integer."""
 
@@ -49,14 +50,27 @@ def wanted(key: str) -> bool:
     return key in HEADER_KEYS
 
 
+def owner(worker: int, workers: int, worker_share: float) -> Callable[[int], bool]:
+    """Which chunks are one process's: 0 is the parent, each of the `workers` 1, 2, … gets `worker_share` of them.
+
+    The multiples of the golden ratio spread the chunks evenly, whatever the shares.
+    """
+
+    def owned(index: int) -> bool:
+        place = index * _GOLDEN_RATIO % 1
+        taken = place < worker_share * workers
+        return worker == (int(place / worker_share) + 1 if taken else 0)
+
+    return owned
+
+
 def read_share(
     path: Path,
     options: LoadOptions,
-    index: int = 0,
-    count: int = 1,
+    owned: Callable[[int], bool] = lambda _: True,
     advance: Callable[[int], None] | None = None,
 ) -> Share:
-    """Read the chunks whose number is `index` modulo `count`.
+    """Read the chunks that `owned` says are this process's.
 
     Raises:
         damage.Broken: when a chunk is not valid JSON; then only `read_damaged` can help.
@@ -65,15 +79,35 @@ def read_share(
     """
     share, layout, mapper = Share(), Layout(), Mapper()
     with _no_collection():
-        for chunk in chunks(blocks(path, options, advance), layout, wanted):
-            if chunk.index % count != index:
-                continue
+        for chunk in _chunks(path, options, layout, owned, advance):
             last = chunk.last
             events = (
                 tail_events(chunk, layout, share.damage, wanted) if last else events_of(chunk, share.damage)
             )
             _map(events, chunk.offset, mapper)
         return _finish(share, layout, mapper)
+
+
+def _chunks(
+    path: Path,
+    options: LoadOptions,
+    layout: Layout,
+    owned: Callable[[int], bool],
+    advance: Callable[[int], None] | None,
+) -> Iterator[Chunk]:
+    """The owned chunks: of a plain file by seeking, of a compressed one by inflating all of it."""
+    with open_file(path) as file:
+        if compression_of(file.read(4)) != "plain":
+            stream = chunks(blocks(path, options, advance), layout, wanted)
+            yield from (chunk for chunk in stream if owned(chunk.index))
+            return
+        file.seek(0)
+        size, done = path.stat().st_size, 0
+        for chunk in seeking_chunks(file, size, layout, wanted, owned):
+            if advance is not None:
+                advance(chunk.offset - done)
+                done = chunk.offset
+            yield chunk
 
 
 def read_damaged(path: Path, options: LoadOptions, advance: Callable[[int], None] | None = None) -> Share:
