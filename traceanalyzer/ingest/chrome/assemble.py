@@ -93,8 +93,8 @@ def _finish(
     permutation = _sort(columns, order)
     if permutation is not None:
         indices = pa.array(permutation)
-        for column in columns:  # one by one: the unsorted table goes as the sorted one comes
-            columns[column] = columns[column].take(indices)
+        for column in list(columns):  # one by one: the unsorted table goes as the sorted one comes
+            columns[column] = columns.pop(column).take(indices)
         order = order[permutation]
     for column, values in columns.items():
         if pa.types.is_dictionary(values.type):
