@@ -7,12 +7,10 @@ import os
 import sys
 import tempfile
 from dataclasses import replace
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from traceanalyzer.errors import InputError
-from traceanalyzer.ingest import cache
 from traceanalyzer.ingest.chrome.read import ChromeTrace
 from traceanalyzer.ingest.combine import combine
 from traceanalyzer.ingest.ncu.read import NcuCsv, NcuReport
@@ -81,6 +79,8 @@ def read_inputs(
 
 
 def _all_ingesters() -> tuple[tuple[Ingester, ...], list[str]]:
+    from importlib.metadata import entry_points
+
     found, warnings = list(INGESTERS), []
     for point in entry_points(group="traceanalyzer.ingesters"):
         try:
@@ -131,6 +131,8 @@ def _read_one(
 ) -> Trace:
     head = read_head(path)
     if options.use_cache:
+        from traceanalyzer.ingest import cache
+
         cached = cache.lookup(path)
         if cached is not None:
             return cached
@@ -143,6 +145,8 @@ def _read_one(
         ingester = ChromeTrace()
     trace = ingester.read(path, options, progress)
     if options.use_cache:
+        from traceanalyzer.ingest import cache
+
         cache.store(path, trace.sources[0].sha256, trace)
     return trace
 

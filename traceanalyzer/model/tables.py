@@ -41,7 +41,14 @@ def start_order(table: pa.Table) -> NDArray[np.int64] | None:
     )
     if sorted_already.all():
         return None
-    return np.lexsort((longest, ts, rank))
+    if rank[0] != rank[-1] or (rank != rank[0]).any():
+        return np.lexsort((longest, ts, rank))
+    order = np.argsort(ts, kind="stable")  # nearly sorted already, which this one makes use of
+    same = np.diff(ts[order]) == 0
+    tied = np.flatnonzero(np.append(same, False) | np.insert(same, 0, False))
+    rows = order[tied]
+    order[tied] = rows[np.lexsort((longest[rows], ts[rows]))]
+    return order
 
 
 def complete(name: str, columns: Mapping[str, Any], rows: int) -> pa.Table:

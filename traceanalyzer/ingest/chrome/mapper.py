@@ -30,7 +30,7 @@ from traceanalyzer.model.schema import BY_NAME, arrow_type
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FLUSH_BYTES = 1536 << 10
+FLUSH_BYTES = 2 << 20
 """Text of one shape that is gathered before it is converted: bounds memory, amortises numpy's call costs."""
 
 _TYPES = {table.name: {c.name: arrow_type(c.type) for c in table.columns} for table in BY_NAME.values()}
