@@ -99,7 +99,7 @@ def test_what_comes_back_equals_what_was_stored(file: Path) -> None:
 
 
 def test_an_unknown_file_is_not_found_and_not_hashed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "_hash", pytest.fail)
+    monkeypatch.setattr(cache, "sha256_of", pytest.fail)
     assert cache.lookup(file) is None
 
 
@@ -109,7 +109,7 @@ def test_a_file_that_does_not_exist_is_not_found(tmp_path: Path) -> None:
 
 def test_reopening_does_not_read_the_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stored(file)
-    monkeypatch.setattr(cache, "_hash", pytest.fail)
+    monkeypatch.setattr(cache, "sha256_of", pytest.fail)
     assert cache.lookup(file) is not None
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from traceanalyzer.analyzers.snapshot_device import DeviceState
     from traceanalyzer.model.trace import Capability, Trace
 
-KIB, MIB = 1 << 10, 1 << 20
+MIB = 1 << 20
 
 
 class OomAnalyzer:

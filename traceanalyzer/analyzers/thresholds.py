@@ -89,8 +89,6 @@ DOMINANT_SHARE: Final = 0.50
 """A label is dominant with this share …"""
 DOMINANT_LEAD: Final = 0.10
 """… or with this lead over the next; otherwise the verdict is mixed (own judgement)."""
-BUSY_SHARE: Final = 0.85
-"""Above this the device is busy and the kernels are what to look at (the complement of IDLE_SHARE)."""
 SAVING_LOW: Final = 0.5
 """A fix removes at least this part of what it is aimed at (own judgement; a replay will measure it)."""
 

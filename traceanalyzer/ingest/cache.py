@@ -26,6 +26,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from traceanalyzer.ingest.source import sha256_of
 from traceanalyzer.model.schema import TABLES
 from traceanalyzer.model.trace import Capability, Note, Source, Trace
 
@@ -119,7 +120,7 @@ def lookup(path: Path) -> Trace | None:
         if sha256 is None:
             if not any(_entries().glob(f"*-{status.st_size}-{_version()}")):
                 return None
-            sha256 = _hash(path)
+            sha256 = sha256_of(path)
             _remember(path, sha256)
         entry = _entry(sha256, status.st_size)
         if not entry.is_dir():
@@ -186,11 +187,6 @@ def _digest(content: bytes) -> bytes:
 def _seen_file(path: Path, status: os.stat_result) -> Path:
     identity = f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ino}"
     return directory() / "seen" / hashlib.sha256(os.fsencode(identity)).hexdigest()
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_text(path: Path) -> str | None:

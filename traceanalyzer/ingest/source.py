@@ -5,6 +5,7 @@ Compression is told from the first bytes, never from the name.
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from typing import IO, TYPE_CHECKING, Literal
 
@@ -81,6 +82,12 @@ def _inflated_head(raw: bytes, count: int) -> bytes:
             return zstandard.ZstdDecompressor().decompressobj().decompress(raw)[:count]
         case "plain":
             return raw
+
+
+def sha256_of(path: Path) -> str:
+    """The hash of a file's bytes as they lie on disk: the identity of a source."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _gunzip(file: IO[bytes]) -> Iterator[bytes]:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
         IdleGap,
         Kernels,
         Launches,
-        Partition,
         Steps,
     )
     from traceanalyzer.analyzers.snapshot_results import Oom, Snapshot
@@ -174,8 +173,3 @@ class Facts:
             any(note.kind == "partial" for source in self.sources for note in source.notes),
         ]
         return ("high", "medium", "low", "low")[sum(doubts)]
-
-    @property
-    def partitions(self) -> list[Partition]:
-        """The partition of every device."""
-        return [d.whole for d in self.breakdown.devices]

@@ -54,7 +54,6 @@ class Layout:
     found_events: bool = False
     bare_array: bool = False
     truncated: str | None = None
-    bytes: int = 0
 
 
 class NotJson(Exception):
@@ -144,7 +143,6 @@ def chunks(blocks: Iterator[bytes], layout: Layout, wanted: Callable[[str], bool
             feed.drop(start)
             start = 0
             feed.more()
-    layout.bytes = feed.offset + len(feed.data)
     layout.truncated = feed.broken
 
 
@@ -161,7 +159,6 @@ def seeking_chunks(
     """
     feed = Feed(iter(lambda: file.read(MARGIN_BYTES), b""))
     _enter(feed, layout, wanted)
-    layout.bytes = size
     if not layout.found_events:
         return
     first = feed.offset // CHUNK_BYTES

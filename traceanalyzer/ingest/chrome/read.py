@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
@@ -23,7 +22,7 @@ from traceanalyzer.ingest.chrome.layout import NotJson
 from traceanalyzer.ingest.chrome.share import Share, owner, read_damaged, read_share
 from traceanalyzer.ingest.chrome.vocabulary import clean_header
 from traceanalyzer.ingest.progress import Progress, Silent
-from traceanalyzer.ingest.source import compression_of
+from traceanalyzer.ingest.source import compression_of, sha256_of
 from traceanalyzer.model.capabilities import capabilities_of
 from traceanalyzer.model.tables import from_rows
 from traceanalyzer.model.trace import Note, Source, Trace
@@ -63,16 +62,11 @@ class ChromeTrace:
         progress.start(str(path), size)
         shares = _read(path, options, progress.advance)
         with ThreadPoolExecutor(1) as pool:  # beside the assembly: while chunks are read all cores are busy
-            digest = pool.submit(_sha256, path)
+            digest = pool.submit(sha256_of, path)
             trace = _trace(path, shares)
             source = replace(trace.sources[0], sha256=digest.result())
         progress.finish()
         return replace(trace, sources=(source,))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read(path: Path, options: LoadOptions, advance: Callable[[int], None]) -> list[Share]:

@@ -42,7 +42,6 @@ class Share:
     untimed: int = 0
     found_events: bool = False
     truncated: str | None = None
-    bytes: int = 0
 
 
 def wanted(key: str) -> bool:
@@ -59,7 +58,8 @@ def owner(worker: int, workers: int, worker_share: float) -> Callable[[int], boo
     def owned(index: int) -> bool:
         place = index * _GOLDEN_RATIO % 1
         taken = place < worker_share * workers
-        return worker == (int(place / worker_share) + 1 if taken else 0)
+        # the last worker takes what rounding would give to one that is not there
+        return worker == (min(int(place / worker_share) + 1, workers) if taken else 0)
 
     return owned
 
@@ -139,7 +139,7 @@ def _map(events: list[Event], offset: int, mapper: Mapper) -> None:
 def _finish(share: Share, layout: Layout, mapper: Mapper) -> Share:
     share.parts, share.labels, share.untimed = mapper.finish(), mapper.labels, mapper.untimed
     share.header, share.found_events = layout.header, layout.found_events
-    share.truncated, share.bytes = layout.truncated, layout.bytes
+    share.truncated = layout.truncated
     return share
 
 
@@ -159,7 +159,6 @@ def save(share: Share, folder: Path) -> None:
         "untimed": share.untimed,
         "found_events": share.found_events,
         "truncated": share.truncated,
-        "bytes": share.bytes,
     }
     (folder / "share.json").write_text(json.dumps(facts))
 
@@ -179,5 +178,4 @@ def load(folder: Path) -> Share:
         facts["untimed"],
         facts["found_events"],
         facts["truncated"],
-        facts["bytes"],
     )

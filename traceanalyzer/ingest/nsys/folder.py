@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from traceanalyzer.errors import InputError
 from traceanalyzer.ingest.nsys.database import Rows
+from traceanalyzer.ingest.source import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,8 +36,7 @@ class Folder:
         """A hash over all tables: two runs of a program may well have the same names."""
         total = hashlib.sha256()
         for name, path in self._files.items():
-            with path.open("rb") as file:
-                total.update(f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+            total.update(f"{name} {sha256_of(path)}\n".encode())
         return total.hexdigest()
 
     def size(self) -> int:

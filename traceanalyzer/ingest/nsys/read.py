@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import subprocess
 import tempfile
@@ -20,6 +19,7 @@ from traceanalyzer.ingest.nsys.folder import Folder
 from traceanalyzer.ingest.nsys.nvtx import add_nvtx
 from traceanalyzer.ingest.nsys.processes import Ranks, process_rows
 from traceanalyzer.ingest.progress import Progress, Silent
+from traceanalyzer.ingest.source import sha256_of
 from traceanalyzer.model.capabilities import capabilities_of
 from traceanalyzer.model.tables import from_rows
 from traceanalyzer.model.trace import Note, Source, Trace
@@ -122,15 +122,10 @@ class NsysReport:
             trace.sources[0],
             path=str(path),
             format=self.name,
-            sha256=_sha256(path),
+            sha256=sha256_of(path),
             bytes=path.stat().st_size,
         )
         return replace(trace, sources=(source,))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _trace(path: Path, database: Tables, form: str) -> Trace:
@@ -154,7 +149,7 @@ def _trace(path: Path, database: Tables, form: str) -> Trace:
     source = Source(
         path=str(path),
         format=form,
-        sha256=_sha256(path),
+        sha256=sha256_of(path),
         bytes=path.stat().st_size,
         events=sum(t.num_rows for t in tables.values()),
         rank=0,

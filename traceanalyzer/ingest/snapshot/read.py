@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import subprocess
@@ -16,6 +15,7 @@ from traceanalyzer.errors import InputError
 from traceanalyzer.ingest.combine import ranked
 from traceanalyzer.ingest.progress import Progress, Silent
 from traceanalyzer.ingest.snapshot.worker import REFUSED, read
+from traceanalyzer.ingest.source import sha256_of
 from traceanalyzer.model.capabilities import capabilities_of
 from traceanalyzer.model.schema import TABLES
 from traceanalyzer.model.tables import empty
@@ -60,7 +60,7 @@ class MemorySnapshot:
         source = Source(
             path=str(path),
             format=self.name,
-            sha256=_sha256(path),
+            sha256=sha256_of(path),
             bytes=size,
             events=done.events,
             rank=0,
@@ -85,8 +85,3 @@ def _read_apart(path: Path, options: LoadOptions) -> Read:
         if done.returncode != 0:
             raise InputError(path, "was refused: reading it ended the reader", _REMEDY)
         return load_saved(Path(folder))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
