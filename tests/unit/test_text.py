@@ -1,0 +1,40 @@
+"""Sentences whose words can be exchanged."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+
+from traceanalyzer.text import Text, join, say
+
+ZH = {"{share} of {what} is idle": "{what}有 {share} 空闲", "the step": "该步", "pin_memory={True}": "设置"}
+
+
+def test_a_sentence_is_the_string_it_says() -> None:
+    text = say("{share} of {what} is idle", share="54 %", what=say("the step"))
+    assert text == "54 % of the step is idle"
+    assert json.dumps({"claim": text}) == '{"claim": "54 % of the step is idle"}'
+
+
+def test_values_keep_their_place_in_another_language_and_are_translated_themselves() -> None:
+    text = say("{share} of {what} is idle", share="54 %", what=say("the step"))
+    assert text.translated(ZH) == "该步有 54 % 空闲"
+    assert text.translated({}) == text
+
+
+def test_braces_in_values_and_in_plain_sentences_are_only_characters() -> None:
+    assert say("{share} of {what} is idle", share="{0}", what="{x!r}") == "{0} of {x!r} is idle"
+    assert say("pin_memory={True}") == "pin_memory={True}"
+    assert say("pin_memory={True}").translated(ZH) == "设置"
+
+
+def test_copies_keep_the_parts() -> None:
+    text = say("{share:.1f}", share=0.25)
+    for other in (copy.deepcopy(text), pickle.loads(pickle.dumps(text))):
+        assert isinstance(other, Text)
+        assert (other, other.template, dict(other.values)) == (text, text.template, dict(text.values))
+
+
+def test_joined_sentences_are_translated_one_by_one() -> None:
+    assert join("; ", [say("the step"), say("a { b")]).translated(ZH) == "该步; a { b"

@@ -1,0 +1,59 @@
+"""Sentences that can be said in another language: what is put into them is kept apart from their words."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Text(str):
+    """An English sentence that remembers its template and what was put into it.
+
+    It is a string like any other; a report in another language looks the template up in that language's
+    catalogue and puts the same values into it. Values that are sentences themselves are translated too.
+    """
+
+    __slots__ = ("template", "values")
+    template: str
+    values: Mapping[str, Any]
+
+    def __new__(cls, template: str, values: Mapping[str, Any]) -> Text:
+        """The sentence; `{name}` in the template stands for `values["name"]`, format specs included."""
+        text = super().__new__(cls, template.format_map(values) if values else template)
+        text.template, text.values = template, MappingProxyType(dict(values))
+        return text
+
+    def __reduce__(self) -> tuple[type[Text], tuple[str, dict[str, Any]]]:
+        """Copies and pickles keep the parts."""
+        return Text, (self.template, dict(self.values))
+
+    def translated(self, catalogue: Mapping[str, str]) -> str:
+        """The sentence in the words of a catalogue of templates; English where the catalogue has none."""
+        template = catalogue.get(self.template, self.template)
+        if not self.values:
+            return template
+        return template.format_map(
+            {name: translated(value, catalogue) for name, value in self.values.items()}
+        )
+
+
+def say(template: str, /, **values: Any) -> Text:
+    """`say("{share} of the step is idle", share=percent(x))`: the literal template is the catalogue's key.
+
+    Without values the template is taken as it stands, braces included.
+    """
+    return Text(template, values)
+
+
+def join(separator: str, parts: list[Text]) -> Text:
+    """Sentences or phrases in a row, each still translatable."""
+    names = [f"part_{i}" for i in range(len(parts))]
+    return Text(separator.join(f"{{{name}}}" for name in names), dict(zip(names, parts, strict=True)))
+
+
+def translated(value: Any, catalogue: Mapping[str, str]) -> Any:
+    """A value in the words of a catalogue, when it is a sentence; anything else as it is."""
+    return value.translated(catalogue) if isinstance(value, Text) else value
