@@ -11,7 +11,8 @@ from snapshot_files import simple
 
 from traceanalyzer.ingest.oom_text import messages
 from traceanalyzer.ingest.snapshot.assemble import assemble
-from traceanalyzer.ingest.snapshot.unpickle import Refused, loads
+from traceanalyzer.ingest.snapshot.refused import Refused
+from traceanalyzer.ingest.snapshot.unpickle import loads
 from traceanalyzer.ingest.snapshot.walk import walk
 
 GOOD = pickle.dumps(simple(), 4)

@@ -14,7 +14,8 @@ from snapshot_files import BASE, MIB, USER, block, entry, segment, simple, snaps
 from traceanalyzer.errors import InputError
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.ingest.snapshot.assemble import assemble
-from traceanalyzer.ingest.snapshot.unpickle import Refused, loads
+from traceanalyzer.ingest.snapshot.refused import Refused
+from traceanalyzer.ingest.snapshot.unpickle import loads
 from traceanalyzer.ingest.snapshot.walk import walk
 from traceanalyzer.pipeline import load
 

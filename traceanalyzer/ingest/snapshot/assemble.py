@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from traceanalyzer.ingest.snapshot.entries import addresses, integers, words
+from traceanalyzer.ingest.snapshot.refused import Refused
 from traceanalyzer.ingest.snapshot.replay import State, replay
-from traceanalyzer.ingest.snapshot.unpickle import Refused
 from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.model.tables import complete, finish
 from traceanalyzer.model.trace import Note
@@ -18,9 +19,8 @@ from traceanalyzer.model.trace import Note
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from traceanalyzer.ingest.snapshot.walk import Columns, Walked
-
-CUT = (1 << 63) - 1
+    from traceanalyzer.ingest.snapshot.entries import Entries
+    from traceanalyzer.ingest.snapshot.walk import Walked
 
 
 @dataclass
@@ -73,8 +73,8 @@ class _Assembly:
         self.walked = walked
         self.notes: list[Note] = []
         self.segments, self.blocks = self._segments(), self._blocks()
-        starts = [t for c in walked.entries.values() for t in c["time_us"][:1] if t is not None]
-        starts = [s * 1000 for s in starts] + walked.annotations["ts"]
+        firsts = [e.column("time_us")[:1].to_pylist() for e in walked.entries.values()]
+        starts = [t * 1000 for first in firsts for t in first if t is not None] + walked.annotations["ts"]
         self.start_ns: int | None = min(starts, default=None)
 
     def result(self) -> Read:
@@ -99,7 +99,7 @@ class _Assembly:
             "annotations": self._annotations(),
             **self._stacks(),
         }
-        events = sum(len(c["action"]) for c in self.walked.entries.values())
+        events = sum(entries.rows for entries in self.walked.entries.values())
         return Read(tables, self.start_ns, events, self.walked.settings, self.notes)
 
     def _segments(self) -> pa.Table:
@@ -128,18 +128,18 @@ class _Assembly:
         columns["rank"] = pa.array(np.zeros(rows, np.int32))
         return finish(name, [complete(name, columns, rows)])
 
-    def _entries(self, device: int, found: Columns) -> pa.Table:
-        rows = len(found["action"])
+    def _entries(self, device: int, found: Entries) -> pa.Table:
+        rows = found.rows
         columns: dict[str, Any] = {
-            "action": words(found["action"]), "address": addresses(found["addr"]),
-            "requested": integers(found["size"]), "stream": integers(found["stream"]),
-            "device_free": integers(found["device_free"]), "pool": words(found["pool"]),
-            "stack": integers(found["stack"]),
-            "compile_context": words([None if c == "N/A" else c for c in found["compile_context"]]),
-            "user_metadata": words([m or None for m in found["user_metadata"]]),
+            "action": found.column("action"), "address": found.column("addr"),
+            "requested": found.column("size"), "stream": found.column("stream"),
+            "device_free": found.column("device_free"), "pool": found.column("pool_id"),
+            "stack": self.walked.stacks.final(found.column("frames")),
+            "compile_context": _without(found.column("compile_context"), "N/A"),
+            "user_metadata": _without(found.column("user_metadata"), ""),
             "device": pa.array(np.full(rows, device, np.int32)),
-            "device_type": words(["cuda"] * rows), "name": words(["[memory]"] * rows),
-            "ts": self._times(found["time_us"]),
+            "device_type": _all("cuda", rows), "name": _all("[memory]", rows),
+            "ts": self._times(found.column("time_us")),
         }  # fmt: skip
         table = pa.table({k: columns[k] for k in ("action", "address", "requested")})
         code, actions = texts(table, "action")
@@ -155,9 +155,8 @@ class _Assembly:
         self._check_replay(device, done, code, actions, size)
         return self._table("allocations", columns, rows)
 
-    def _times(self, time_us: list[Any]) -> pa.Array:
+    def _times(self, times: pa.Array) -> pa.Array:
         """Counted from the start; an entry never comes before the one that was recorded before it."""
-        times = integers(time_us)
         if times.null_count:
             return pa.nulls(len(times), pa.int64())
         ns = np.asarray(times) * 1000 - (self.start_ns or 0)
@@ -261,19 +260,15 @@ class _Assembly:
         }
 
 
-def integers(values: list[Any]) -> pa.Array:
-    """Whole numbers, None as null."""
-    return pa.array(values, pa.int64())
+def _without(texts_: pa.DictionaryArray, nothing: str) -> pa.DictionaryArray:
+    """Texts with null where a certain one stands for none."""
+    kept = [None if text == nothing else text for text in texts_.dictionary.to_pylist()]
+    return (
+        pa.DictionaryArray.from_arrays(texts_.indices, pa.array(kept, pa.string()))
+        .cast(pa.string())
+        .dictionary_encode()
+    )
 
 
-def addresses(values: list[Any]) -> pa.Array:
-    """Addresses, in two's complement above 2^63."""
-    try:
-        return pa.array(values, pa.int64())
-    except (pa.ArrowInvalid, OverflowError):
-        return pa.array([v if v is None or v <= CUT else v - (1 << 64) for v in values], pa.int64())
-
-
-def words(values: list[Any]) -> pa.DictionaryArray:
-    """Texts, None as null."""
-    return pa.array(values, pa.string()).dictionary_encode()
+def _all(text: str, rows: int) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array([text]))

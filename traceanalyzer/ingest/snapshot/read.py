@@ -52,7 +52,10 @@ class MemorySnapshot:
         progress = progress or Silent()
         size = path.stat().st_size
         progress.start(str(path), size)
-        done = _read_apart(path, options) if sys.executable else read(path, options)
+        if sys.executable:
+            done, digest = _read_apart(path, options)
+        else:
+            done, digest = read(path, options), sha256_of(path)
         progress.advance(size)
         progress.finish()
         tables = {table.name: done.tables.get(table.name, empty(table.name)) for table in TABLES}
@@ -60,7 +63,7 @@ class MemorySnapshot:
         source = Source(
             path=str(path),
             format=self.name,
-            sha256=sha256_of(path),
+            sha256=digest,
             bytes=size,
             events=done.events,
             rank=0,
@@ -73,15 +76,20 @@ class MemorySnapshot:
         return ranked(trace, rank, replace(source, rank=rank))
 
 
-def _read_apart(path: Path, options: LoadOptions) -> Read:
+def _read_apart(path: Path, options: LoadOptions) -> tuple[Read, str]:
+    """What a worker reads, and the hash of the file, which this process takes meanwhile."""
     from traceanalyzer.ingest.snapshot.assemble import load_saved
 
     with tempfile.TemporaryDirectory(prefix="traceanalyzer-", ignore_cleanup_errors=True) as folder:
         command = [sys.executable, "-m", "traceanalyzer.ingest.snapshot.worker"]
         command += [str(path), folder, json.dumps(asdict(options))]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-        if done.returncode == REFUSED:
-            raise InputError(path, done.stdout.decode(errors="replace").strip()[:500], _REMEDY)
-        if done.returncode != 0:
+        with subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ) as worker:
+            digest = sha256_of(path)
+            said, _ = worker.communicate()
+        if worker.returncode == REFUSED:
+            raise InputError(path, said.decode(errors="replace").strip()[:500], _REMEDY)
+        if worker.returncode != 0:
             raise InputError(path, "was refused: reading it ended the reader", _REMEDY)
-        return load_saved(Path(folder))
+        return load_saved(Path(folder)), digest

@@ -1,7 +1,7 @@
 """Plain containers → columns, driven by the keys that are there: every era and fork of the format.
 
-Columns are lists of references to numbers that the snapshot holds anyway, made by comprehensions; no object is
-made per entry.
+Columns of segments and blocks are lists of references to numbers that the snapshot holds anyway; entries become
+Arrow columns batch by batch (`entries`).
 """
 
 from __future__ import annotations
@@ -9,20 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
+
+from traceanalyzer.ingest.snapshot.entries import Entries, pool_name
+from traceanalyzer.ingest.snapshot.refused import Refused
 from traceanalyzer.ingest.snapshot.stacks import Stacks
-from traceanalyzer.ingest.snapshot.unpickle import Refused
 
 Columns = dict[str, list[Any]]
-ENTRY_KEYS = (
-    "action",
-    "addr",
-    "size",
-    "stream",
-    "time_us",
-    "device_free",
-    "compile_context",
-    "user_metadata",
-)
 STATES = {"active_awaiting_free": "active_pending_free"}
 
 
@@ -32,20 +25,22 @@ class Walked:
 
     segments: Columns
     blocks: Columns
-    entries: dict[int, Columns]
+    entries: dict[int, Entries]
     annotations: Columns
     stacks: Stacks
     settings: dict[str, Any]
     problems: list[str] = field(default_factory=list)
 
 
-def walk(snapshot: Any, max_rows: int) -> Walked:
+def walk(snapshot: Any, max_rows: int, stacks: Stacks | None = None) -> Walked:
     """The columns of a snapshot.
 
     Args:
-        snapshot: what the file held: a dict, or the bare list of segments of PyTorch 1.x and 2.0.
+        snapshot: what the file held: a dict, or the bare list of segments of PyTorch 1.x and 2.0. Instead of a
+            list of entries there may be `Entries`.
         max_rows: more entries, blocks or frames of stacks than this cannot come from a file of this size unless
             parts of it are repeated to exhaust the reader.
+        stacks: those of the `Entries`.
 
     Raises:
         Refused: it is something else than a snapshot.
@@ -55,13 +50,17 @@ def walk(snapshot: Any, max_rows: int) -> Walked:
         raise Refused("is no memory snapshot: it has no list of segments")
     traces = whole.get("device_traces") or []
     try:
-        _limit(sum(map(len, traces)), max_rows, "entries")
+        _limit(sum(t.rows if isinstance(t, Entries) else len(t) for t in traces), max_rows, "entries")
         _limit(sum(len(s.get("blocks") or ()) for s in whole["segments"]), max_rows, "blocks")
-        stacks = Stacks(64 * max_rows)  # a shared list of frames is written once
-        entries = {device: _entries(trace, stacks) for device, trace in enumerate(traces) if trace}
+        stacks = stacks or Stacks(max_rows)
+        entries = {
+            device: trace if isinstance(trace, Entries) else Entries.of(trace, stacks, max_rows)
+            for device, trace in enumerate(traces)
+            if isinstance(trace, Entries) or trace
+        }
         segments, blocks = _segments(whole["segments"], stacks)
         annotations = _annotations(whole.get("external_annotations") or [])
-    except (AttributeError, TypeError, KeyError, ValueError) as error:
+    except (AttributeError, TypeError, KeyError, ValueError, OverflowError, pa.ArrowException) as error:
         raise Refused(f"is no memory snapshot: {type(error).__name__}: {error}") from None
     return Walked(segments, blocks, entries, annotations, stacks, _settings(whole))
 
@@ -69,18 +68,6 @@ def walk(snapshot: Any, max_rows: int) -> Walked:
 def _limit(count: int, most: int, what: str) -> None:
     if count > most:
         raise Refused(f"unfolds to {count} {what}, more than a file of this size can hold")
-
-
-def _entries(trace: list[dict[str, Any]], stacks: Stacks) -> Columns:
-    columns = {key: [e.get(key) for e in trace] for key in ENTRY_KEYS}
-    columns["pool"] = [pool_name(e.get("pool_id")) for e in trace]
-    columns["stack"] = stacks.rows([e.get("frames") for e in trace])
-    return columns
-
-
-def pool_name(pool: Any) -> str | None:
-    """`0,0` for the default pool; None when it was not recorded."""
-    return None if pool is None else f"{pool[0]},{pool[1]}"
 
 
 def _segments(found: list[dict[str, Any]], stacks: Stacks) -> tuple[Columns, Columns]:

@@ -7,6 +7,7 @@ means that the file was refused; the reason is on stdout.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -16,7 +17,8 @@ from typing import IO, TYPE_CHECKING
 from traceanalyzer.errors import InputError
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.ingest.snapshot.assemble import assemble, save
-from traceanalyzer.ingest.snapshot.unpickle import Refused, load
+from traceanalyzer.ingest.snapshot.refused import Refused
+from traceanalyzer.ingest.snapshot.unpickle import load_entries
 from traceanalyzer.ingest.snapshot.walk import walk
 from traceanalyzer.ingest.source import Truncated, blocks, compression_of
 
@@ -32,6 +34,7 @@ FREE_BYTES = 4 << 30
 def main(arguments: list[str]) -> int:
     """Arguments: path, folder for the result, options as JSON."""
     path, folder, options = arguments
+    gc.disable()  # what is made here lives until the end, and looking at all of it again and again takes long
     try:
         save(read(Path(path), LoadOptions(**json.loads(options))), Path(folder))
     except (Refused, InputError, MemoryError) as error:
@@ -49,8 +52,8 @@ def read(path: Path, options: LoadOptions) -> Read:
     file, size = _open(path, options)
     limit_memory(size)
     with file:
-        content = load(file)
-    return assemble(walk(content, max_rows=size))
+        content, stacks = load_entries(file, size)
+    return assemble(walk(content, size, stacks))
 
 
 def _open(path: Path, options: LoadOptions) -> tuple[IO[bytes], int]:
