@@ -65,7 +65,8 @@ def place(tmp_path: Path) -> Path:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         shutil.copy(TRACE, path)
-    shutil.copy(SNAPSHOT, tmp_path / "snapshot.pickle")
+    for name in ("snapshot.pickle", "before.pickle", "after.pickle"):
+        shutil.copy(SNAPSHOT, tmp_path / name)
     (tmp_path / "train.log").write_text(ERROR)
     command = tmp_path / "bin/trace-analyze"
     command.parent.mkdir()

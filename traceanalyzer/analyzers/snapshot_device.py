@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from traceanalyzer.analyzers.groups import group_rows
+from traceanalyzer.analyzers.snapshot_context import (
+    annotation_of_entries,
+    column_of_entries,
+    of_blocks,
+    pool_of_blocks,
+)
 from traceanalyzer.analyzers.snapshot_free import free_memory
 from traceanalyzer.analyzers.snapshot_results import FreeMemory, Moment, StackHolder
 from traceanalyzer.analyzers.snapshot_stacks import Place, StackTable
@@ -131,7 +137,7 @@ class DeviceState:
             entry,
             int(self.ts[entry]) if entry is not None and self.timed else None,
             **totals,
-            holders=self._holders(live),
+            holders=self.holders_at(entry)[:MAX_HOLDERS],
             by_category=dict(sorted(by_category.items(), key=lambda item: (-item[1], item[0]))),
             unseen_bytes=int(self.block_bytes[live][self.block_stack[live] < 0].sum()),
         )
@@ -154,81 +160,77 @@ class DeviceState:
         names = ("allocated_bytes", "active_bytes", "requested_bytes", "reserved_bytes")
         return dict(zip(names, values, strict=True))
 
-    def _holders(self, live: Ints) -> tuple[StackHolder, ...]:
+    def holders_at(self, entry: int | None) -> tuple[StackHolder, ...]:
+        """Everybody who holds memory after an entry, or at the end, the largest first."""
+        live = self.live_after(entry)
         if not len(live):
             return ()
         category = self.block_category
         kinds = {c: i for i, c in enumerate(sorted({category[b] for b in live.tolist()}))}
         kind = np.array([kinds[category[b]] for b in live.tolist()])
-        key = codes_of(self.block_stack[live] + 1, self.block_stream[live] + 1, kind)
-        found = []
-        for mine in group_rows(key):
-            blocks = live[mine]
-            first = int(blocks[0])
-            what, why = category[first]
-            place = self.place(int(self.block_stack[first]))
-            alloc = int(self.alloc[first])
-            found.append(
-                StackHolder(
-                    bytes=int(self.block_bytes[blocks].sum()),
-                    requested_bytes=int(self.block_requested[blocks].sum()),
-                    count=len(blocks),
-                    category=what,
-                    inferred_from=why,
-                    python=place.python,
-                    function=place.function,
-                    module=place.module,
-                    pool=self._pool(first),
-                    stream=int(self.block_stream[first]),
-                    annotation=self.annotation_at(alloc) if alloc >= 0 else None,
-                    compile_context=self._text("compile_context", alloc),
-                    stack=int(self.block_stack[first]) if self.block_stack[first] >= 0 else None,
-                )
-            )
-        found.sort(key=lambda h: (-h.bytes, h.python or "", h.stack or -1, h.category))
-        return tuple(found[:MAX_HOLDERS])
+        known = [codes[live] + 1 for codes, _ in self._context]
+        key = codes_of(self.block_stack[live] + 1, self.block_stream[live] + 1, kind, *known)
+        found = [self._holder(live[mine]) for mine in group_rows(key)]
+        found.sort(key=lambda h: (-h.bytes, h.python or "", h.stack or -1, h.category, h.annotation or ""))
+        return tuple(found)
+
+    def _holder(self, blocks: Ints) -> StackHolder:
+        """Blocks of which the same is known."""
+        first = int(blocks[0])
+        stack = int(self.block_stack[first])
+        what, why = self.block_category[first]
+        place = self.place(stack)
+        annotation, pool, compile_context = (
+            names[codes[first]] if codes[first] >= 0 else None for codes, names in self._context
+        )
+        return StackHolder(
+            bytes=int(self.block_bytes[blocks].sum()),
+            requested_bytes=int(self.block_requested[blocks].sum()),
+            count=len(blocks),
+            category=what,
+            inferred_from=why,
+            python=place.python,
+            function=place.function,
+            module=place.module,
+            pool=pool,
+            stream=int(self.block_stream[first]),
+            annotation=annotation,
+            compile_context=compile_context,
+            stack=stack if stack >= 0 else None,
+            path=self.stacks.path(stack) if stack >= 0 else (),
+        )
 
     def place(self, stack: int) -> Place:
         """Whose line a stack is."""
         return self.stacks.place(stack) if stack >= 0 else Place(None, None, None)
 
-    def _text(self, column: str, entry: int) -> str | None:
-        if entry < 0:
-            return None
-        value: str | None = self.trace.allocations[column][int(self.rows[entry])].as_py()
-        return value
-
-    def _pool(self, block: int) -> str | None:
-        """The pool of the segment that the block lies in, as far as it is there at the end."""
-        segments = self.trace.segments
-        start = ints(segments, "address")[self.segments]
-        inside = (start <= self.block_address[block]) & (
-            self.block_address[block] < start + ints(segments, "bytes")[self.segments]
-        )
-        hit = np.flatnonzero(inside)
-        if not len(hit):
-            return self._text("pool", int(self.alloc[block]))
-        pool: str | None = segments["pool"][int(self.segments[hit[0]])].as_py()
-        return pool
+    @cached_property
+    def _annotations(self) -> tuple[Ints, list[str]]:
+        return annotation_of_entries(self)
 
     @cached_property
-    def _ranges(self) -> tuple[list[str], Ints, Ints]:
-        """The snapshot's own annotations: name, start and end, by start."""
-        rows = self.trace.annotations
-        domain, domains = texts(rows, "domain")
-        own = domains.index("memory_snapshot") if "memory_snapshot" in domains else -2
-        mine = np.flatnonzero((domain == own) & (ints(rows, "rank") == self.rank))
-        start, dur = ints(rows, "ts")[mine], ints(rows, "dur", (1 << 62) - 1)[mine]
-        code, names = texts(rows, "name")
-        return [names[c] for c in code[mine]], start, start + dur
+    def _context(self) -> tuple[tuple[Ints, list[str]], ...]:
+        """Annotation, pool and compiled graph of every block."""
+        return (
+            of_blocks(self, self._annotations),
+            pool_of_blocks(self),
+            of_blocks(self, column_of_entries(self, "compile_context")),
+        )
 
     def annotation_at(self, entry: int) -> str | None:
         """The innermost annotation around an entry."""
-        names, start, end = self._ranges
-        if not self.timed or not names:
-            return None
-        around = np.flatnonzero((start <= self.ts[entry]) & (self.ts[entry] < end))
-        return names[int(around[-1])] if len(around) else None
+        codes, names = self._annotations
+        return names[codes[entry]] if codes[entry] >= 0 else None
+
+    def entry_at(self, at_ns: int) -> int | None:
+        """The last entry until a time; None before the first, and when entries carry no time."""
+        entry = int(np.searchsorted(self.ts, at_ns, side="right")) - 1 if self.timed else -1
+        return entry if entry >= 0 else None
+
+    @property
+    def peak_entry(self) -> int | None:
+        """The first entry after which most is active; None without entries."""
+        return int(self.active.argmax()) if len(self.rows) else None
 
     def free_after(self, entry: int | None, stream: int | None = None, pool: str | None = None) -> FreeMemory:
         """What lies free within the reserved memory after an entry, or at the end."""

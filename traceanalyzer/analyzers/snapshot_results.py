@@ -23,6 +23,7 @@ class StackHolder:
     annotation: str | None  # innermost annotation around the allocation
     compile_context: str | None
     stack: int | None  # row of stacks
+    path: tuple[str, ...]  # the stack, the user's innermost line first, frames of libraries counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Moment:
     active but were allocated before the window by somebody unknown.
     """
 
-    name: str  # peak | oom | end
+    name: str  # peak | oom | end | time
     entry: int | None
     at_ns: int | None
     allocated_bytes: int

@@ -53,6 +53,7 @@ class StackTable:
         ]
         self.frames = cache(self._walk)
         self.place = cache(self._place)
+        self.path = cache(self._path)
 
     def _walk(self, stack: int) -> tuple[Frame, ...]:
         found = []
@@ -72,6 +73,26 @@ class StackTable:
             return Place(None, None, None)
         module = next((f.name.removesuffix(".forward") for f in python if f.name.endswith(".forward")), None)
         return Place(f"{chosen.file}:{chosen.line}", chosen.name, module)
+
+    def _path(self, stack: int) -> tuple[str, ...]:
+        """The Python frames from the user's innermost line outwards; a run of library frames is one entry.
+
+        Without a line of the user's all Python frames are told.
+        """
+        python = [f for f in self.frames(stack) if f.python]
+        own = [origin(f.file) == "user" for f in python]
+        first = own.index(True) if True in own else 0
+        told: list[str] = []
+        folded = 0
+        for frame, is_own in zip(python[first:], own[first:], strict=True):
+            if is_own or True not in own:
+                if folded:
+                    told.append(f"… {folded} in libraries")
+                folded = 0
+                told.append(f"{frame.file}:{frame.line} {frame.name}")
+            else:
+                folded += 1
+        return tuple(told)
 
 
 def in_backward(frames: tuple[Frame, ...]) -> bool:

@@ -47,7 +47,6 @@ def device_states(trace: Trace) -> Iterator[DeviceState]:
 
 def _device(state: DeviceState) -> DeviceSnapshot:
     entries = len(state.rows)
-    peak = int(state.active.argmax()) if entries else None
     end = state.moment("end", None)
     highest = int(state.reserved.max()) if entries else end.reserved_bytes
     used = {s for s in state.block_stack.tolist() if s >= 0}
@@ -59,7 +58,7 @@ def _device(state: DeviceState) -> DeviceSnapshot:
         timed=state.timed,
         points=_points(state),
         peak_reserved_bytes=max(highest, end.reserved_bytes),
-        peak=state.moment("peak", peak),
+        peak=state.moment("peak", state.peak_entry),
         end=end,
         free_at_end=state.free_after(None),
         growth=growth(state),

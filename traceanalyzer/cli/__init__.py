@@ -34,6 +34,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("steps", "Where each step went."),
     ("memory", "Peak memory and who held it."),
     ("oom", "Why memory ran out, who held it, what to change."),
+    ("diff", "What changed between two runs."),
     ("query", "SQL over everything that was recorded."),
     ("info", "What a file is, and what it can and cannot show."),
     ("export", "Write the tables for other tools."),

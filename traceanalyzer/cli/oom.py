@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
 from traceanalyzer.cli.inputs import analysis_options, analyze, reads_inputs
-from traceanalyzer.cli.table import print_json, print_text, remark_on_rest
+from traceanalyzer.cli.table import print_json, print_text, printable, remark_on_rest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,23 +21,23 @@ if TYPE_CHECKING:
 
 UNKNOWN = "–"
 
-_NO_LINE = {True: "no stack: before the window, or not recorded", False: "no Python on the stack"}
-
 
 @click.command(short_help="Why memory ran out, who held it, what to change.")
 @reads_inputs
 @analysis_options
 @click.option(
     "--by",
-    type=click.Choice(["line", "module", "stack", "category"]),
+    type=click.Choice(["line", "module", "stack", "category", "annotation", "compile", "pool", "stream"]),
     default="line",
     show_default=True,
     help="Group who holds memory by this.",
 )
 @click.option(
     "--at",
-    type=click.Choice(["oom", "peak", "end"]),
-    help="Show who holds memory at this moment. Default: oom where there was one, else peak.",
+    metavar="oom|peak|end|TIME",
+    callback=lambda _context, _option, value: _moment_of(value),
+    help="Show who holds memory at this moment; a time from the start such as 12.5ms. Default: oom where there was "
+    "one, else peak.",
 )
 @click.option(
     "--top", type=click.IntRange(min=1), default=15, show_default=True, help="Show so many holders."
@@ -47,7 +48,7 @@ def command(
     options: LoadOptions,
     wanted: Wanted,
     by: str,
-    at: str | None,
+    at: str | int | None,
     top: int,
     as_json: bool,
 ) -> None:
@@ -61,11 +62,11 @@ def command(
         print_json({key: asdict(analysis[key]) for key in ("oom", "snapshot")})
         return
     for line in _lines(analysis):
-        click.echo(_printable(line))
+        click.echo(printable(line))
     for title, moment in _moments(analysis, at):
         click.echo()
-        click.secho(_printable(title), bold=True)
-        _print_holders(moment, by, top)
+        click.secho(printable(title), bold=True)
+        _print_holders(moment.holders, moment.active_bytes, by, top)
 
 
 def _lines(analysis: Analysis) -> Iterator[str]:
@@ -121,8 +122,21 @@ def _device(device: DeviceSnapshot) -> Iterator[str]:
     )
 
 
-def _moments(analysis: Analysis, at: str | None) -> Iterator[tuple[str, Moment]]:
+def _moment_of(value: str | None) -> str | int | None:
+    """One of the names, or ns from the start of the trace."""
+    if value is None or value in ("oom", "peak", "end"):
+        return value
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(ns|us|µs|ms|s)", value)
+    if found is None:
+        raise click.BadParameter(f"{value!r} is none of oom, peak, end, and no time such as 12.5ms.")
+    return round(float(found[1]) * {"ns": 1, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9}[found[2]])
+
+
+def _moments(analysis: Analysis, at: str | int | None) -> Iterator[tuple[str, Moment]]:
     """The moments asked for, with a title each."""
+    if isinstance(at, int):
+        yield from _moments_at(analysis, at)
+        return
     ooms = [o for o in analysis["oom"].rows if o.moment is not None]
     if at == "oom" or (at is None and ooms):
         for oom in ooms:
@@ -133,22 +147,35 @@ def _moments(analysis: Analysis, at: str | None) -> Iterator[tuple[str, Moment]]
         yield f"Who holds memory at the {moment.name}, rank {device.rank}, device {device.device}", moment
 
 
-def _print_holders(moment: Moment, by: str, top: int) -> None:
+def _moments_at(analysis: Analysis, at_ns: int) -> Iterator[tuple[str, Moment]]:
+    from traceanalyzer.analyzers.snapshot_state import device_states
+    from traceanalyzer.reporters.units import duration
+
+    for state in device_states(analysis.trace):
+        where = f"rank {state.rank}, device {state.device}"
+        entry = state.entry_at(at_ns)
+        if entry is None:
+            click.echo(
+                f"{where}: nothing was recorded until {duration(at_ns)}, or entries carry no time", err=True
+            )
+        else:
+            yield f"Who holds memory at {duration(at_ns)}, {where}", state.moment("time", entry)
+
+
+def _print_holders(holders: Sequence[StackHolder], active_bytes: int, by: str, top: int) -> None:
+    from traceanalyzer.analyzers.snapshot_groups import grouped
     from traceanalyzer.model.sizes import size
 
-    groups: dict[tuple[str, str], list[StackHolder]] = {}
-    for holder in moment.holders:
-        groups.setdefault(_key(holder, by), []).append(holder)
-    rows = sorted(groups.items(), key=lambda item: (-sum(h.bytes for h in item[1]), item[0]))
+    rows = grouped(holders, by)
     cells = [
         [
-            size(sum(h.bytes for h in holders)),
-            f"{sum(h.bytes for h in holders) / max(1, moment.active_bytes):.1%}",
-            f"{sum(h.count for h in holders):,}",
-            _printable(key[0]),
-            _printable(key[1]),
+            size(row.bytes),
+            f"{row.bytes / max(1, active_bytes):.1%}",
+            f"{row.count:,}",
+            printable(row.key),
+            printable(row.beside),
         ]
-        for key, holders in rows[:top]
+        for row in rows[:top]
     ]
     if cells:
         last = "Told by" if by == "category" else "Category"
@@ -156,22 +183,3 @@ def _print_holders(moment: Moment, by: str, top: int) -> None:
             ["Bytes", "Share", "Blocks", by.capitalize(), last], [True, True, True, False, False], cells
         )
         remark_on_rest(len(rows) - top)
-
-
-def _key(holder: StackHolder, by: str) -> tuple[str, str]:
-    """What a row is called, and what stands beside it."""
-    line = f"{holder.python} {holder.function}" if holder.python else _NO_LINE[holder.stack is None]
-    match by:
-        case "category":
-            return holder.category, holder.inferred_from
-        case "module":
-            return holder.module or UNKNOWN, holder.category
-        case "stack":
-            return f"{UNKNOWN if holder.stack is None else holder.stack} {line}", holder.category
-        case _:
-            return line, holder.category
-
-
-def _printable(text: str) -> str:
-    """Names come from files: none of them steers the terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)

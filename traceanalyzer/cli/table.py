@@ -104,6 +104,11 @@ def _print_layout(layout: Layout, rows: Sequence[Any]) -> None:
     print_text([column.title for column in columns], [column.numeric for column in columns], cells)
 
 
+def printable(text: str) -> str:
+    """Names come from files: none of them steers the terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def remark_on_rest(rest: int) -> None:
     """Say on stderr how many rows were left out."""
     if rest > 0:

@@ -1,0 +1,69 @@
+"""What `trace-analyze diff` says of two memory snapshots."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Literal, cast
+
+import click
+
+from traceanalyzer.cli.table import print_json, print_text, printable, remark_on_rest
+
+if TYPE_CHECKING:
+    from traceanalyzer.analyzers.snapshot_diff import ChangedRow, DeviceDiff
+    from traceanalyzer.model.trace import Trace
+
+TOTALS = ("active_bytes", "allocated_bytes", "requested_bytes", "reserved_bytes")
+
+
+def show(before: Trace, after: Trace, *, at: str, by: str, top: int, as_json: bool) -> None:
+    """Print the totals of each device and what grew most."""
+    from traceanalyzer.analyzers.snapshot_diff import compare
+
+    found = compare(before, after, cast("Literal['peak', 'end']", at))
+    if as_json:
+        print_json({"snapshot_diff": asdict(found)})
+        return
+    for device in found.devices:
+        _print_device(device, at, by, top)
+    for where, places in (("BEFORE", found.only_before), ("AFTER", found.only_after)):
+        for rank, number in places:
+            click.echo(f"rank {rank}, device {number} is in {where} only")
+
+
+def _print_device(device: DeviceDiff, at: str, by: str, top: int) -> None:
+    from traceanalyzer.model.sizes import size
+
+    click.secho(f"rank {device.rank}, device {device.device}, at the {at} of each", bold=True)
+    for name in TOTALS:
+        old, new = device.before[name], device.after[name]
+        click.echo(f"  {name.removesuffix('_bytes'):10} {size(old)} → {size(new)} ({_signed(new - old)})")
+    rows = [row for row in device.rows[by] if row.change_bytes or row.before_count != row.after_count]
+    if not rows:
+        click.echo(f"  nothing changed by {by}")
+        return
+    rows.sort(key=lambda row: (-abs(row.change_bytes), row.key))
+    titles = [
+        "Change",
+        "Before",
+        "After",
+        "Blocks",
+        by.capitalize(),
+        "Told by" if by == "category" else "Category",
+    ]
+    print_text(titles, [True, True, True, True, False, False], [_cells(row) for row in rows[:top]])
+    remark_on_rest(len(rows) - top)
+
+
+def _cells(row: ChangedRow) -> list[str]:
+    from traceanalyzer.model.sizes import size
+
+    blocks = f"{row.before_count:,} → {row.after_count:,}"
+    held = [_signed(row.change_bytes), size(row.before_bytes), size(row.after_bytes), blocks]
+    return [*held, printable(row.key), printable(row.beside)]
+
+
+def _signed(change: int) -> str:
+    from traceanalyzer.model.sizes import size
+
+    return f"{'+' if change > 0 else '−' if change < 0 else ''}{size(abs(change))}"
