@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def load(*inputs: str | Path, options: LoadOptions | None = None, progress: Progress | None = None) -> Trace:
     """Read any number of files, directories and globs into one linked trace."""
-    from traceanalyzer.ingest import read_inputs
+    from traceanalyzer.ingest.inputs import read_inputs
     from traceanalyzer.model.link import link
 
     return link(read_inputs(inputs, options, progress))

@@ -10,7 +10,7 @@ from typing import Any
 
 def ours_tables(trace: str) -> int:
     """Our ingest: the file to Arrow tables, nothing linked, no cache."""
-    from traceanalyzer.ingest import read_inputs
+    from traceanalyzer.ingest.inputs import read_inputs
     from traceanalyzer.ingest.options import LoadOptions
 
     return rows(read_inputs([trace], LoadOptions(use_cache=False)).tables)
@@ -18,7 +18,7 @@ def ours_tables(trace: str) -> int:
 
 def ours_reopen(trace: str) -> int:
     """Our ingest when the cache has the file."""
-    from traceanalyzer.ingest import read_inputs
+    from traceanalyzer.ingest.inputs import read_inputs
     from traceanalyzer.ingest.options import LoadOptions
 
     return rows(read_inputs([trace], LoadOptions(use_cache=True)).tables)

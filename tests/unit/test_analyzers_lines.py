@@ -10,7 +10,7 @@ import pytest
 
 import traceanalyzer as ta
 from traceanalyzer.analyzers.idle import HOST_CAUSES
-from traceanalyzer.ingest import read_inputs
+from traceanalyzer.ingest.inputs import read_inputs
 from traceanalyzer.model.frames import parse_frame
 from traceanalyzer.model.link import link
 from traceanalyzer.model.tables import empty

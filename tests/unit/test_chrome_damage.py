@@ -11,7 +11,7 @@ import pytest
 from chrome_files import dump, kernel, op, simple_events, trace
 
 from traceanalyzer.errors import InputError
-from traceanalyzer.ingest import read_inputs
+from traceanalyzer.ingest.inputs import read_inputs
 from traceanalyzer.ingest.options import LoadOptions
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from traceanalyzer.ingest import read_inputs
+from traceanalyzer.ingest.inputs import read_inputs
 from traceanalyzer.ingest.options import LoadOptions
 
 if TYPE_CHECKING:

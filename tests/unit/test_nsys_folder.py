@@ -11,7 +11,7 @@ import pytest
 from nsys_files import Export
 
 from traceanalyzer.errors import InputError
-from traceanalyzer.ingest import expand
+from traceanalyzer.ingest.inputs import expand
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.pipeline import load
 

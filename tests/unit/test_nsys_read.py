@@ -12,7 +12,7 @@ import pytest
 from nsys_files import Export, global_id
 
 from traceanalyzer.errors import InputError
-from traceanalyzer.ingest import INGESTERS, expand, read_inputs
+from traceanalyzer.ingest.inputs import INGESTERS, expand, read_inputs
 from traceanalyzer.ingest.nsys.host import plain_name
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.model.link import link

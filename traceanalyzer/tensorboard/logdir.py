@@ -130,7 +130,7 @@ class Logdir:
 
 
 def _is_trace(path: Path) -> bool:
-    from traceanalyzer.ingest import INGESTERS
+    from traceanalyzer.ingest.inputs import INGESTERS
     from traceanalyzer.ingest.source import read_head
 
     try:

@@ -19,7 +19,7 @@ from traceanalyzer.ingest.chrome import share as share_room
 from traceanalyzer.ingest.chrome.assemble import Assembled, assemble
 from traceanalyzer.ingest.chrome.damage import Broken
 from traceanalyzer.ingest.chrome.layout import NotJson
-from traceanalyzer.ingest.chrome.share import Share, owner, read_damaged, read_share
+from traceanalyzer.ingest.chrome.share import Share, claims, read_damaged, read_share
 from traceanalyzer.ingest.chrome.vocabulary import clean_header
 from traceanalyzer.ingest.progress import Progress, Silent
 from traceanalyzer.ingest.source import compression_of, sha256_of
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 
 PARALLEL_BYTES = {"plain": 24 << 20, "gzip": 2 << 20, "zstd": 2 << 20}
 """Smaller files are read in one process: another one costs about half a second to start."""
-BYTES_PER_SECOND = 110e6
-WORKER_OVERHEAD_S = 0.4
-"""How fast one process reads, and what a worker costs beside that: measured, and only used to share work out."""
 
 
 class ChromeTrace:
@@ -60,10 +57,9 @@ class ChromeTrace:
         if size == 0:
             raise InputError(path, "is empty", "Was the profiler stopped before it wrote? Record again.", 0)
         progress.start(str(path), size)
-        shares = _read(path, options, progress.advance)
-        with ThreadPoolExecutor(1) as pool:  # beside the assembly: while chunks are read all cores are busy
+        with ThreadPoolExecutor(1) as pool:
             digest = pool.submit(sha256_of, path)
-            trace = _trace(path, shares)
+            trace = _trace(path, _read(path, options, progress.advance))
             source = replace(trace.sources[0], sha256=digest.result())
         progress.finish()
         return replace(trace, sources=(source,))
@@ -94,17 +90,17 @@ def _worker_count(path: Path, options: LoadOptions) -> int:
 def _read_together(
     path: Path, options: LoadOptions, count: int, advance: Callable[[int], None]
 ) -> list[Share]:
-    with tempfile.TemporaryDirectory(prefix="traceanalyzer-", ignore_cleanup_errors=True) as folder:
-        folders = [Path(folder, str(i)) for i in range(1, count)]
-        share = _worker_share(path, count)
+    with tempfile.TemporaryDirectory(prefix="traceanalyzer-", ignore_cleanup_errors=True) as name:
+        common = Path(name)
+        folders = [common / f"worker-{i}" for i in range(1, count)]
         workers = []
-        for i, own in enumerate(folders, 1):
+        for own in folders:
             own.mkdir()
             command = [sys.executable, "-m", "traceanalyzer.ingest.chrome.worker"]
-            command += [str(path), str(own), str(i), str(count - 1), str(share), json.dumps(asdict(options))]
+            command += [str(path), str(common), str(own), json.dumps(asdict(options))]
             workers.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
         try:
-            shares = [read_share(path, options, owner(0, count - 1, share), advance)]
+            shares = [read_share(path, options, claims(common), advance)]
             if any(worker.wait() != 0 for worker in workers):
                 raise Broken
         finally:
@@ -112,12 +108,6 @@ def _read_together(
                 worker.kill()
                 worker.wait()
         return shares + [share_room.load(own) for own in folders]
-
-
-def _worker_share(path: Path, count: int) -> float:
-    """A worker's part of the chunks: less than the parent's by what it takes to start one and fetch its result."""
-    seconds = path.stat().st_size / BYTES_PER_SECOND
-    return max(1 - WORKER_OVERHEAD_S / seconds, 0.2) / count
 
 
 def _trace(path: Path, shares: list[Share]) -> Trace:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from traceanalyzer.ingest.options import LoadOptions
 
-_GOLDEN_RATIO = (5**0.5 - 1) / 2
+STRETCH_CHUNKS = 8
+"""Chunks that are claimed together: 2 MB, so that no process waits long for the last one."""
 _INDEX_BITS = 28
 """An event's `order` is its chunk's offset and its index in the chunk, in one integer."""
 
@@ -49,19 +50,26 @@ def wanted(key: str) -> bool:
     return key in HEADER_KEYS
 
 
-def owner(worker: int, workers: int, worker_share: float) -> Callable[[int], bool]:
-    """Which chunks are one process's: 0 is the parent, each of the `workers` 1, 2, … gets `worker_share` of them.
+def claims(folder: Path) -> Callable[[int], bool]:
+    """Which chunks are this process's: of each stretch of chunks, the process that asks first takes all.
 
-    The multiples of the golden ratio spread the chunks evenly, whatever the shares.
+    Whoever is faster takes more, so that all finish together. Creating a file that must not exist is the one claim
+    that every system grants once.
     """
+    mine: dict[int, bool] = {}
 
-    def owned(index: int) -> bool:
-        place = index * _GOLDEN_RATIO % 1
-        taken = place < worker_share * workers
-        # the last worker takes what rounding would give to one that is not there
-        return worker == (min(int(place / worker_share) + 1, workers) if taken else 0)
+    def claimed(index: int) -> bool:
+        stretch = index // STRETCH_CHUNKS
+        if stretch not in mine:
+            try:
+                (folder / f"{stretch}.claim").touch(exist_ok=False)
+            except FileExistsError:
+                mine[stretch] = False
+            else:
+                mine[stretch] = True
+        return mine[stretch]
 
-    return owned
+    return claimed
 
 
 def read_share(

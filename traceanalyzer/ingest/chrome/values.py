@@ -147,17 +147,25 @@ def one_text(raw: bytes) -> str | None:
 
 def _encoded(blob: bytes, decode: Callable[[bytes], str | None]) -> pa.DictionaryArray:
     """Dictionary-encode by raw text first: only distinct spellings are decoded."""
-    pieces = blob.split(SEPARATOR)
-    raw = pa.array(pieces, pa.binary()).dictionary_encode()
+    raw = _pieces(blob).dictionary_encode()
     spellings: dict[str, int] = {}
     codes = np.empty(len(raw.dictionary), np.int32)
     for i, value in enumerate(raw.dictionary.to_pylist()):
-        decoded = decode(value)
+        decoded = decode(value.removesuffix(SEPARATOR))
         codes[i] = -1 if decoded is None else spellings.setdefault(decoded, len(spellings))
     indices = codes[raw.indices.to_numpy()]
     mask = indices < 0
     array = pa.array(np.where(mask, 0, indices), mask=mask) if mask.any() else pa.array(indices)
     return pa.DictionaryArray.from_arrays(array, pa.array(list(spellings), pa.string()))
+
+
+def _pieces(blob: bytes) -> pa.LargeBinaryArray:
+    """The texts, each with its separator behind it: the array is laid over the blob, and nothing is cut apart."""
+    ended = blob + SEPARATOR
+    ends = np.flatnonzero(np.frombuffer(ended, np.uint8) == SEPARATOR[0]) + 1
+    offsets = np.concatenate(([0], ends))
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(ended)]
+    return pa.Array.from_buffers(pa.large_binary(), len(ends), buffers)
 
 
 def _parse(text: bytes, rows: int, dtype: type) -> NDArray[Any] | None:

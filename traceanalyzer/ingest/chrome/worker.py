@@ -13,21 +13,20 @@ from pathlib import Path
 from traceanalyzer.errors import InputError
 from traceanalyzer.ingest.chrome.damage import Broken
 from traceanalyzer.ingest.chrome.layout import NotJson
-from traceanalyzer.ingest.chrome.share import owner, read_share, save
+from traceanalyzer.ingest.chrome.share import claims, read_share, save
 from traceanalyzer.ingest.options import LoadOptions
 
 DAMAGED = 3
 
 
 def main(arguments: list[str]) -> int:
-    """Arguments: path, folder for the result, number of this worker, of workers, share of each, options as JSON."""
-    path, folder, number, workers, worker_share, options = arguments
-    owned = owner(int(number), int(workers), float(worker_share))
+    """Arguments: path, folder of the claims, folder for the result, options as JSON."""
+    path, common, own, options = arguments
     try:
-        share = read_share(Path(path), LoadOptions(**json.loads(options)), owned)
+        share = read_share(Path(path), LoadOptions(**json.loads(options)), claims(Path(common)))
     except (Broken, NotJson, InputError):
         return DAMAGED
-    save(share, Path(folder))
+    save(share, Path(own))
     return 0
 
 
