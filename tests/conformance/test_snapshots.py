@@ -177,3 +177,25 @@ def test_free_memory_at_any_moment_is_reserved_less_active(name: str) -> None:
     (state,) = device_states(load(name))
     for entry in np.linspace(0, len(state.rows) - 1, 25).astype(int).tolist():
         assert state.free_after(entry).total_bytes == state.reserved[entry] - state.active[entry]
+
+
+@needs_corpus
+@pytest.mark.parametrize("name", [n for n in REAL + MADE if n not in ("cuda_no_history", "npu_expandable")])
+def test_the_simulated_allocator_makes_the_recorded_segments(name: str) -> None:
+    """Real runs too: every byte that was reserved, at every entry, and every segment with its size."""
+    from traceanalyzer.analyzers.oom_whatif import what_if
+    from traceanalyzer.analyzers.snapshot_state import device_states
+
+    (state,) = device_states(load(name))
+    found = what_if(state, "expandable_segments:True")
+    assert (found.error_share, found.same_segments_share) == (0.0, 1.0)
+    assert found.peak_reserved_bytes is not None
+
+
+@needs_corpus
+def test_a_post_mortem_of_fragmentation_tells_what_expandable_segments_would_do() -> None:
+    (oom,) = results("frag_oom")["oom"].rows
+    assert oom.what_if.runs_out is False
+    assert (
+        oom.moment.active_bytes <= oom.what_if.peak_reserved_bytes < oom.what_if.recorded_peak_reserved_bytes
+    )

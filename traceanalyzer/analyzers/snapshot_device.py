@@ -217,6 +217,11 @@ class DeviceState:
             of_blocks(self, column_of_entries(self, "compile_context")),
         )
 
+    @property
+    def block_pool(self) -> tuple[Ints, list[str]]:
+        """The pool of every block, as (codes, names)."""
+        return self._context[1]
+
     def annotation_at(self, entry: int) -> str | None:
         """The innermost annotation around an entry."""
         codes, names = self._annotations

@@ -62,6 +62,22 @@ def free_memory(state: DeviceState, entry: int | None, stream: int | None, pool:
     )
 
 
+def segments_after(state: DeviceState, entry: int) -> list[tuple[int, int, int, str | None]] | None:
+    """The segments after an entry (-1: before the first) by address: (address, bytes, stream, pool).
+
+    None where expandable ones changed since: the entries do not tell what they were joined to.
+    """
+    segments, rows = state.trace.segments, state.segments
+    moves = _segment_moves(state, entry)
+    if moves and any(segments["expandable"].take(rows).to_pylist()):
+        return None
+    code, pools = texts(segments, "pool")
+    start, size, stream = (ints(segments, name)[rows] for name in ("address", "bytes", "stream"))
+    found = _undone(state, moves, start, size, stream, code[rows].astype(np.int64))
+    columns = zip(*(column.tolist() for column in found), strict=True)
+    return [(a, b, s, pools[p] if p >= 0 else None) for a, b, s, p in columns]
+
+
 def _largest(gap: Ints, chosen: NDArray[np.bool_]) -> int:
     return int(gap[chosen].max()) if chosen.any() else 0
 

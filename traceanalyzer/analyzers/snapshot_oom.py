@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from traceanalyzer.analyzers import thresholds
+from traceanalyzer.analyzers.allocator_settings import segment_bytes
 from traceanalyzer.analyzers.oom_causes import causes, changes
 from traceanalyzer.analyzers.oom_message import message_ooms
+from traceanalyzer.analyzers.oom_whatif import what_if
 from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot, Oom, Ooms
 from traceanalyzer.analyzers.snapshot_state import device_states
 from traceanalyzer.model.columns import ints
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from traceanalyzer.analyzers.snapshot_device import DeviceState
     from traceanalyzer.model.trace import Capability, Trace
 
-MIB = 1 << 20
+EXPANDABLE = "expandable_segments:True"
 
 
 class OomAnalyzer:
@@ -37,15 +40,6 @@ class OomAnalyzer:
         return Ooms((*found, *message_ooms(trace)))
 
 
-def segment_bytes(requested: int) -> int:
-    """What the allocator asks the driver for when it has no block for a request (CUDACachingAllocator)."""
-    if requested <= MIB:
-        return 2 * MIB
-    if requested < 10 * MIB:
-        return 20 * MIB
-    return -(-requested // (2 * MIB)) * 2 * MIB
-
-
 def _of_device(state: DeviceState, device: DeviceSnapshot) -> Iterator[Oom]:
     column = ints(state.trace.allocations, "device_free")[state.rows]
     for entry in state.positions("oom").tolist():
@@ -60,6 +54,10 @@ def _post_mortem(state: DeviceState, device: DeviceSnapshot, entry: int, device_
     place = state.place(int(state.stack[entry]))
     free_now = device_free if device_free >= 0 else None
     found = causes(device, moment, free, requested, segment_bytes(requested), free_now)
+    fragmented = any(cause.name == "fragmentation" for cause in found)
+    tried = (
+        what_if(state, EXPANDABLE) if fragmented and len(state.rows) <= thresholds.WHAT_IF_ENTRIES else None
+    )
     by = f" by {place.python}" if place.python else ""
     why = f": {found[0].evidence}" if found else ""
     return Oom(
@@ -81,4 +79,5 @@ def _post_mortem(state: DeviceState, device: DeviceSnapshot, entry: int, device_
         causes=found,
         changes=changes(device, moment, found),
         moment=moment,
+        what_if=tried,
     )

@@ -92,6 +92,7 @@ class Churn:
     retries: int
     empty_cache_runs: int
     empty_cache_python: str | None
+    empty_cache_lines: tuple[tuple[str, int], ...] = ()  # (line, calls), most calls first
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,29 @@ class Change:
     what: str
     frees_bytes: int | None
     condition: str
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """The recorded requests of one device under other settings of the allocator, as far as the first OOM.
+
+    Without an answer `peak_reserved_bytes` is None and `reason` says why. `runs_out` is None when no failed request
+    tells how much memory there was.
+    """
+
+    rank: int
+    device: int
+    settings: str  # as PYTORCH_CUDA_ALLOC_CONF has them
+    limit_bytes: int | None = None  # most that could be reserved
+    recorded_peak_reserved_bytes: int | None = None
+    replayed_peak_reserved_bytes: int | None = None  # with the recorded settings
+    error_share: float | None = None  # of that replay: largest difference of reserved, as a share of the peak
+    same_segments_share: float | None = None  # bytes of recorded segments that it has in the same sizes
+    recorded_oom: bool | None = None
+    peak_reserved_bytes: int | None = None  # with the other settings
+    runs_out: bool | None = None
+    runs_out_at_entry: int | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +159,7 @@ class Oom:
     causes: tuple[Cause, ...]
     changes: tuple[Change, ...]
     moment: Moment | None
+    what_if: WhatIf | None = None  # expandable segments, where fragmentation is a cause
 
 
 @dataclass(frozen=True, slots=True)

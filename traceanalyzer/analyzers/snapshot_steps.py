@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,28 +67,40 @@ def step_peaks(state: DeviceState) -> tuple[int, ...]:
     return tuple(peaks.tolist())
 
 
-def churn(state: DeviceState) -> Churn:
-    """Segments that were made and given back.
+def cache_runs(state: DeviceState) -> tuple[Ints, Ints, NDArray[np.bool_]]:
+    """Runs of segment_free entries, as positions of their first and last, and which of them are retries.
 
-    A run of segment_free entries right before a segment_alloc or oom is the allocator making room after a failed
-    cudaMalloc (a retry); so is an oom without such a run, when there was nothing to give back. Other runs are
-    calls of empty_cache().
+    A run right before a segment_alloc or oom is the allocator making room after a failed cudaMalloc; others are calls
+    of empty_cache().
     """
+    frees = state.positions("segment_free")
+    breaks = np.diff(frees) > 1
+    starts, ends = (
+        frees[np.insert(breaks, 0, True)[: len(frees)]],
+        frees[np.append(breaks, True)[: len(frees)]],
+    )
+    then = np.union1d(state.positions("segment_alloc"), state.positions("oom"))
+    return starts, ends, np.isin(ends + 1, then)
+
+
+def churn(state: DeviceState) -> Churn:
+    """Segments that were made and given back; an oom without a retry before it had nothing to give back."""
     allocs, frees, ooms = (state.positions(a) for a in ("segment_alloc", "segment_free", "oom"))
-    ends = frees[np.append(np.diff(frees) > 1, True)] if len(frees) else frees
-    then = np.union1d(allocs, ooms)
-    retry = np.isin(ends + 1, then)
+    _, ends, retry = cache_runs(state)
     alone = ~np.isin(ooms - 1, ends)
     emptied = ends[~retry]
     second = np.flatnonzero(state.step >= _SKIPPED)
-    place = state.place(int(state.stack[emptied[0]])) if len(emptied) else None
+    lines = [state.place(int(state.stack[entry])).python for entry in emptied.tolist()]
     return Churn(
         segment_allocs=len(allocs),
         segment_frees=len(frees),
         late_segment_allocs=int((allocs >= second[0]).sum()) if len(second) else None,
         retries=int(retry.sum() + alone.sum()),
         empty_cache_runs=len(emptied),
-        empty_cache_python=place.python if place else None,
+        empty_cache_python=lines[0] if lines else None,
+        empty_cache_lines=tuple(
+            sorted(Counter(line for line in lines if line).items(), key=lambda item: (-item[1], item[0]))
+        ),
     )
 
 

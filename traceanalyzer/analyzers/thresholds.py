@@ -138,3 +138,8 @@ THRASH_PER_STEP: Final = 1.0
 """cudaMalloc calls per step after the first that count as thrash: a warm allocator makes none (own judgement)."""
 FIRST_STEP_PEAK_SHARE: Final = 0.2
 """The first step's peak is told apart when it is so much above the others (own judgement)."""
+WHAT_IF_ERROR: Final = 0.02
+"""How far the reserved memory of a replay with the recorded settings may be from the recorded one, as a share of the
+peak, for a replay with other settings to be told. Own judgement: well below what a change of settings does."""
+WHAT_IF_ENTRIES: Final = 200_000
+"""Up to here a post-mortem replays by itself, which takes about a second; the command does it for any number."""

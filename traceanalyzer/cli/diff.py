@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from traceanalyzer.cli.holders import BY
 from traceanalyzer.cli.inputs import load, reads_inputs
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 @reads_inputs
 @click.option(
     "--by",
-    type=click.Choice(["line", "module", "stack", "category", "annotation", "compile", "pool", "stream"]),
+    type=click.Choice(BY),
     default="line",
     show_default=True,
     help="Memory snapshots: group who holds memory by this.",
