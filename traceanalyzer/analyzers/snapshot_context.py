@@ -5,6 +5,7 @@ Each as (codes, names): codes of shape (blocks,) or (entries,), -1 where it was 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,6 +47,14 @@ def of_blocks(state: DeviceState, of_entries: Coded) -> Coded:
     if not len(codes):
         return np.full(len(state.alloc), -1, np.int64), names
     return np.where(state.alloc >= 0, codes[state.alloc], -1), names
+
+
+def any_number(coded: Coded) -> Coded:
+    """Annotations that differ in a number at the end only, such as ProfilerStep#7, as one: ProfilerStep#*."""
+    codes, names = coded
+    distinct: dict[str, int] = {}
+    kind = [distinct.setdefault(re.sub(r"#\d+$", "#*", name), len(distinct)) for name in names]
+    return np.array([*kind, -1], np.int64)[codes], list(distinct)
 
 
 def column_of_entries(state: DeviceState, column: str) -> Coded:

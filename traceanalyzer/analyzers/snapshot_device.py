@@ -10,6 +10,7 @@ import numpy as np
 from traceanalyzer.analyzers.groups import group_rows
 from traceanalyzer.analyzers.snapshot_context import (
     annotation_of_entries,
+    any_number,
     column_of_entries,
     of_blocks,
     pool_of_blocks,
@@ -212,7 +213,7 @@ class DeviceState:
     def _context(self) -> tuple[tuple[Ints, list[str]], ...]:
         """Annotation, pool and compiled graph of every block."""
         return (
-            of_blocks(self, self._annotations),
+            of_blocks(self, any_number(self._annotations)),
             pool_of_blocks(self),
             of_blocks(self, column_of_entries(self, "compile_context")),
         )
