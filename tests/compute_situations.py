@@ -24,7 +24,7 @@ class Computing(Linked):
 
     def __init__(self, gpu: dict[str, Any] | None = H100) -> None:
         super().__init__()
-        self.now = 200.0
+        self.now = 10.0
         self.launched = 0.0
         if gpu is not None:
             self.rows["devices"].append(gpu)
@@ -45,7 +45,9 @@ class Computing(Linked):
         return self
 
     def done(self) -> Computing:
-        self.step(1, 190, self.now)
+        """Close the step as a program does that reads its result: the host waits until the device is through."""
+        self.host("api_calls", "cudaDeviceSynchronize", self.launched, self.now)
+        self.step(1, 0, self.now)
         return self
 
 

@@ -38,8 +38,8 @@ def analyze(trace: Trace, *, step: str | None = None, hardware: Choice | None = 
     from traceanalyzer.rules import judge
 
     results, warnings = run_analyzers(trace, step=step, hardware=hardware)
-    verdict, findings, not_assessed, passed = judge(trace, results)
-    return Analysis(trace, results, verdict, findings, not_assessed, passed, warnings)
+    judged = judge(trace, results)
+    return Analysis(trace, results, *judged[:4], warnings, judged.combined)
 
 
 def report(

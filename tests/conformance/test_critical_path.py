@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.host import HostActivity
 from traceanalyzer.analyzers.replay import Replayed, replay
 from traceanalyzer.analyzers.replay_graph import build
@@ -36,7 +37,7 @@ def _both(name: str) -> tuple[dict[str, Any], Replayed]:
     hta = hta_answers(name)["critical_path"]["result"]
     trace = load(name)
     steps = _range(trace, hta["annotation"], hta["instance"])
-    return hta, replay(build(trace, HostActivity.of(trace), steps, 0))
+    return hta, replay(build(trace, HostActivity.of(trace), steps, 0, thresholds.REPLAY_NODES))
 
 
 @needs_corpus

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 def judged(b: Computing, hardware: Choice | None = None) -> tuple[Verdict, dict[str, Finding]]:
     trace = b.trace()
-    verdict, findings, _, _ = judge(trace, run_analyzers(trace, hardware=hardware)[0])
-    return verdict, {f.code: f for f in findings}
+    judgement = judge(trace, run_analyzers(trace, hardware=hardware)[0])
+    return judgement.verdict, {f.code: f for f in judgement.findings}
 
 
 def test_products_near_the_peak_are_limited_by_arithmetic() -> None:
@@ -92,12 +92,14 @@ def test_unaligned_sizes_are_named() -> None:
     assert "4097" in findings["ALIGN001"].claim
 
 
-def test_nothing_is_promised_when_the_gpu_waits_for_the_host() -> None:
+def test_only_the_kernel_that_the_host_waits_for_counts_when_the_gpu_waits_for_the_host() -> None:
+    """20 kernels of 400 µs each: 19 of them end long before the host launches the next."""
     b = Computing()
     for i in range(20):
         b.now = b.launched = 1000.0 * i
         b.now += 4
         b.work("aten::mm", "ampere_sgemm_128x64_nn", 400, [2048, 2048], [2048, 2048], dtype="float")
     _, findings = judged(b.done())
-    assert findings["TC001"].saving_ns is None
-    assert "waits for the host" in findings["TC001"].saving_reason
+    saving = findings["TC001"].saving_ns
+    assert saving is not None
+    assert 300_000 < saving[1] < 400_000

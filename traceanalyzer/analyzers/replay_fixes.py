@@ -84,6 +84,19 @@ class Fixes:
         change = replace(nothing(self.graph), factor=np.where(hit, 1 / factor, 1.0))
         return change, change
 
+    def shortened(self, remaining: Mapping[str, tuple[float, float]]) -> Bounds:
+        """Kernels of these names take the given shares of their time: at least and at most of what is cured."""
+        works, kernels = self.graph.works, self.trace.kernels
+        codes, names = texts(kernels, "name")
+        is_kernel = works.kind != COPY
+        ends = []
+        for end in (0, 1):
+            share = np.array([remaining[n][end] if n in remaining else 1.0 for n in names] + [1.0])[codes]
+            factor = np.ones(len(works.row))
+            factor[is_kernel] = share[works.row[is_kernel]]
+            ends.append(replace(nothing(self.graph), factor=factor))
+        return ends[0], ends[1]
+
     def no_syncs(self) -> Bounds:
         """At least nothing waits for the device; at most the read-backs go away entirely."""
         graph, read = self.graph, self._spans(READS_BACK)

@@ -62,10 +62,10 @@ class Graph:
     inferred: int
 
 
-def build(trace: Trace, host: HostActivity, steps: Steps, rank: int) -> Graph:
-    """The graph of one rank."""
+def build(trace: Trace, host: HostActivity, steps: Steps, rank: int, most_nodes: int) -> Graph:
+    """The graph of one rank: of all its steps, or of a stretch in the middle with `most_nodes` calls and work."""
     own = [s for s in steps.steps if s.rank == rank]
-    first, last = stretch(own, node_times(trace, rank))
+    first, last = stretch(own, node_times(trace, rank), most_nodes)
     begin, host_end, end = own[first].start_ns, own[last].host_end_ns, own[last].end_ns
     calls, works = select(trace, host, rank, begin, host_end, end)
     end = max(host_end, int(works.end.max(initial=host_end)))

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from traceanalyzer.analyzers.host import STALLS, HostActivity
-from traceanalyzer.analyzers.thresholds import REPLAY_NODES
 from traceanalyzer.analyzers.work import COPY, device_work
 from traceanalyzer.model.columns import ints
 from traceanalyzer.model.tree import nest
@@ -68,21 +67,22 @@ class Works:
     end: Ints
 
 
-def stretch(steps: Sequence[Step], nodes: Ints) -> tuple[int, int]:
+def stretch(steps: Sequence[Step], nodes: Ints, most_nodes: int) -> tuple[int, int]:
     """First and last step of the longest stretch in the middle that is small enough to replay.
 
     Args:
         steps: the steps of one rank.
         nodes: start times of calls and device work, ns, sorted.
+        most_nodes: how many of them are small enough.
     """
     edges = np.array([s.start_ns for s in steps] + [steps[-1].end_ns])
     before = np.searchsorted(nodes, edges)
-    if before[-1] - before[0] <= REPLAY_NODES or len(steps) == 1:
+    if before[-1] - before[0] <= most_nodes or len(steps) == 1:
         return 0, len(steps) - 1
     first = last = len(steps) // 2
     while True:
         wider = (max(first - 1, 0), min(last + 1, len(steps) - 1))
-        if before[wider[1] + 1] - before[wider[0]] > REPLAY_NODES:
+        if before[wider[1] + 1] - before[wider[0]] > most_nodes:
             return first, last
         first, last = wider
 

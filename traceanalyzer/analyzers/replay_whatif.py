@@ -74,8 +74,16 @@ class Replay:
     explained_ns: int
 
     @classmethod
-    def of(cls, trace: Trace, steps: Steps, rank: int | None = None) -> Replay:
+    def of(
+        cls,
+        trace: Trace,
+        steps: Steps,
+        rank: int | None = None,
+        most_nodes: int = thresholds.REPLAY_NODES,
+    ) -> Replay:
         """Build and run the graph of a rank; of the first one that has device work when none is named.
+
+        Of a trace with more calls and device work than `most_nodes`, a stretch of steps in the middle is replayed.
 
         Raises:
             UsageError: the trace does not show what a replay needs, or has no such rank.
@@ -89,14 +97,23 @@ class Replay:
             asked = "" if rank is None else f" {rank}"
             raise UsageError(f"no rank{asked} to replay; with device work there is {shown}")
         host = HostActivity.of(trace)
-        graph = build(trace, host, steps, ranks[0] if rank is None else rank)
+        graph = build(trace, host, steps, ranks[0] if rank is None else rank, most_nodes)
         return cls(Fixes(trace, host, graph), replay(graph), replay(explained(graph)).total_ns)
 
     @property
     def trusted(self) -> bool:
         """Whether the unchanged replay comes close enough to what was measured."""
-        measured = self.fixes.graph.measured_ns
-        return abs(self.explained_ns - measured) <= thresholds.REPLAY_ERROR_SHARE * measured
+        return abs(self.error_share) <= thresholds.REPLAY_ERROR_SHARE
+
+    @property
+    def error_share(self) -> float:
+        """How far the replay of the unchanged trace is off, as a share of the measured time."""
+        return self.explained_ns / self.fixes.graph.measured_ns - 1
+
+    @property
+    def step_ns(self) -> int:
+        """The mean step as measured."""
+        return self.fixes.graph.measured_ns // self.fixes.graph.steps
 
     def outcome(self, label: str, least: Change, most: Change) -> Outcome:
         """The step after a change, given what it changes at least and at most."""
@@ -145,7 +162,7 @@ def what_if(
         graph.first_step,
         graph.steps,
         graph.total_steps,
-        graph.measured_ns // graph.steps,
+        whole.step_ns,
         whole.explained_ns // graph.steps,
         _per_step(whole.unchanged),
         changes,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from traceanalyzer.model.trace import Capability, how_to_capture
 from traceanalyzer.reporters import names, units
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from traceanalyzer.analyzers.results import (
@@ -178,6 +179,28 @@ class Facts:
         if Capability.DEVICE_WORK in self.analysis.trace.capabilities:
             return frozenset()
         return frozenset({"device_ns", "self_device_ns", "kernels", "unattributed_device_ns"})
+
+    @cached_property
+    def combined(self) -> str:
+        """What all cures together save, in a sentence; empty when no cure could be replayed."""
+        found = self.analysis.combined
+        if found is None:
+            return ""
+        if found.saving_ns is None:
+            return say("No saving is given in time: {reason}.", reason=found.distrust)
+        which = say("steps {first} to {last} of rank {rank}", first=found.first_step,
+                    last=found.first_step + found.steps - 1, rank=found.rank)  # fmt: skip
+        return say(
+            "All {count} fixes that can be replayed ({codes}) save {saving} together, up to {share} of "
+            "{step}; replayed on {which}, the recorded steps come out within {error}.",
+            count=found.findings,
+            codes=", ".join(found.codes),
+            saving=units.saving(found.saving_ns),
+            share=units.share(found.saving_ns[1] / found.measured_ns),
+            step=units.duration(found.measured_ns),
+            which=which,
+            error=units.share(abs(found.error_share)),
+        )
 
     def saving_share(self, finding: Finding) -> float | None:
         """The upper end of a saving as a share of the step."""

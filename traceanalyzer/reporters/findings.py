@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from traceanalyzer.reporters import names, units
+from traceanalyzer.reporters.facts import Facts
 from traceanalyzer.rules.explain import page_of
 from traceanalyzer.version import __version__
 
@@ -34,6 +35,8 @@ def _text_lines(analysis: Analysis) -> Iterator[str]:
             if not line.startswith("```"):
                 yield f"    > {line}"
         yield ""
+    if combined := Facts.of(analysis).combined:
+        yield from (str(combined), "")
     if not analysis.findings:
         yield "Nothing found."
     for check in analysis.not_assessed:
@@ -54,6 +57,8 @@ def markdown(analysis: Analysis) -> str:
     for finding in analysis.findings:
         saving = units.saving(finding.saving_ns) if finding.saving_ns else units.UNKNOWN
         lines.append(f"| {finding.code} | {_cell(finding.claim)} | {saving} | {finding.confidence} |")
+    if combined := Facts.of(analysis).combined:
+        lines += ["", _cell(combined)]
     for finding in analysis.findings:
         lines += ["", f"**{finding.code} {_cell(finding.title)}**", "", names.prose(finding.fix)]
     unchecked = ", ".join(f"{check.code} ({_cell(check.needs)})" for check in analysis.not_assessed)
@@ -74,6 +79,7 @@ def as_json(analysis: Analysis) -> str:
         "schema_version": 1,
         "verdict": asdict(analysis.verdict),
         "findings": [asdict(finding) for finding in analysis.findings],
+        "combined_saving": asdict(analysis.combined) if analysis.combined else None,
         "not_assessed": [asdict(check) for check in analysis.not_assessed],
         "passed": [check.code for check in analysis.passed],
     }

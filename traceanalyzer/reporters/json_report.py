@@ -72,6 +72,7 @@ def document(analysis: Analysis) -> Document:
         "launches": _launches(facts),
         "memory": _memory(facts),
         "findings": [_finding(f) for f in facts.findings],
+        "combined_saving": _lists(asdict(analysis.combined)) if analysis.combined else None,
         "not_assessed": [asdict(n) for n in analysis.not_assessed],
         "passed": [p.code for p in analysis.passed],
     }

@@ -63,14 +63,7 @@ def _lines(facts: Facts, top: int) -> Iterator[str]:
     yield ""
     for d in facts.devices:
         yield from _device(d)
-    if facts.findings:
-        yield "### What to do"
-        yield ""
-        for number, finding in enumerate(facts.findings[:top], 1):
-            yield from _finding(number, finding, facts)
-        if len(facts.findings) > top:
-            yield f"… and {len(facts.findings) - top} more."
-            yield ""
+    yield from _findings(facts, top)
     if facts.quality:
         yield "### About this trace"
         yield ""
@@ -105,6 +98,21 @@ def _device(device: DeviceBreakdown) -> Iterator[str]:
     if device.idle_causes:
         causes = (f"{escape(cause_text(c.cause))} ({units.duration(c.total_ns)})" for c in device.idle_causes)
         yield "Idle because: " + "; ".join(causes) + "."
+        yield ""
+
+
+def _findings(facts: Facts, top: int) -> Iterator[str]:
+    if not facts.findings:
+        return
+    yield "### What to do"
+    yield ""
+    for number, finding in enumerate(facts.findings[:top], 1):
+        yield from _finding(number, finding, facts)
+    if len(facts.findings) > top:
+        yield f"… and {len(facts.findings) - top} more."
+        yield ""
+    if facts.combined:
+        yield prose(facts.combined)
         yield ""
 
 

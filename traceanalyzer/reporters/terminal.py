@@ -67,6 +67,8 @@ def _blocks(facts: Facts, top: int) -> Iterator[RenderableType]:
             yield _finding(number, finding, facts)
         if len(facts.findings) > top:
             yield Text(f"… and {len(facts.findings) - top} more findings\n", style="dim")
+        if facts.combined:
+            yield Text(facts.combined + "\n")
     if facts.kernels and facts.kernels.rows:
         yield SheetTable(tables.sheet(tables.KERNELS, facts.kernels.rows, top))
 

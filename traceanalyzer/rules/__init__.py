@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from traceanalyzer.analyzers import load_plugins
 from traceanalyzer.model.trace import Capability, how_to_capture
 from traceanalyzer.rules import capture, communication, compute, copies, idle, kernels, loading, memory
 from traceanalyzer.rules.base import Facts, Rule
 from traceanalyzer.rules.findings import Finding, NotAssessed, Passed, Verdict
+from traceanalyzer.rules.savings import Combined, with_savings
 from traceanalyzer.rules.verdict import verdict
 
 if TYPE_CHECKING:
@@ -32,13 +33,18 @@ _SURENESS = {"high": 1.0, "medium": 0.6, "low": 0.3}
 _SEVERITY = ("high", "medium", "low", "info")
 
 
-def judge(
-    trace: Trace, results: Mapping[str, Any]
-) -> tuple[Verdict, tuple[Finding, ...], tuple[NotAssessed, ...], tuple[Passed, ...]]:
-    """The verdict, the findings, what could not be checked, and what was checked and is fine.
+class Judgement(NamedTuple):
+    """What the rules say of a trace; findings come in the order of what they save times how sure they are."""
 
-    Findings come in the order of what they save times how sure they are.
-    """
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    not_assessed: tuple[NotAssessed, ...]
+    passed: tuple[Passed, ...]
+    combined: Combined | None
+
+
+def judge(trace: Trace, results: Mapping[str, Any]) -> Judgement:
+    """The verdict, the findings, what could not be checked, what is fine, and what all cures save together."""
     capabilities = trace.capabilities
     if results["steps"].kind != "window":
         capabilities = capabilities | {Capability.STEPS}  # named by the user
@@ -58,8 +64,9 @@ def judge(
             not_assessed.append(
                 NotAssessed(code, title, f"the rule failed with {type(error).__name__}: {error}")
             )
-    findings.sort(key=_importance)
-    return verdict(facts), tuple(findings), tuple(not_assessed), tuple(passed)
+    replayed, combined = with_savings(trace, results, findings)
+    ordered = tuple(sorted(replayed, key=_importance))
+    return Judgement(verdict(facts), ordered, tuple(not_assessed), tuple(passed), combined)
 
 
 def _apply(
@@ -82,4 +89,4 @@ def _importance(finding: Finding) -> tuple[float, int, str]:
     return (-saving * _SURENESS[finding.confidence], _SEVERITY.index(finding.severity), finding.code)
 
 
-__all__ = ["ENTRY_POINTS", "RULES", "Facts", "Rule", "judge"]
+__all__ = ["ENTRY_POINTS", "RULES", "Facts", "Judgement", "Rule", "judge"]

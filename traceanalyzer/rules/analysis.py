@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from traceanalyzer.model.trace import Trace
     from traceanalyzer.rules.findings import Finding, NotAssessed, Passed, Verdict
+    from traceanalyzer.rules.savings import Combined
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Analysis:
     not_assessed: tuple[NotAssessed, ...]
     passed: tuple[Passed, ...]
     warnings: tuple[str, ...] = ()
+    combined: Combined | None = None
 
     def __getitem__(self, analyzer: str) -> Any:
         return self.results[analyzer]

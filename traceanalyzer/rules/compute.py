@@ -13,9 +13,9 @@ from traceanalyzer.rules.findings import Evidence, Finding
 from traceanalyzer.rules.idle import severity
 from traceanalyzer.rules.roofs import (
     attainable,
+    cure,
     evidence,
     roofline,
-    saving,
     share_of,
     time_of,
 )
@@ -76,7 +76,6 @@ class Fp32Products:
             ideal = sum(f for f in flops if f is not None) / (min(tf32) * 1e12) * 1e9
             slow = max(ideal / thresholds.ATTAINABLE_LOW, floor)
             fast = max(ideal / thresholds.ATTAINABLE_HIGH, floor)
-        bound, reason = saving(time_of(rows), slow, fast, facts)
         yield Finding(
             code=self.code,
             title=self.title,
@@ -88,8 +87,7 @@ class Fp32Products:
                 "torch.autocast with bfloat16 (float16 before Ampere)."
             ),
             confidence=facts.confidence,
-            saving_ns=bound,
-            saving_reason=reason,
+            **cure(rows, slow, fast, facts),
         )
 
 
@@ -120,7 +118,6 @@ class UnalignedProducts:
             return
         odd = sorted({n for row in rows for n in _odd_sizes(row)}, reverse=True)
         which = f" Sizes that are no multiples of 8: {', '.join(map(str, odd[:6]))}." if odd else ""
-        bound, reason = saving(time_of(rows), *attainable(rows), facts)
         busy = time_of(rows) / max(1, sum(roofline(facts).bound_ns.values()))
         yield Finding(
             code=self.code,
@@ -137,8 +134,7 @@ class UnalignedProducts:
                 "length."
             ),
             confidence=facts.confidence,
-            saving_ns=bound,
-            saving_reason=reason,
+            **cure(rows, *attainable(rows), facts),
         )
 
 
@@ -203,7 +199,6 @@ class UnfusedAttention:
         if peaks:
             ideal = sum(r.flops or 0.0 for r in products) / (min(peaks) * 1e12) * 1e9
             slow, fast = ideal / thresholds.FUSED_LOW, ideal / thresholds.FUSED_HIGH
-        bound, reason = saving(time_of(rows), slow, fast, facts)
         softmax = time_of(r for r in rows if r.op in _SOFTMAX)
         yield Finding(
             code=self.code,
@@ -220,8 +215,7 @@ class UnfusedAttention:
                 'with transformers, attn_implementation="sdpa" or "flash_attention_2".'
             ),
             confidence=facts.confidence,
-            saving_ns=bound,
-            saving_reason=reason,
+            **cure(rows, slow, fast, facts),
         )
 
 
@@ -243,7 +237,6 @@ class LayoutChanges:
         share = share_of(rows, facts)
         if share < thresholds.LAYOUT_SHARE:
             return
-        bound, reason = saving(time_of(rows), time_of(rows) * thresholds.SAVING_LOW, 0, facts)
         yield Finding(
             code=self.code,
             title=self.title,
@@ -255,8 +248,7 @@ class LayoutChanges:
                 "between falls back to the default layout."
             ),
             confidence=facts.confidence,
-            saving_ns=bound,
-            saving_reason=reason,
+            **cure(rows, time_of(rows) * thresholds.SAVING_LOW, 0, facts),
         )
 
 
@@ -277,7 +269,6 @@ class Casts:
         share = share_of(rows, facts)
         if share < thresholds.CAUSE_SHARE:
             return
-        bound, reason = saving(time_of(rows), time_of(rows) * thresholds.SAVING_LOW, 0, facts)
         yield Finding(
             code=self.code,
             title=self.title,
@@ -289,8 +280,7 @@ class Casts:
                 "and let torch.compile fuse the casts that must stay."
             ),
             confidence=facts.confidence,
-            saving_ns=bound,
-            saving_reason=reason,
+            **cure(rows, time_of(rows) * thresholds.SAVING_LOW, 0, facts),
         )
 
 
@@ -329,7 +319,6 @@ class InefficientKernels:
         share = share_of(rows, facts)
         if share < thresholds.CAUSE_SHARE:
             return
-        bound, reason = saving(time_of(rows), *attainable(rows), facts)
         yield Finding(
             code=self.code,
             title=self.title,
@@ -344,8 +333,7 @@ class InefficientKernels:
                 "inputs or torch.compile often bring another kernel."
             ),
             confidence=facts.confidence,
-            saving_ns=bound,
-            saving_reason=reason,
+            **cure(rows, *attainable(rows), facts),
         )
 
     def _no_roof(self, reason: str) -> Finding:

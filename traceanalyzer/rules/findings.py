@@ -24,10 +24,21 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Speedup:
+    """What a cure does to a kernel: the shares of its time that remain at the `least` and at the `most` it does."""
+
+    kernel: str
+    least: float
+    most: float
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """A cause, its evidence and its cure.
 
-    `saving_ns` is the (low, high) bound per step; None when it cannot be told, and `saving_reason` says why.
+    `saving_ns` is the (low, high) range per step; None when it cannot be told, and `saving_reason` says why.
+    `saving_basis` says where it comes from: `replay`, the recorded steps run again with the cure, or `bound`, the
+    time that the cure is aimed at. `speedups` is what the cure does to kernels, for the replay.
     """
 
     code: str
@@ -40,6 +51,8 @@ class Finding:
     saving_ns: tuple[int, int] | None = None
     saving_bytes: int | None = None
     saving_reason: str = ""
+    saving_basis: Literal["bound", "replay"] = "bound"
+    speedups: tuple[Speedup, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from traceanalyzer.analyzers import thresholds
-from traceanalyzer.rules.findings import Evidence
+from traceanalyzer.rules.findings import Evidence, Speedup
 from traceanalyzer.rules.wording import count, duration, percent
 
 if TYPE_CHECKING:
@@ -49,22 +49,49 @@ def evidence(rows: Sequence[RooflineRow]) -> tuple[Evidence, ...]:
     return tuple(described(row) for row in sorted(rows, key=lambda r: -r.total_ns)[:SHOWN])
 
 
-def saving(
-    now_ns: int, slow_ns: float | None, fast_ns: float | None, facts: Facts
-) -> tuple[tuple[int, int] | None, str]:
-    """The bound per step when kernels that take `now_ns` would take between `fast_ns` and `slow_ns`.
+class Cure(TypedDict, total=False):
+    """The fields of a finding that say what faster kernels are worth."""
 
-    Returns:
-        The bound and no reason, or None and why nothing is promised.
+    saving_ns: tuple[int, int]
+    saving_reason: str
+    speedups: tuple[Speedup, ...]
+
+
+def cure(rows: Sequence[RooflineRow], slow_ns: float | None, fast_ns: float | None, facts: Facts) -> Cure:
+    """What it is worth when these kernels would take between `fast_ns` and `slow_ns` in all.
+
+    The bound of a device that waits for its host is none; what the replay says of the speedups wins over it.
     """
-    if any(device.bound == "host" for device in facts.launches.devices):
-        return None, HOST_BOUND
     if slow_ns is None or fast_ns is None:
-        return None, NO_ROOF
+        return {"saving_reason": NO_ROOF}
+    faster = _speedups(rows, slow_ns, fast_ns, facts)
+    if any(device.bound == "host" for device in facts.launches.devices):
+        return {"saving_reason": HOST_BOUND, "speedups": faster}
+    now_ns = time_of(rows)
     now = min(now_ns, facts.sum("compute_ns"))
     part = now / now_ns if now_ns else 0.0
     low, high = (facts.per_step(max(0, int((now_ns - ns) * part))) for ns in (slow_ns, fast_ns))
-    return (min(low, high), high), ""
+    return {"saving_ns": (min(low, high), high), "speedups": faster}
+
+
+def _speedups(
+    rows: Sequence[RooflineRow], slow_ns: float, fast_ns: float, facts: Facts
+) -> tuple[Speedup, ...]:
+    """Per kernel name, the share of its time that remains; what other calls of that name take stays as it is."""
+    now_ns = max(time_of(rows), 1)
+    ends = [min(ns / now_ns, 1.0) for ns in (max(slow_ns, fast_ns), fast_ns)]
+    of_name = _by_name(roofline(facts).rows)
+    return tuple(
+        Speedup(name, *(1 - ns / of_name[name] * (1 - remaining) for remaining in ends))
+        for name, ns in sorted(_by_name(rows).items())
+    )
+
+
+def _by_name(rows: Iterable[RooflineRow]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for row in rows:
+        total[row.kernel] = total.get(row.kernel, 0) + row.total_ns
+    return total
 
 
 def attainable(rows: Iterable[RooflineRow]) -> tuple[float | None, float | None]:

@@ -1,0 +1,103 @@
+"""What findings are said to save: the recorded steps are replayed with their cure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from linked import Linked
+from situations import ending, late_kernels, stalled_by
+
+from traceanalyzer.analyzers import run_analyzers, thresholds
+from traceanalyzer.model.trace import Capability
+from traceanalyzer.rules import judge
+from traceanalyzer.rules.findings import Finding, Speedup
+from traceanalyzer.rules.savings import with_savings
+
+if TYPE_CHECKING:
+    from traceanalyzer.model.trace import Trace
+
+US = 1_000
+
+
+def a_finding(**fields: object) -> Finding:
+    plain = Finding("X001", "title", "medium", "claim", (), "fix", "high", saving_ns=(1, 2))
+    return replace(plain, **fields)  # type: ignore[arg-type]
+
+
+def waited_for(b: Linked, called: float, until: float) -> Linked:
+    """Close the step as a program does that reads its result: the host waits until the device is through."""
+    b.call("cudaDeviceSynchronize", called, until)
+    return ending(b, until)
+
+
+def queued() -> Linked:
+    """200 kernels of 9 µs, launched in time."""
+    b = Linked()
+    for i in range(200):
+        b.launch("add", called=i * 3, start=10 + i * 10, end=19 + i * 10)
+    return waited_for(b, 600, 2010)
+
+
+def saved(trace: Trace, *findings: Finding) -> tuple[list[Finding], object]:
+    judged, combined = with_savings(trace, run_analyzers(trace)[0], findings)
+    return list(judged), combined
+
+
+def test_a_removed_stall_saves_what_the_replay_says_not_the_time_at_stake() -> None:
+    judged = judge(
+        trace := stalled_by("python_calls", "<built-in function collect>").trace(), run_analyzers(trace)[0]
+    )
+    (finding,) = [f for f in judged.findings if f.code == "GC001"]
+    assert finding.saving_basis == "replay"
+    assert finding.saving_ns is not None
+    assert finding.saving_ns[0] == finding.saving_ns[1]
+    assert 390 * US <= finding.saving_ns[1] <= 410 * US
+
+
+def test_a_faster_kernel_saves_its_time_when_the_device_is_what_decides() -> None:
+    (finding,), _ = saved(queued().trace(), a_finding(speedups=(Speedup("add", 0.75, 0.5),)))
+    assert finding.saving_basis == "replay"
+    low, high = finding.saving_ns or (0, 0)
+    assert low == pytest.approx(200 * 9 * US * 0.25, rel=0.02)
+    assert high == pytest.approx(200 * 9 * US * 0.5, rel=0.02)
+
+
+def test_a_faster_kernel_saves_nothing_where_the_host_is_what_decides() -> None:
+    (finding,), _ = saved(late_kernels().trace(), a_finding(speedups=(Speedup("add", 0.75, 0.5),)))
+    assert finding.saving_ns is None or finding.saving_ns[1] < 5 * US
+    assert finding.saving_ns or "does not get shorter" in finding.saving_reason
+
+
+def test_fixes_that_remove_the_same_time_do_not_add_up() -> None:
+    twice = (a_finding(speedups=(Speedup("add", 0.5, 0.5),)), a_finding(speedups=(Speedup("add", 0.5, 0.5),)))
+    (one, other), combined = saved(queued().trace(), *twice)
+    assert one.saving_ns == other.saving_ns == combined.saving_ns  # type: ignore[attr-defined]
+    assert combined.findings == 2  # type: ignore[attr-defined]
+
+
+def test_what_the_replay_does_not_know_keeps_its_bound() -> None:
+    judged, combined = saved(queued().trace(), a_finding())
+    assert judged == [a_finding()]
+    assert combined is None
+
+
+def test_without_launches_nothing_is_replayed() -> None:
+    trace = queued().trace(set(Capability) - {Capability.LAUNCHES})
+    finding = a_finding(speedups=(Speedup("add", 0.5, 0.5),))
+    assert with_savings(trace, run_analyzers(trace)[0], [finding]) == ((finding,), None)
+
+
+def test_a_replay_that_misses_the_measured_step_shows_no_time_at_all() -> None:
+    b = Linked()
+    b.launch("gemm", called=0, start=5, end=500)
+    b.launch("gemm", called=10, start=1500, end=2000)  # nothing in the trace explains why it began so late
+    judged, combined = saved(
+        waited_for(b, 15, 2000).trace(), a_finding(speedups=(Speedup("gemm", 0.5, 0.5),)), a_finding()
+    )
+    assert combined is not None
+    assert abs(combined.error_share) > thresholds.REPLAY_ERROR_SHARE  # type: ignore[attr-defined]
+    assert combined.saving_ns is None  # type: ignore[attr-defined]
+    assert [f.saving_ns for f in judged] == [None, None]
+    assert all("misses the measured ones" in f.saving_reason for f in judged)
