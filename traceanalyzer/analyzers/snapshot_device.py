@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from traceanalyzer.analyzers.groups import group_rows
+from traceanalyzer.analyzers.snapshot_categories import CATEGORIES
 from traceanalyzer.analyzers.snapshot_context import (
     annotation_of_entries,
     any_number,
@@ -125,13 +126,19 @@ class DeviceState:
         by = np.where((freed >= 0) & (by < 0), RELEASED_SOMEWHERE, by)
         return [self.categories.of(s, r) for s, r in zip(self.block_stack.tolist(), by.tolist(), strict=True)]
 
+    @cached_property
+    def category_codes(self) -> Ints:
+        """The category of every block, as a place in CATEGORIES."""
+        code = {name: i for i, name in enumerate(CATEGORIES)}
+        return np.array([code[category] for category, _ in self.block_category], np.int64)
+
     def moment(self, name: str, entry: int | None) -> Moment:
         """Who holds what after an entry, or at the end."""
         live = self.live_after(entry)
-        by_category: dict[str, int] = {}
-        for block in live.tolist():
-            category = self.block_category[block][0]
-            by_category[category] = by_category.get(category, 0) + int(self.block_requested[block])
+        held = np.bincount(self.category_codes[live], self.block_requested[live], len(CATEGORIES)).astype(
+            np.int64
+        )
+        by_category = {name: amount for name, amount in zip(CATEGORIES, held.tolist(), strict=True) if amount}
         totals = self.totals_at(entry)
         return Moment(
             name,

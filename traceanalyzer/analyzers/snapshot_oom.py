@@ -9,6 +9,7 @@ from traceanalyzer.analyzers.allocator_settings import segment_bytes
 from traceanalyzer.analyzers.oom_causes import causes, changes
 from traceanalyzer.analyzers.oom_message import message_ooms
 from traceanalyzer.analyzers.oom_whatif import what_if
+from traceanalyzer.analyzers.snapshot_map import segment_map
 from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot, Oom, Ooms
 from traceanalyzer.analyzers.snapshot_state import device_states
 from traceanalyzer.model.columns import ints
@@ -80,4 +81,5 @@ def _post_mortem(state: DeviceState, device: DeviceSnapshot, entry: int, device_
         changes=changes(device, moment, found),
         moment=moment,
         what_if=tried,
+        map=segment_map(state, entry),
     )

@@ -17,7 +17,7 @@ class StackHolder:
     inferred_from: str  # how the category was told
     python: str | None  # file:line of the innermost frame of the user's own code, else of any Python code
     function: str | None
-    module: str | None  # class of the innermost forward method, where names tell
+    module: str | None  # class of the innermost forward method, else the file that it is in
     pool: str | None
     stream: int | None
     annotation: str | None  # innermost annotation around the allocation
@@ -57,6 +57,36 @@ class FreeMemory:
     other_pools_largest_bytes: int | None
     whole_segments_bytes: int | None  # would be given back by empty_cache()
     split_bytes: int | None  # in segments that hold other blocks as well
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRow:
+    """One segment at a moment; `runs` are (offset, bytes, category) of neighbouring blocks, the gaps are free."""
+
+    address: int
+    bytes: int
+    active_bytes: int
+    blocks: int
+    stream: int
+    pool: str | None
+    runs: tuple[tuple[int, int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentMap:
+    """The segments with most free memory at a moment, and how many there are with how many bytes."""
+
+    count: int
+    bytes: int
+    rows: tuple[SegmentRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """Active bytes by category at some moments, in ns (or entries, when they carry no time)."""
+
+    at: tuple[int, ...]
+    by_category: dict[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +190,7 @@ class Oom:
     changes: tuple[Change, ...]
     moment: Moment | None
     what_if: WhatIf | None = None  # expandable segments, where fragmentation is a cause
+    map: SegmentMap | None = None  # of the moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +215,9 @@ class DeviceSnapshot:
     step_peaks: tuple[int, ...]  # active bytes
     backward_seen: bool
     settings: tuple[tuple[str, str], ...]
+    composition: Composition
+    map_at_end: SegmentMap | None
+    map_at_peak: SegmentMap | None  # None where the entries do not tell
 
 
 @dataclass(frozen=True, slots=True)

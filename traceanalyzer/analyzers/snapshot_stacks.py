@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from traceanalyzer.analyzers.evidence import origin
@@ -71,7 +72,7 @@ class StackTable:
         )
         if chosen is None:
             return Place(None, None, None)
-        module = next((f.name.removesuffix(".forward") for f in python if f.name.endswith(".forward")), None)
+        module = next(filter(None, map(_module, python)), None)
         return Place(f"{chosen.file}:{chosen.line}", chosen.name, module)
 
     def _path(self, stack: int) -> tuple[str, ...]:
@@ -93,6 +94,15 @@ class StackTable:
             else:
                 folded += 1
         return tuple(told)
+
+
+def _module(frame: Frame) -> str | None:
+    """The class of a forward method; the file where only the method's own name was recorded, as torch does."""
+    if frame.name.endswith(".forward"):
+        return frame.name.removesuffix(".forward")
+    if frame.name == "forward" and origin(frame.file) == "user":
+        return f"forward in {PurePath(frame.file).name}"
+    return None
 
 
 def in_backward(frames: tuple[Frame, ...]) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 from traceanalyzer.analyzers.results import Holder, MemoryTimeline
 from traceanalyzer.analyzers.snapshot_categories import Categories
 from traceanalyzer.analyzers.snapshot_device import DeviceState
+from traceanalyzer.analyzers.snapshot_map import composition, segment_map
 from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot, Snapshot
 from traceanalyzer.analyzers.snapshot_stacks import StackTable, in_backward
 from traceanalyzer.analyzers.snapshot_steps import churn, growth, pinned_segments, starts_empty, step_peaks
@@ -67,6 +68,9 @@ def _device(state: DeviceState) -> DeviceSnapshot:
         step_peaks=step_peaks(state),
         backward_seen=any(in_backward(state.stacks.frames(s)) for s in used),
         settings=_settings(state),
+        composition=composition(state),
+        map_at_end=segment_map(state, None),
+        map_at_peak=segment_map(state, state.peak_entry),
     )
 
 

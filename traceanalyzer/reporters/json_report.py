@@ -188,6 +188,9 @@ def _memory(facts: Facts) -> Document | None:
         "peak_by_category": device and dict(sorted(device.peak.by_category.items())),
         "fragmentation": device and _fragmentation(device),
         "oom": {"errors": [_lists(asdict(row)) for row in ooms.rows]} if ooms and ooms.rows else None,
+        "snapshots": [_lists(asdict(one)) for one in snapshot.devices]
+        if snapshot and snapshot.devices
+        else None,
         "timelines": _rows(timelines),
     }
 

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from traceanalyzer.reporters import assets, json_report, method, names, tables, timeline, units
 from traceanalyzer.reporters.facts import PARTS, Facts, cause_text
-from traceanalyzer.reporters.html import cells, charts
+from traceanalyzer.reporters.html import cells, charts, memory
 from traceanalyzer.version import __version__
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _page(analysis: Analysis, top: int, drawn: str | None, **delivery: Any) -> s
         sheets=_sheets(facts, top),
         timeline=drawn,
         raw_name=re.sub(r"[^\w.-]+", "_", facts.title)[:80] + ".report.json",
-        memory_lines=[(t, charts.memory_line(t)) for t in facts.memory.timelines] if facts.memory else [],
+        memory=memory.view(facts, top),
         queue_lines=_queues(facts),
         thresholds=method.all_thresholds(),
         **delivery,
@@ -207,8 +207,6 @@ def _sheets(facts: Facts, top: int) -> dict[str, tables.Sheet]:
         (tables.LAUNCHES, facts.launches.devices if facts.launches else None),
         (tables.API_CALLS, facts.launches.api if facts.launches else None),
     ]
-    if facts.memory:
-        found += [(_holders_layout(i), t.live_at_peak) for i, t in enumerate(facts.memory.timelines)]
     hidden = {tables.OPS.id, tables.OPS_BY_SHAPE.id, tables.MODULES.id}
     sheets = {
         layout.id: tables.sheet(
@@ -220,12 +218,6 @@ def _sheets(facts: Facts, top: int) -> dict[str, tables.Sheet]:
     if facts.modules and "modules" in sheets:
         sheets["modules"] = replace(sheets["modules"], total=len(facts.modules.rows))
     return sheets
-
-
-def _holders_layout(timeline_index: int) -> tables.Layout:
-    layout = tables.HOLDERS
-    suffix = f"-{timeline_index}" if timeline_index else ""
-    return tables.Layout(layout.id + suffix, layout.title, layout.columns)
 
 
 def _largest_modules(rows: Sequence[ModuleRow], top: int) -> list[ModuleRow]:

@@ -1,0 +1,117 @@
+"""What the page's memory section shows: errors, the curve, what memory was for, where it lies and who holds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from traceanalyzer.analyzers.oom_whatif import told
+from traceanalyzer.analyzers.snapshot_groups import grouped
+from traceanalyzer.analyzers.snapshot_state import timeline
+from traceanalyzer.reporters import tables
+from traceanalyzer.reporters.html import charts, memory_charts
+
+if TYPE_CHECKING:
+    from traceanalyzer.analyzers.results import MemoryTimeline
+    from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot, Moment, Oom, SegmentMap
+    from traceanalyzer.reporters.facts import Facts
+    from traceanalyzer.text import Text
+
+GROUPED = (("category", "By use"), ("module", "By module"), ("line", "By line"), ("stack", "By stack"))
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One device's timeline with its drawing and who held its peak."""
+
+    timeline: MemoryTimeline
+    line: charts.Line | None
+    holders: tables.Sheet | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceView:
+    """One device of a snapshot at the moment that matters: the error, where there was one, else the peak."""
+
+    device: DeviceSnapshot
+    moment: Moment
+    curve: Curve
+    composition: memory_charts.Areas | None
+    map: memory_charts.Map | None
+    sheets: tuple[tables.Sheet, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OomView:
+    """An error with what other settings of the allocator would have done."""
+
+    oom: Oom
+    what_if: Text | None
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryView:
+    """The section; all empty when nothing of memory was recorded."""
+
+    ooms: tuple[OomView, ...]
+    snapshots: tuple[DeviceView, ...]
+    curves: tuple[Curve, ...]  # of the profiler's own memory events
+
+
+def view(facts: Facts, top: int) -> MemoryView:
+    """Everything that the section shows of an analysis."""
+    results = facts.analysis.results
+    devices = results["snapshot"].devices if "snapshot" in results else ()
+    ooms = results["oom"].rows if "oom" in results else ()
+    of_snapshots = [timeline(device) for device in devices]
+    others = [t for t in (facts.memory.timelines if facts.memory else ()) if t not in of_snapshots]
+    return MemoryView(
+        tuple(OomView(oom, told(oom.what_if) if oom.what_if else None) for oom in ooms),
+        tuple(_device(number, device, ooms, top) for number, device in enumerate(devices)),
+        tuple(_curve(t, _holders(number, t, top)) for number, t in enumerate(others)),
+    )
+
+
+def _curve(line: MemoryTimeline, holders: tables.Sheet | None) -> Curve:
+    return Curve(line, charts.memory_line(line), holders)
+
+
+def _holders(number: int, line: MemoryTimeline, top: int) -> tables.Sheet | None:
+    layout = tables.HOLDERS
+    suffix = f"-{number}" if number else ""
+    renamed = tables.Layout(layout.id + suffix, layout.title, layout.columns)
+    return tables.sheet(renamed, line.live_at_peak, top) if line.live_at_peak else None
+
+
+def _device(number: int, device: DeviceSnapshot, ooms: tuple[Oom, ...], top: int) -> DeviceView:
+    mine = [o for o in ooms if o.moment is not None and (o.rank, o.device) == (device.rank, device.device)]
+    moment = mine[-1].moment if mine and mine[-1].moment is not None else device.peak
+    return DeviceView(
+        device,
+        moment,
+        _curve(timeline(device), None),
+        memory_charts.areas(device.composition, timed=device.timed),
+        memory_charts.map_of(_map(device, mine)),
+        tuple(_sheet(number, moment, by, title, top) for by, title in GROUPED if moment.holders),
+    )
+
+
+def _map(device: DeviceSnapshot, ooms: list[Oom]) -> SegmentMap | None:
+    """At the same moment; at the end where the entries do not tell."""
+    return (ooms[-1].map if ooms else device.map_at_peak) or device.map_at_end
+
+
+def _sheet(number: int, moment: Moment, by: str, title: str, top: int) -> tables.Sheet:
+    beside = "Told by" if by == "category" else "Largest use"
+    columns = (
+        tables.Column(
+            "key", title.removeprefix("By ").capitalize(), "text" if by == "category" else "name", brief=True
+        ),
+        tables.Column("bytes", "Bytes", "bytes", brief=True, bar=True),
+        tables.Column("requested_bytes", "Asked for", "bytes"),
+        tables.Column("count", "Blocks", "count", brief=True),
+        tables.Column("beside", beside, "text"),
+    )
+    return tables.sheet(
+        tables.Layout(f"held-by-{by}-{number}", title, columns), grouped(moment.holders, by), top
+    )
