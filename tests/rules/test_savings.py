@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from linked import Linked
-from situations import ending, late_kernels, stalled_by
+from situations import ending, late_kernels, pausing, stalled_by
 
 from traceanalyzer.analyzers import run_analyzers, thresholds
 from traceanalyzer.model.trace import Capability
@@ -78,15 +78,19 @@ def test_fixes_that_remove_the_same_time_do_not_add_up() -> None:
 
 
 def test_what_the_replay_does_not_know_keeps_its_bound() -> None:
-    judged, combined = saved(queued().trace(), a_finding())
-    assert judged == [a_finding()]
+    (judged,), combined = saved(queued().trace(), a_finding())
+    assert "cannot be replayed" in judged.saving_reason
+    assert replace(judged, saving_reason="") == a_finding()
     assert combined is None
 
 
 def test_without_launches_nothing_is_replayed() -> None:
     trace = queued().trace(set(Capability) - {Capability.LAUNCHES})
     finding = a_finding(speedups=(Speedup("add", 0.5, 0.5),))
-    assert with_savings(trace, run_analyzers(trace)[0], [finding]) == ((finding,), None)
+    (judged,), combined = saved(trace, finding)
+    assert combined is None
+    assert "without launches" in judged.saving_reason
+    assert judged.saving_ns == finding.saving_ns
 
 
 def test_a_replay_that_misses_the_measured_step_shows_no_time_at_all() -> None:
@@ -101,3 +105,19 @@ def test_a_replay_that_misses_the_measured_step_shows_no_time_at_all() -> None:
     assert combined.saving_ns is None  # type: ignore[attr-defined]
     assert [f.saving_ns for f in judged] == [None, None]
     assert all("misses the measured ones" in f.saving_reason for f in judged)
+
+
+def test_a_pause_saves_what_the_replay_without_it_is_shorter() -> None:
+    trace = pausing(2000).trace()
+    (finding,) = [f for f in judge(trace, run_analyzers(trace)[0]).findings if f.code == "IDLE004"]
+    assert finding.saving_basis == "replay"
+    assert finding.saving_ns is not None
+    assert finding.saving_ns[1] == pytest.approx(1998 * US, rel=0.01)
+
+
+def test_a_step_too_large_to_replay_for_every_finding_keeps_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thresholds, "FINDINGS_REPLAY_MOST", 1000)
+    (finding,), combined = saved(queued().trace(), a_finding(speedups=(Speedup("add", 0.75, 0.5),)))
+    assert (finding.saving_ns, finding.saving_basis) == ((1, 2), "bound")
+    assert "too large" in finding.saving_reason
+    assert combined is None

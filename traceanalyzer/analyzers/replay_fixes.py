@@ -144,6 +144,23 @@ class Fixes:
         waits = graph.works.kind[graph.events.source] == COMMUNICATION
         return nothing(graph), replace(nothing(graph), events=waits)
 
+    def hidden_copies(self) -> Bounds:
+        """At most copies of pinned memory between host and device cost the stream nothing; at least nothing changes."""
+        crossing = self._copies_where("direction", ("HtoD", "DtoH")) & ~self._pageable_works
+        return nothing(self.graph), replace(nothing(self.graph), factor=np.where(crossing, 0.0, 1.0))
+
+    def no_pauses(self) -> Bounds:
+        """Without ordinary host work that lasts for a millisecond and more between two calls."""
+        graph, calls = self.graph, self.graph.calls
+        long = graph.gap >= thresholds.LONG_PAUSE_NS
+        gone = {}
+        for crew in self._crews:
+            mine = np.flatnonzero(long & (calls.crew == crew))
+            pauses = union(calls.end[graph.before[0, mine]], calls.start[mine])
+            gone[crew] = subtract(pauses, self._stalls(crew))
+        change = replace(nothing(graph), host=gone)
+        return change, change
+
     def no_stall(self, kind: str) -> Bounds:
         """Without one kind of host work that is outside the normal course of a step."""
         spans = {c: self._clipped(self._activity(c)[kind]) for c in self._crews}
@@ -215,16 +232,20 @@ class Fixes:
 
     @cached_property
     def _pageable_works(self) -> Flags:
-        works, copies = self.graph.works, self.trace.copies
-        pageable = np.zeros(copies.num_rows, np.bool_)
-        for column in ("src_kind", "dst_kind"):
-            codes, names = texts(copies, column)
-            pageable |= np.array([n == "pageable" for n in names] + [False])[codes]
+        pageable = ("pageable",)
+        hit = self._copies_where("src_kind", pageable) | self._copies_where("dst_kind", pageable)
+        works, reading = self.graph.works, self._inside(self._spans(READS_BACK))
+        return hit & ~(reading[works.call] & works.launched)
+
+    def _copies_where(self, column: str, values: tuple[str, ...]) -> Flags:
+        """Which works are copies with one of these values in a column of theirs."""
+        works = self.graph.works
+        codes, names = texts(self.trace.copies, column)
+        right = np.array([n in values for n in names] + [False])[codes]
         is_copy = works.kind == COPY
         hit = np.zeros(len(works.row), np.bool_)
-        hit[is_copy] = pageable[works.row[is_copy]]
-        reading = self._inside(self._spans(READS_BACK))
-        return hit & ~(reading[works.call] & works.launched)
+        hit[is_copy] = right[works.row[is_copy]]
+        return hit
 
     @cached_property
     def _staged_syncs(self) -> Flags:
@@ -257,7 +278,9 @@ RULES: Mapping[str, Callable[[Fixes], Bounds]] = {
     "SYNC001": Fixes.no_syncs,
     "INPUT001": lambda fixes: fixes.no_stall("dataloader"),
     "COPY001": Fixes.pinned,
+    "COPY002": Fixes.hidden_copies,
     "IDLE001": Fixes.graphed,
+    "IDLE004": Fixes.no_pauses,
     "OPT001": Fixes.fused_optimizer,
     "COMM001": Fixes.overlapped,
     "ALLOC001": lambda fixes: fixes.no_stall("allocator"),

@@ -44,6 +44,9 @@ REPLAY_NODES: Final = 150_000
 """Calls and device work that are replayed at most; of a longer trace a stretch of steps in the middle is."""
 FINDINGS_REPLAY_NODES: Final = 30_000
 """The same for the savings of findings, of which there are many: a replay of so many takes about 0.1 s."""
+FINDINGS_REPLAY_MOST: Final = 600_000
+"""Calls and device work that all replays for findings may visit when already one step has more than that: about a
+second. Beyond it, findings keep their bounds."""
 LAUNCH_QUEUE: Final = 1024
 """Work that can be launched ahead; a launch beyond it waits (CUDA: observed at 1022 to 1024)."""
 PINNED_SPEEDUP: Final = 4.0

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.changes import united
 from traceanalyzer.analyzers.replay_fixes import RULES
+from traceanalyzer.analyzers.replay_rows import node_times, stretch
 from traceanalyzer.analyzers.replay_whatif import Replay
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.wording import percent
@@ -17,9 +20,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from traceanalyzer.analyzers.changes import Change
+    from traceanalyzer.analyzers.results import Steps
     from traceanalyzer.model.trace import Trace
     from traceanalyzer.rules.findings import Finding
 
+_UNKNOWN_CURE = say("a bound, from part of the time at stake to all of it: this cure cannot be replayed")
+_NO_LAUNCHES = say(
+    "a bound, from part of the time at stake to all of it: without launches nothing can be replayed"
+)
+_TOO_LARGE = say(
+    "a bound, from part of the time at stake to all of it: one step is too large to be replayed for every finding; "
+    "`trace-analyze whatif` replays one cure at a time"
+)
 _NEEDS = frozenset({Capability.DEVICE_WORK, Capability.LAUNCHES})
 
 
@@ -53,7 +65,11 @@ def with_savings(
     """
     curable = [f for f in findings if f.code in RULES or f.speedups]
     if not curable or not trace.capabilities >= _NEEDS:
-        return tuple(findings), None
+        reason = _NO_LAUNCHES if curable else _UNKNOWN_CURE
+        return tuple(_bounded(f, reason) for f in findings), None
+    visits = _smallest_replay(trace, results["steps"]) * (2 * len(curable) + 4)
+    if visits > thresholds.FINDINGS_REPLAY_MOST:
+        return tuple(_bounded(f, _TOO_LARGE) for f in findings), None
     replay = Replay.of(trace, results["steps"], most_nodes=thresholds.FINDINGS_REPLAY_NODES)
     if not replay.trusted:
         reason = say(
@@ -67,7 +83,9 @@ def with_savings(
         for f, cure in zip(curable, cures, strict=True)
     }
     together = replay.outcome("all", united(c[0] for c in cures), united(c[1] for c in cures))
-    judged = tuple(_with_saving(f, saved[id(f)]) if id(f) in saved else f for f in findings)
+    judged = tuple(
+        _with_saving(f, saved[id(f)]) if id(f) in saved else _bounded(f, _UNKNOWN_CURE) for f in findings
+    )
     return judged, _combined(replay, curable, together.saving_ns(replay.step_ns))
 
 
@@ -82,6 +100,19 @@ def _with_saving(finding: Finding, saving_ns: tuple[int, int]) -> Finding:
         reason = say("replayed, the step does not get shorter: something else holds it up")
         return replace(finding, saving_ns=None, saving_reason=reason)
     return replace(finding, saving_ns=saving_ns, saving_basis="replay", saving_reason="")
+
+
+def _bounded(finding: Finding, reason: str) -> Finding:
+    return finding if finding.saving_ns is None else replace(finding, saving_reason=reason)
+
+
+def _smallest_replay(trace: Trace, steps: Steps) -> int:
+    """Calls and device work of the steps that would be replayed of the first rank."""
+    own = [s for s in steps.steps if s.rank == steps.steps[0].rank]
+    nodes = node_times(trace, own[0].rank)
+    first, last = stretch(own, nodes, thresholds.FINDINGS_REPLAY_NODES)
+    begin, end = np.searchsorted(nodes, (own[first].start_ns, own[last].end_ns))
+    return int(end - begin)
 
 
 def _without_saving(finding: Finding, reason: str) -> Finding:
