@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from traceanalyzer.analyzers.evidence import origin
 from traceanalyzer.analyzers.groups import group_rows
-from traceanalyzer.analyzers.results import Holder, Memory, MemoryTimeline
+from traceanalyzer.analyzers.owners import Owners
+from traceanalyzer.analyzers.results import Memory, MemoryTimeline
 from traceanalyzer.analyzers.snapshot_state import timeline
 from traceanalyzer.model.columns import ints, present, texts
-from traceanalyzer.model.join import codes_of
-from traceanalyzer.model.tree import inherit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,9 +22,6 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 MAX_POINTS = 2000
-MAX_HOLDERS = 200
-_MAKERS = ("aten::empty", "aten::resize", "aten::set_", "aten::_efficientzerotensor")
-"""Ops that only make storage: the op around them says what the memory is for."""
 
 
 class MemoryAnalyzer:
@@ -44,7 +39,7 @@ class MemoryAnalyzer:
             return Memory(tuple(snapshots))
         kind, kinds = texts(table, "device_type")
         rank, device = ints(table, "rank"), ints(table, "device")
-        owner = _Owners(trace)
+        owner = Owners(trace)
         groups = group_rows(rank[events], kind[events].astype(np.int64), device[events])
         lines = [
             _timeline(trace, owner, rows, kinds[kind[rows[0]]] if kind[rows[0]] >= 0 else "unknown")
@@ -55,7 +50,7 @@ class MemoryAnalyzer:
         return Memory(tuple(lines))
 
 
-def _timeline(trace: Trace, owner: _Owners, rows: Ints, device_type: str) -> MemoryTimeline:
+def _timeline(trace: Trace, owner: Owners, rows: Ints, device_type: str) -> MemoryTimeline:
     table = trace.allocations
     ts, size = ints(table, "ts")[rows], ints(table, "bytes", 0)[rows]
     allocated = _known(trace, "allocated", rows)
@@ -109,54 +104,3 @@ def _thinned(
     return tuple(
         (at, *(None if c is None else c[i] for c in columns)) for i, at in enumerate(ts[keep].tolist())
     )
-
-
-class _Owners:
-    """Who asked for memory: the op that needed it, its module, the user's line and the range around it."""
-
-    def __init__(self, trace: Trace) -> None:
-        self.trace = trace
-        op_name, self.op_names = texts(trace.ops, "name")
-        maker = np.array([*(n.startswith(_MAKERS) for n in self.op_names), False])[op_name]
-        named = np.where(maker, -1, np.arange(len(op_name)))
-        self.op = inherit(ints(trace.ops, "parent"), ints(trace.ops, "depth"), named)
-        self.op_name = op_name.astype(np.int64)
-        file, self.files = texts(trace.python_calls, "file")
-        users = np.array([*(origin(path) != "core" for path in self.files), False])[file]
-        self.frame = inherit(
-            ints(trace.python_calls, "parent"),
-            ints(trace.python_calls, "depth"),
-            np.where(users, np.arange(len(file)), -1),
-        )
-        self.file, self.line = file.astype(np.int64), ints(trace.python_calls, "line")
-
-    def holders(self, rows: Ints) -> tuple[Holder, ...]:
-        """The given allocations by owner, largest first."""
-        if not len(rows):
-            return ()
-        table = self.trace.allocations
-        innermost = ints(table, "op")[rows]
-        op = np.where(innermost >= 0, self.op[innermost], -1) if len(self.op) else innermost
-        op = np.where((op < 0) & (innermost >= 0), innermost, op)
-        name = np.where(op >= 0, self.op_name[op], -1) if len(self.op_name) else op
-        call = ints(table, "python_call")[rows]
-        frame = np.where(call >= 0, self.frame[call], -1) if len(self.frame) else call
-        module, modules = texts(table, "module")
-        size = ints(table, "bytes", 0)[rows]
-        key = codes_of(name + 1, frame + 1, module[rows].astype(np.int64) + 1)
-        found = [
-            Holder(
-                bytes=int(size[mine].sum()),
-                count=len(mine),
-                op=self.op_names[name[mine[0]]] if name[mine[0]] >= 0 else None,
-                module=modules[module[rows[mine[0]]]] if module[rows[mine[0]]] >= 0 else None,
-                python=self._line(int(frame[mine[0]])),
-                name=None,
-            )
-            for mine in group_rows(key)
-        ]
-        found.sort(key=lambda h: (-h.bytes, h.op or "", h.module or "", h.python or ""))
-        return tuple(found[:MAX_HOLDERS])
-
-    def _line(self, frame: int) -> str | None:
-        return None if frame < 0 else f"{self.files[self.file[frame]]}:{self.line[frame]}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from traceanalyzer.analyzers.groups import group_rows
+from traceanalyzer.analyzers.owners import Owners
 from traceanalyzer.analyzers.snapshot_categories import CATEGORIES
 from traceanalyzer.analyzers.snapshot_context import (
     annotation_of_entries,
@@ -188,7 +189,7 @@ class DeviceState:
         stack = int(self.block_stack[first])
         what, why = self.block_category[first]
         place = self.place(stack)
-        annotation, pool, compile_context = (
+        annotation, pool, compile_context, module, op = (
             names[codes[first]] if codes[first] >= 0 else None for codes, names in self._context
         )
         return StackHolder(
@@ -199,12 +200,13 @@ class DeviceState:
             inferred_from=why,
             python=place.python,
             function=place.function,
-            module=place.module,
+            module=module or place.module,
             pool=pool,
             stream=int(self.block_stream[first]),
             annotation=annotation,
             compile_context=compile_context,
             stack=stack if stack >= 0 else None,
+            op=op,
             path=self.stacks.path(stack) if stack >= 0 else (),
         )
 
@@ -218,11 +220,13 @@ class DeviceState:
 
     @cached_property
     def _context(self) -> tuple[tuple[Ints, list[str]], ...]:
-        """Annotation, pool and compiled graph of every block."""
+        """Annotation, pool, compiled graph of every block; module and op where a profile of the run is there, too."""
         return (
             of_blocks(self, any_number(self._annotations)),
             pool_of_blocks(self),
             of_blocks(self, column_of_entries(self, "compile_context")),
+            of_blocks(self, column_of_entries(self, "module")),
+            of_blocks(self, Owners(self.trace).op_of(self.rows)),
         )
 
     @property

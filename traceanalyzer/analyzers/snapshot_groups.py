@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from traceanalyzer.analyzers.snapshot_results import StackHolder
 
-WAYS = ("line", "module", "stack", "category", "annotation", "compile", "pool", "stream")
+WAYS = ("line", "module", "stack", "category", "annotation", "compile", "pool", "stream", "op")
 """What holders can be grouped by."""
 
 
@@ -61,6 +61,8 @@ def _key(holder: StackHolder, by: str) -> str:
             return holder.compile_context or say("not compiled")
         case "pool":
             return holder.pool or say("pool not recorded")
+        case "op":
+            return holder.op or say("no profile of the run tells")
         case "stream":
             return say("stream not recorded") if holder.stream is None else str(holder.stream)
         case _:

@@ -17,12 +17,15 @@ class StackHolder:
     inferred_from: str  # how the category was told
     python: str | None  # file:line of the innermost frame of the user's own code, else of any Python code
     function: str | None
-    module: str | None  # class of the innermost forward method, else the file that it is in
+    module: (
+        str | None
+    )  # of a profile beside the snapshot; else class of the innermost forward method, else its file
     pool: str | None
     stream: int | None
     annotation: str | None  # innermost annotation around the allocation
     compile_context: str | None
     stack: int | None  # row of stacks
+    op: str | None  # that needed it, where a profile of the same run is there, too
     path: tuple[str, ...]  # the stack, the user's innermost line first, frames of libraries counted
 
 

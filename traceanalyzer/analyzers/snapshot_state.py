@@ -109,7 +109,7 @@ def timeline(device: DeviceSnapshot) -> MemoryTimeline:
     Without times an entry counts as one microsecond, and the peak has no time.
     """
     holders = tuple(
-        Holder(h.bytes, h.count, None, h.module, h.python, h.annotation) for h in device.peak.holders
+        Holder(h.bytes, h.count, h.op, h.module, h.python, h.annotation) for h in device.peak.holders
     )
     scale = 1 if device.timed else 1000
     return MemoryTimeline(

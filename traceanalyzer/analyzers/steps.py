@@ -20,6 +20,7 @@ from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.results import Step, Steps
 from traceanalyzer.analyzers.work import DeviceWork, device_work
 from traceanalyzer.errors import UsageError
+from traceanalyzer.model.annotations import host_ranges
 from traceanalyzer.model.columns import ints, texts
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _named(trace: Trace, wanted: str) -> list[_Range]:
     """
     table = trace.annotations
     codes, names = texts(table, "name")
-    host = ~_on_gpu(table)
+    host = host_ranges(table)
     count = Counter(names[c] for c in codes[host & (codes >= 0)].tolist())
     chosen = {n for n in count if n == wanted} or {n for n in count if fnmatchcase(n, wanted)}
     if not chosen:
@@ -102,18 +103,12 @@ def _named(trace: Trace, wanted: str) -> list[_Range]:
     return _ranges(table, chosen)
 
 
-def _on_gpu(table: pa.Table) -> NDArray[np.bool_]:
-    if "on_gpu" not in table.column_names:
-        return np.zeros(table.num_rows, np.bool_)
-    return np.array(table.column("on_gpu").fill_null(False).to_numpy(), np.bool_)
-
-
 def _ranges(table: pa.Table, names: set[str]) -> list[_Range]:
     if not names:
         return []
     codes, dictionary = texts(table, "name")
     wanted = np.array([n in names for n in dictionary] + [False])
-    rows = np.flatnonzero(wanted[codes] & ~_on_gpu(table))
+    rows = np.flatnonzero(wanted[codes] & host_ranges(table))
     rank, ts, duration = ints(table, "rank")[rows], ints(table, "ts")[rows], ints(table, "dur", 0)[rows]
     return [
         _Range(r, dictionary[c], t, t + max(d, 0))

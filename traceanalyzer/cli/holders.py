@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from traceanalyzer.analyzers.snapshot_results import Moment, StackHolder
     from traceanalyzer.rules.analysis import Analysis
 
-BY = ("line", "module", "stack", "category", "annotation", "compile", "pool", "stream")
+BY = ("line", "module", "stack", "category", "annotation", "compile", "pool", "stream", "op")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from traceanalyzer.model.trace import Note, Source, Trace
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-OF_THE_SAME_PROCESS = frozenset({"memory snapshot", "oom text"})
+SNAPSHOT = "memory snapshot"
+OF_THE_SAME_PROCESS = frozenset({SNAPSHOT, "oom text"})
 """Formats that add to what a profiler recorded of a process, and so may claim its rank."""
 _RANK_IN_NAME = re.compile(r"rank[-_]?(\d+)", re.IGNORECASE)
 
@@ -39,6 +40,7 @@ def combine(traces: Sequence[Trace]) -> Trace:
     epochs = [t.sources[0].epoch_ns for t in ranked]
     known = [e for e in epochs if e is not None]
     start = min(known, default=0)
+    ranked = [_with_note_on_time(t, ranked) for t in ranked]
     shifted = [
         _moved(t, 0 if epoch is None else epoch - start, start if known else None)
         for t, epoch in zip(ranked, epochs, strict=True)
@@ -55,6 +57,40 @@ def combine(traces: Sequence[Trace]) -> Trace:
         tables[table.name] = with_ids(pa.concat_tables(parts).unify_dictionaries().combine_chunks())
     capabilities = frozenset().union(*(t.capabilities for t in shifted))
     return Trace(tuple(t.sources[0] for t in shifted), tables, capabilities)
+
+
+def _with_note_on_time(trace: Trace, others: Sequence[Trace]) -> Trace:
+    """A snapshot beside profiles of its rank is told when their times do not meet: nothing can be joined then."""
+    source = trace.sources[0]
+    beside = [
+        t
+        for t in others
+        if t.sources[0].format not in OF_THE_SAME_PROCESS and t.sources[0].rank == source.rank
+    ]
+    if source.format != SNAPSHOT or not beside or not trace.tables["allocations"].num_rows:
+        return trace
+    if source.epoch_ns is None or all(t.sources[0].epoch_ns is None for t in beside):
+        message = "the snapshot or the profile beside it tells no wall-clock time, so they are not joined"
+    else:
+        first, last = _window(trace)
+        windows = [_window(t) for t in beside if t.sources[0].epoch_ns is not None]
+        if any(begin <= last and first <= end for begin, end in windows):
+            return trace
+        message = (
+            "the snapshot does not overlap in time with the profile beside it, so nothing of it is joined"
+        )
+    note = Note("info", message, "Record both in one run.")
+    return replace(trace, sources=(replace(source, notes=(*source.notes, note)),))
+
+
+def _window(trace: Trace) -> tuple[int, int]:
+    """From the first to the last start of a row, in ns since the epoch."""
+    epoch = trace.sources[0].epoch_ns or 0
+    spans = [
+        pc.min_max(t["ts"]).as_py() for t in trace.tables.values() if "ts" in t.column_names and t.num_rows
+    ]
+    known = [(s["min"], s["max"]) for s in spans if s["min"] is not None]
+    return epoch + min((a for a, _ in known), default=0), epoch + max((b for _, b in known), default=0)
 
 
 def _pointing(kind: Table, part: pa.Table, offsets: dict[str, list[int]], source: int) -> pa.Table:

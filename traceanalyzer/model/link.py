@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from traceanalyzer.model.annotations import host_ranges
 from traceanalyzer.model.columns import ints, nullable, text_column, texts
 from traceanalyzer.model.frames import frame_columns, module_paths
 from traceanalyzer.model.join import codes_of, first_match
+from traceanalyzer.model.moments import joined_rows, running_at
 from traceanalyzer.model.schema import BY_NAME, arrow_schema
 from traceanalyzer.model.tree import enclosing, inherit, nest, self_times
 
@@ -139,6 +141,8 @@ class _Linker:
         if name == "api_calls":
             op = self._filled_by_external_id(name, op)
         frame = self._around("python_calls", name)
+        if name == "allocations":
+            self._joined_in_time(op, frame)
         step = self.steps.of(self.ints(name, "rank"), self.ints(name, "ts"))
         self.added[name] |= {
             "op": nullable(op),
@@ -151,6 +155,15 @@ class _Linker:
             module = _look_up(self.op_module, op)
             module = np.where(module < 0, _look_up(self.frame_module, frame), module)
             self.added[name]["module"] = text_column(module, self.paths)
+
+    def _joined_in_time(self, op: Ints, frame: Ints) -> None:
+        """Fill in what ran when a memory snapshot's entries were recorded, which name no thread."""
+        rows = joined_rows(self.trace.tables["allocations"], self.trace.sources)
+        if len(rows):
+            rank, at = (self.ints("allocations", key)[rows] for key in ("rank", "ts"))
+            for outer, found in (("ops", op), ("python_calls", frame)):
+                table = self.trace.tables[outer]
+                found[rows] = running_at(table, self.lane[outer], self.parent[outer], rank, at)
 
     def _filled_by_external_id(self, name: str, op: Ints) -> Ints:
         """The op rows with those that are missing looked up by the profiler's own id of the running op."""
@@ -238,7 +251,7 @@ class _StepWindows:
     def __init__(self, annotations: pa.Table) -> None:
         codes, names = texts(annotations, "name")
         is_step = np.array([*(n.startswith("ProfilerStep") for n in names), False])[codes]
-        is_step &= ~np.asarray(annotations["on_gpu"].combine_chunks().fill_null(False))
+        is_step &= host_ranges(annotations)
         rank, start = ints(annotations, "rank")[is_step], ints(annotations, "ts")[is_step]
         end = start + ints(annotations, "dur", 0)[is_step]
         self.by_rank = {int(r): (start[rank == r], int(end[rank == r].max())) for r in np.unique(rank)}
