@@ -6,6 +6,7 @@ Every command is one walk through this file. Each room it names may import only 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,12 +19,29 @@ if TYPE_CHECKING:
     from traceanalyzer.model.trace import Trace
 
 
-def load(*inputs: str | Path, options: LoadOptions | None = None, progress: Progress | None = None) -> Trace:
-    """Read any number of files, directories and globs into one linked trace."""
+def load(
+    *inputs: str | Path,
+    options: LoadOptions | None = None,
+    progress: Progress | None = None,
+    mapping: str | Path | None = None,
+) -> Trace:
+    """Read any number of files, directories and globs into one linked trace.
+
+    Args:
+        inputs: what to read.
+        options: limits, and whether to use the cache.
+        progress: is told how far the reading is.
+        mapping: a second trace of the same program, with graphs off or of their capture: its ops, modules and
+            lines are carried over to the kernels that run inside CUDA graphs.
+    """
     from traceanalyzer.ingest.inputs import read_inputs
     from traceanalyzer.model.link import link
+    from traceanalyzer.model.mapping import attribute
 
-    return link(read_inputs(inputs, options, progress))
+    trace = link(read_inputs(inputs, options, progress))
+    if mapping is None:
+        return trace
+    return replace(trace, mapping=attribute(trace, link(read_inputs((mapping,), options, progress))))
 
 
 def analyze(trace: Trace, *, step: str | None = None, hardware: Choice | None = None) -> Analysis:

@@ -230,14 +230,7 @@ def test_the_planted_line_is_named_for_the_largest_gap_of_the_planted_cause(name
     assert gaps[0].python == f"{file}:{line}"
 
 
-BLIND = pytest.mark.xfail(
-    reason="inside a graph there are no shapes, and by its name it is a GEMM", strict=True
-)
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[BLIND] if name == "sim_cuda_graph" else []) for name in NAMES]
-)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_verdict_is_what_was_planted(name):
     run = analysed(name)
     verdict = judge(run.trace, run.results)[0]

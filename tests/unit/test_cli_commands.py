@@ -101,8 +101,8 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """What was asked of the pipeline; it answers with the hand-made trace and results."""
     asked: list[tuple[Any, ...]] = []
 
-    def load(*inputs: str, options: Any, progress: Any) -> Trace:
-        asked.append((inputs, options, progress))
+    def load(*inputs: str, options: Any, progress: Any, mapping: Any) -> Trace:
+        asked.append((inputs, options, progress, mapping))
         return a_trace()
 
     def analyze(trace: Trace, *, step: str | None, hardware: object) -> Analysis:
@@ -261,11 +261,14 @@ def test_what_was_not_recorded_is_said_with_how_to_capture_it(
 
 def test_options_reach_the_pipeline(out: Out, loaded: list[tuple[Any, ...]]) -> None:
     out("kernels", "a.json", "b*.json", "--no-cache", "--max-ratio", "9", "--workers", "3", "--step", "batch")
-    (inputs, options, progress), (step,) = loaded
+    (inputs, options, progress, mapping), (step,) = loaded
     assert inputs == ("a.json", "b*.json")
     assert (options.use_cache, options.max_ratio, options.workers) == (False, 9.0, 3)
     assert progress is None  # stderr is no terminal here
     assert step == "batch"
+    assert mapping is None
+    out("kernels", "a.json", "--mapping", "eager.json")
+    assert loaded[2][3] == "eager.json"
 
 
 def test_report_writes_beside_the_current_folder_and_summarises(here: Path, out: Out) -> None:

@@ -21,7 +21,9 @@ README = (ROOT / "README.md").read_text()
 TRACE = ROOT / "fixtures/simulated/sim_training_mixed.json.gz"  # what `make demo` shows
 SNAPSHOT = ROOT / "fixtures/snapshots/oom.pickle.gz"
 ERROR = "CUDA out of memory. Tried to allocate 20.00 MiB (GPU 0; 7.80 GiB total capacity; 6.10 GiB already allocated)\n"
-INPUTS = ("run.json", "rank0.json.gz", "rank1.json.gz", "traces/run.json")
+INPUTS = (
+    "run.json", "rank0.json.gz", "rank1.json.gz", "traces/run.json", "graphs.json", "eager.json",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from traceanalyzer.analyzers.copies import CopiesAnalyzer
 from traceanalyzer.analyzers.kernel_metrics import KernelMetricsAnalyzer
 from traceanalyzer.analyzers.kernels import KernelsAnalyzer
 from traceanalyzer.analyzers.launches import LaunchesAnalyzer
+from traceanalyzer.analyzers.mapped import MappedAnalyzer
 from traceanalyzer.analyzers.memory import MemoryAnalyzer
 from traceanalyzer.analyzers.modules import ModulesAnalyzer
 from traceanalyzer.analyzers.ops import OpsAnalyzer
@@ -39,6 +40,7 @@ ANALYZERS: tuple[Analyzer, ...] = (
     OpsAnalyzer(),
     ModulesAnalyzer(),
     CopiesAnalyzer(),
+    MappedAnalyzer(),
     CollectivesAnalyzer(),
     LaunchesAnalyzer(),
     SnapshotAnalyzer(),

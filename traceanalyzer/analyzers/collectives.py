@@ -9,6 +9,7 @@ import numpy as np
 
 from traceanalyzer.analyzers.communication import communication_kernels
 from traceanalyzer.analyzers.groups import group_rows
+from traceanalyzer.analyzers.messages import recorded_bytes
 from traceanalyzer.analyzers.results import CollectiveRow, Collectives
 from traceanalyzer.analyzers.work import COMMUNICATION, COMPUTE, DeviceWork, device_work
 from traceanalyzer.model.columns import ints, texts
@@ -20,23 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from traceanalyzer.model.trace import Capability, Trace
-
-# c10::ScalarType names as the profiler writes them, in bytes.
-ELEMENT_BYTES: Mapping[str, int] = {
-    name: size
-    for size, names in (
-        (
-            1,
-            "bool byte char uint8 int8 float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz "
-            "float8_e8m0fnu",
-        ),
-        (2, "short int16 half float16 bfloat16"),
-        (4, "int int32 float float32 complexhalf"),
-        (8, "long int64 double float64 complexfloat"),
-        (16, "complexdouble"),
-    )
-    for name in names.split()
-}
 
 
 class CollectivesAnalyzer:
@@ -87,10 +71,7 @@ class _Calls:
         self.group_size = self._of(ints(table, "group_size"))
         self.codes = {column: self._of(codes) for column, (codes, _) in self.texts.items()}
         self.keys: tuple[NDArray[np.integer], ...] = (name[kernels], *self.codes.values(), self.group_size)
-        sizes = [ELEMENT_BYTES.get(d.lower().removeprefix("torch."), -1) for d in self.texts["dtype"][1]]
-        element = np.array([*sizes, -1])[self.codes["dtype"]]
-        self.in_bytes = _bytes(self._of(ints(table, "in_elements")), element)
-        self.out_bytes = _bytes(self._of(ints(table, "out_elements")), element)
+        self.in_bytes, self.out_bytes = (self._of(of_all) for of_all in recorded_bytes(table))
 
     def _of(self, column: NDArray[np.integer]) -> NDArray[np.int64]:
         values = np.full(len(self.row_of), -1, np.int64)
@@ -148,10 +129,6 @@ def _exposed(
             when = union(device.start[mine], device.end[mine])
             exposed[i] += total(when) - int(covered(compute, when.start, when.end).sum())
     return exposed, hidden, when_ns
-
-
-def _bytes(elements: NDArray[np.int64], element: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.where((elements >= 0) & (element > 0), elements * element, -1)
 
 
 def _sum(values: NDArray[np.int64]) -> int | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from traceanalyzer.analyzers.attributed import kernel_modules, kernel_ops
 from traceanalyzer.analyzers.communication import communication_kernels
 from traceanalyzer.analyzers.groups import group_rows, heaviest
 from traceanalyzer.analyzers.results import KernelRow, Kernels
@@ -56,15 +57,12 @@ class _Columns:
         self.roofs = roofline.kernels if roofline is not None else {}
         self.duration, self.total = duration, total
         self.name, self.names = texts(table, "name")
-        self.module, self.modules = texts(table, "module")
+        self.module, self.modules = kernel_modules(trace)
         self.communication = communication_kernels(trace)
         self.occupancy = floats(table, "occupancy")
         self.blocks = triples(table, "grid").prod(axis=1)
         self.threads = triples(table, "block").prod(axis=1)
-        op = ints(table, "op")
-        op_name, self.op_names = texts(trace.ops, "name")
-        self.op = np.full(len(op), -1, np.int64)
-        self.op[op >= 0] = op_name[op[op >= 0]]
+        self.op, self.op_names = kernel_ops(trace)
 
     def row(self, rows: NDArray[np.int64]) -> KernelRow:
         duration = self.duration[rows]

@@ -58,7 +58,7 @@ def _frames(trace: Trace, host: HostActivity, thread: Ints, at: Ints) -> Ints:
     """The frame to show for each moment: on the launching thread, else on a thread of its crew."""
     calls = host.python_calls
     parent = ints(trace.python_calls, "parent")
-    shown = _shown(trace)
+    shown = shown_frames(trace)
     result = np.full(len(at), -1, np.int64)
     for launcher in np.unique(thread).tolist():
         crew = sorted(host.crew(launcher), key=lambda t: (t != launcher, t))
@@ -70,7 +70,7 @@ def _frames(trace: Trace, host: HostActivity, thread: Ints, at: Ints) -> Ints:
     return result
 
 
-def _shown(trace: Trace) -> Ints:
+def shown_frames(trace: Trace) -> Ints:
     """For every frame, the innermost frame of the user around it, else of a package; -1 for neither."""
     table = trace.python_calls
     codes, files = texts(table, "file")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from traceanalyzer.analyzers.attributed import kernel_modules
 from traceanalyzer.analyzers.device_time import weighted_count
 from traceanalyzer.analyzers.results import ModuleRow, Modules
 from traceanalyzer.model.columns import ints, texts
@@ -67,7 +68,7 @@ def _device_time(trace: Trace) -> tuple[dict[str, int], int]:
     lost = 0
     for name in ("kernels", "copies"):
         table = trace.tables[name]
-        module, paths = texts(table, "module")
+        module, paths = kernel_modules(trace) if name == "kernels" else texts(table, "module")
         duration = ints(table, "dur", 0)
         known = module >= 0
         for code, total in enumerate(

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from traceanalyzer.analyzers import thresholds
+from traceanalyzer.analyzers.attributed import kernel_ops
 from traceanalyzer.analyzers.communication import communication_kernels
 from traceanalyzer.analyzers.families import family
 from traceanalyzer.analyzers.groups import group_rows
+from traceanalyzer.analyzers.messages import message_bytes
 from traceanalyzer.analyzers.roofline_results import (
     Coverage,
     DeviceRoof,
@@ -115,6 +117,7 @@ def _devices(
                 tf32_tflops=gpu.tf32_tflops if gpu else None,
                 bf16_tflops=gpu.bf16_tflops if gpu else None,
                 fp32_tflops=gpu.fp32_tflops if gpu else None,
+                peaks=gpu.peaks if gpu else {},
             )
         )
     return tuple(found), gpus, gpu_of
@@ -142,12 +145,12 @@ class _Labels:
         self.name, self.names = texts(trace.kernels, "name")
         self.duration = np.maximum(ints(trace.kernels, "dur", 0), 0)
         self.communication = communication_kernels(trace)
+        sent = np.flatnonzero(self.communication)
+        self.message = np.full(len(self.duration), -1, np.int64)
+        self.message[sent] = message_bytes(trace, sent)
         self.blocks = triples(trace.kernels, "grid").prod(axis=1)
         self.sms = ints(trace.devices, "sms", 0)
-        op = ints(trace.kernels, "op")
-        codes, self.op_names = texts(trace.ops, "name")
-        self.op = np.full(len(op), -1, np.int64)
-        self.op[op >= 0] = codes[op[op >= 0]]
+        self.op, self.op_names = kernel_ops(trace)
 
     def rows(self) -> list[RooflineRow]:
         call, source = self.costs.call, self.costs.source
@@ -183,13 +186,14 @@ class _Labels:
             source=source.name.lower(),
             matrix_units=matrix_units(name),
             input_types=costed.input_types,
+            gpu=gpu.name if gpu else None,
             **label,
         )
 
     def _without_cost(self, rows: NDArray[np.int64], name: str) -> RooflineRow:
         communicates = bool(self.communication[rows].any())
         bound = "communication" if communicates else BY_NAME[family(without_types(name))]
-        op = int(self.op[rows[0]])
+        op, gpu, message = int(self.op[rows[0]]), int(self.gpu_of[rows[0]]), self.message[rows]
         return RooflineRow(
             kernel=name,
             op=self.op_names[op] if op >= 0 else None,
@@ -197,7 +201,7 @@ class _Labels:
             count=len(rows),
             total_ns=int(self.duration[rows].sum()),
             flops=None,
-            bytes=None,
+            bytes=float(message.sum()) if (message >= 0).all() else None,
             roof_ns=None,
             efficiency=None,
             limit=None,
@@ -207,6 +211,7 @@ class _Labels:
             dtype=None,
             matrix_units=matrix_units(name),
             reason="" if communicates else "told by its name only",
+            gpu=self.gpus[gpu].name if gpu >= 0 else None,
         )
 
 
@@ -259,7 +264,7 @@ def _explained_by_cache(work: _Work, bandwidth: float, cache: float) -> bool:
 
 def _confidence(efficiency: float, bound: str, source: Source, gpu: Gpu, *, unsure: bool) -> str:
     level = 2
-    if not gpu.verified or source in (Source.AROUND, Source.FORWARD, Source.SIGNATURE):
+    if not gpu.verified or source in (Source.AROUND, Source.FORWARD, Source.SIGNATURE, Source.MAPPING):
         level = 1
     between = bound != "latency" and efficiency < thresholds.ROOF_BOUND
     if unsure or source is Source.AMBIGUOUS or between or efficiency > thresholds.ABOVE_ROOF:
@@ -268,16 +273,20 @@ def _confidence(efficiency: float, bound: str, source: Source, gpu: Gpu, *, unsu
 
 
 def _coverage(rows: Sequence[RooflineRow]) -> Coverage:
-    time = {"cost": 0, "communication": 0, "name_only": 0, "unknown": 0}
+    time = dict.fromkeys(
+        ("cost", "communication", "name_only", "unknown", "messages", "mapping", "replayed"), 0
+    )
     for row in rows:
         if row.bound == "communication":
-            kind = "communication"
-        elif row.flops is not None:
-            kind = "cost"
+            time["communication"] += row.total_ns
+            time["messages"] += row.total_ns if row.bytes is not None else 0
+        elif row.flops is None:
+            time["unknown" if row.source == "none" else "name_only"] += row.total_ns
         else:
-            kind = "unknown" if row.source == "none" else "name_only"
-        time[kind] += row.total_ns
-    total = sum(time.values()) or 1
+            time["cost"] += row.total_ns
+            if row.source in ("mapping", "replayed"):
+                time[row.source] += row.total_ns
+    total = sum(row.total_ns for row in rows) or 1
     return Coverage(**{kind: ns / total for kind, ns in time.items()})
 
 

@@ -24,16 +24,18 @@ class DeviceRoof:
     tf32_tflops: float | None = None
     bf16_tflops: float | None = None
     fp32_tflops: float | None = None
+    peaks: Mapping[str, float] = field(default_factory=dict)
+    """FLOP/s on matrix units by type of arithmetic, and as "fp32 vector" and "fp64 vector" without them."""
 
 
 @dataclass(frozen=True, slots=True)
 class RooflineRow:
     """All executions of one kernel for one distinct call of an op, on one kind of GPU.
 
-    `flops` and `bytes` are sums over the executions; `roof_ns` is the time that the GPU would need for them at
-    its peaks, `efficiency` that time by the time taken. `limit` is the larger part of the roof, compute or
-    memory_bandwidth. `bound` is compute, memory_bandwidth, balanced, latency, communication or unknown;
-    `reason` says what made it less sure, or how a kernel can be above its roof.
+    `flops` and `bytes` are sums over the executions (of communication: `bytes` of the messages); `roof_ns` is the
+    time that the GPU would need for them at its peaks, `efficiency` that time by the time taken. `limit` is the
+    larger part of the roof, compute or memory_bandwidth. `bound` is compute, memory_bandwidth, balanced, latency,
+    communication or unknown; `reason` says what made it less sure, or how a kernel can be above its roof.
     """
 
     kernel: str
@@ -48,11 +50,12 @@ class RooflineRow:
     limit: str | None
     bound: str
     confidence: str  # high | medium | low
-    source: str  # shapes | around | forward | signature | ambiguous | name | none
+    source: str  # shapes | around | forward | signature | ambiguous | experts | mapping | name | none
     dtype: str | None
     matrix_units: bool | None  # Tensor Cores or Matrix Cores, told by the name
     reason: str = ""
     input_types: str | None = None
+    gpu: str | None = None  # as in DeviceRoof
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +71,24 @@ class KernelRoof:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Where the labels come from: shares of the summed kernel time, which add up to 1 (0 without kernels)."""
+    """Where the labels come from: shares of the summed kernel time; 0 without kernels.
+
+    cost, communication, name_only and unknown add up to 1. `messages` is the part of communication whose bytes are
+    known, `mapping` and `replayed` are the parts of cost that a second trace gave, and torch on the meta device.
+    """
 
     cost: float
     communication: float
     name_only: float
     unknown: float
+    messages: float = 0.0
+    mapping: float = 0.0
+    replayed: float = 0.0
+
+    @property
+    def costed(self) -> float:
+        """The share whose work is known: FLOPs and bytes, or the bytes of its message."""
+        return self.cost + self.messages
 
 
 @dataclass(frozen=True, slots=True)

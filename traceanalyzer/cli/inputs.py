@@ -68,19 +68,22 @@ def reads_inputs(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """How to analyze: what counts as a step, and what the user says of the hardware."""
+    """How to analyze: what counts as a step, what the user says of the hardware, a second trace of the program."""
 
     step: str | None
     gpu: str | None
     peaks: tuple[str, ...]
+    mapping: str | None = None
 
 
 def analysis_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options on how to analyze; it gets `wanted`."""
 
     @wraps(command)
-    def with_wanted(*, step: str | None, gpu: str | None, peak: tuple[str, ...], **rest: Any) -> Any:
-        return command(wanted=Wanted(step, gpu, peak), **rest)
+    def with_wanted(
+        *, step: str | None, gpu: str | None, peak: tuple[str, ...], mapping: str | None, **rest: Any
+    ) -> Any:
+        return command(wanted=Wanted(step, gpu, peak, mapping), **rest)
 
     decorators = (
         click.option(
@@ -97,6 +100,11 @@ def analysis_options(command: Callable[..., Any]) -> Callable[..., Any]:
             multiple=True,
             help="A peak of the GPU that wins over the table: bf16=989 (TFLOP/s), bandwidth=3350 (GB/s).",
         ),
+        click.option(
+            "--mapping",
+            metavar="FILE",
+            help="A second trace of the program, with CUDA graphs off: it says what kernels in graphs belong to.",
+        ),
     )
     decorated: Callable[..., Any] = with_wanted
     for decorate in reversed(decorators):
@@ -104,14 +112,14 @@ def analysis_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return decorated
 
 
-def load(inputs: Sequence[str], options: LoadOptions) -> Trace:
+def load(inputs: Sequence[str], options: LoadOptions, mapping: str | None = None) -> Trace:
     """Read the inputs into one linked trace; `-` is stdin. Progress on stderr where somebody watches."""
     from traceanalyzer import pipeline
     from traceanalyzer.cli.progress import for_terminal
 
     if "-" in inputs and sys.stdin.isatty():
         raise TraceAnalyzerError("stdin is a terminal. Pipe a trace into it, or name a file.")
-    return pipeline.load(*inputs, options=options, progress=for_terminal())
+    return pipeline.load(*inputs, options=options, progress=for_terminal(), mapping=mapping)
 
 
 def analyze(inputs: Sequence[str], options: LoadOptions, wanted: Wanted) -> Analysis:
@@ -120,7 +128,7 @@ def analyze(inputs: Sequence[str], options: LoadOptions, wanted: Wanted) -> Anal
     from traceanalyzer.hardware.gpus import Choice, parse_peaks
 
     hardware = Choice(wanted.gpu, parse_peaks(wanted.peaks)) if wanted.gpu or wanted.peaks else None
-    return pipeline.analyze(load(inputs, options), step=wanted.step, hardware=hardware)
+    return pipeline.analyze(load(inputs, options, wanted.mapping), step=wanted.step, hardware=hardware)
 
 
 def stem(inputs: Sequence[str]) -> str:

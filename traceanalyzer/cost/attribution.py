@@ -8,7 +8,8 @@ kernel belongs to is tried in this order; `Source` says which one it was:
 - forward: the op computes the gradient of a product or of attention with a cost; twice that is taken;
 - experts: kernels of a fused mixture of experts, from the shapes around them and their grids (`cost/moe.py`);
 - signature, ambiguous: no op is known, but the same kernel with the same grid and block was launched by an op
-  elsewhere in the trace; ambiguous when by different calls, then the one whose duration is nearest is taken.
+  elsewhere in the trace; ambiguous when by different calls, then the one whose duration is nearest is taken;
+- mapping: a second trace of the program launched the same kernel with the same grid and block by an op.
 
 When an op launches several kernels they share its cost in proportion to their time, so that all show the op's
 own efficiency. For products, convolutions and attention only the kernels that do the product share it; layout
@@ -30,6 +31,7 @@ from traceanalyzer.cost.names import does_products
 from traceanalyzer.cost.signatures import recovered
 from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.model.join import codes_of
+from traceanalyzer.model.mapping import Match
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,7 +63,28 @@ def kernel_costs(trace: Trace) -> KernelCosts:
     whole = np.array([(c.cost.flops, c.cost.bytes) for c in calls] + [(np.nan, np.nan)], np.float64)
     flops, moved = (whole[call, i] * np.where(known, share, np.nan) for i in (0, 1))
     costs = KernelCosts(flops, moved, whole[call, 1], call, source, calls)
-    return recovered(trace, with_experts(trace, op, costs), op, weight)
+    return _carried(trace, recovered(trace, with_experts(trace, op, costs), op, weight))
+
+
+def _carried(trace: Trace, costs: KernelCosts) -> KernelCosts:
+    """The costs with those of the same kernels, with the same grid, in a second trace of the program."""
+    mapping = trace.mapping
+    if mapping is None:
+        return costs
+    theirs = kernel_costs(mapping.trace)
+    if not theirs.calls:
+        return costs
+    unsure = (costs.call < 0) | (costs.source == Source.AMBIGUOUS)
+    at = np.where((mapping.how >= Match.GRID) & unsure, mapping.kernel, -1)
+    new = (at >= 0) & (theirs.call[at] >= 0)
+    return KernelCosts(
+        np.where(new, theirs.flops[at], costs.flops),
+        np.where(new, theirs.bytes[at], costs.bytes),
+        np.where(new, theirs.whole_bytes[at], costs.whole_bytes),
+        np.where(new, theirs.call[at] + len(costs.calls), costs.call),
+        np.where(new, int(Source.MAPPING), costs.source),
+        costs.calls + theirs.calls,
+    )
 
 
 class _OpCosts:

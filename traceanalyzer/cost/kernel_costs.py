@@ -26,6 +26,7 @@ class Source(IntEnum):
     SIGNATURE = 4
     AMBIGUOUS = 5
     EXPERTS = 6
+    MAPPING = 7
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,13 @@ class Gpu:
         return None if vector is None else vector * 1e12
 
     @property
+    def peaks(self) -> dict[str, float]:
+        """FLOP/s by type on matrix units, and as "fp32 vector" and "fp64 vector" on the others; what is known."""
+        known = {dtype: getattr(self, names[0]) for dtype, names in _MATRIX_PEAKS.items()}
+        known |= {"fp32 vector": self.fp32_tflops, "fp64 vector": self.fp64_tflops}
+        return {dtype: value * 1e12 for dtype, value in known.items() if value is not None}
+
+    @property
     def bandwidth(self) -> float | None:
         """Bytes per second to and from device memory."""
         return None if self.bandwidth_gb_per_s is None else self.bandwidth_gb_per_s * 1e9

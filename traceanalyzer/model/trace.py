@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from traceanalyzer.model.mapping import Attribution
+
 
 class Capability(StrEnum):
     """Something that a trace can show. What is absent is reported with how to capture it."""
@@ -103,11 +105,15 @@ class Source:
 
 @dataclass(frozen=True)
 class Trace:
-    """Tables by name (also as attributes: `trace.kernels.to_pandas()`), sources and capabilities."""
+    """Tables by name (also as attributes: `trace.kernels.to_pandas()`), sources and capabilities.
+
+    `mapping` is what a second trace of the same program says of the kernels, where one was given.
+    """
 
     sources: tuple[Source, ...]
     tables: Mapping[str, pa.Table]
     capabilities: frozenset[Capability]
+    mapping: Attribution | None = None
 
     def __getattr__(self, name: str) -> pa.Table:
         if name in BY_NAME:

@@ -13,6 +13,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from traceanalyzer.model.trace import Capability, how_to_capture
+from traceanalyzer.reporters import json_costs
 from traceanalyzer.reporters.facts import Facts
 from traceanalyzer.version import __version__
 
@@ -61,6 +62,7 @@ def document(analysis: Analysis) -> Document:
         "idle_lines": _rows(facts.breakdown.idle_lines if facts.breakdown else None),
         "kernels": _rows(facts.kernels.rows if facts.kernels else None),
         "kernel_totals": _without(facts.kernels, "rows"),
+        **json_costs.sections(analysis.results),
         "ops": _rows(facts.ops.by_name if facts.ops else None, facts.unknown_columns),
         "ops_by_shape": _rows(facts.ops.by_shape if facts.ops else None, facts.unknown_columns),
         "op_totals": _without(facts.ops, "by_name", "by_shape", unknown=facts.unknown_columns),

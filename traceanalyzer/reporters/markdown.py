@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from traceanalyzer.reporters import names, tables, units
+from traceanalyzer.reporters.costs import cost_lines
 from traceanalyzer.reporters.facts import PARTS, Facts, cause_text, parts_of
 from traceanalyzer.version import __version__
 
@@ -63,13 +64,9 @@ def _lines(facts: Facts, top: int) -> Iterator[str]:
     yield ""
     for d in facts.devices:
         yield from _device(d)
+    yield from (_one_line(line) + "\n" for line in cost_lines(facts.analysis.results))
     yield from _findings(facts, top)
-    if facts.quality:
-        yield "### About this trace"
-        yield ""
-        for q in facts.quality:
-            yield f"- {_one_line(q.message)}" + (f" → {_one_line(q.remedy)}" if q.remedy else "")
-        yield ""
+    yield from _quality(facts)
     for layout, rows in (
         (tables.KERNELS, facts.kernels.rows if facts.kernels else ()),
         (tables.OPS, facts.ops.by_name if facts.ops else ()),
@@ -79,6 +76,15 @@ def _lines(facts: Facts, top: int) -> Iterator[str]:
             unknown = facts.unknown_columns if layout is tables.OPS else frozenset[str]()
             yield from _table(tables.sheet(layout, rows, top, unknown))
     yield f"<sub>{escape(names.cut(facts.title))}, traceanalyzer {__version__}; – means not measured</sub>"
+
+
+def _quality(facts: Facts) -> Iterator[str]:
+    if facts.quality:
+        yield "### About this trace"
+        yield ""
+        for q in facts.quality:
+            yield f"- {_one_line(q.message)}" + (f" → {_one_line(q.remedy)}" if q.remedy else "")
+        yield ""
 
 
 def _one_line(text: str) -> str:

@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from traceanalyzer.reporters import assets, json_report, method, names, tables, timeline, units
+from traceanalyzer.reporters.costs import cost_lines
 from traceanalyzer.reporters.facts import PARTS, Facts, cause_text
 from traceanalyzer.reporters.html import cells, charts, memory
 from traceanalyzer.version import __version__
@@ -145,6 +146,7 @@ def _environment() -> Environment:
     environment.globals |= {
         "figure": cells.figure,
         "cells": cells.rows,
+        "cost_lines": cost_lines,
         "evidence_link": _evidence_link,
         "PARTS": PARTS,
         "CHART": (charts.CHART_WIDTH, charts.CHART_HEIGHT),
@@ -207,6 +209,8 @@ def _sheets(facts: Facts, top: int) -> dict[str, tables.Sheet]:
         (tables.LAUNCHES, facts.launches.devices if facts.launches else None),
         (tables.API_CALLS, facts.launches.api if facts.launches else None),
     ]
+    mapped = facts.analysis.results.get("mapping")
+    found.append((tables.MAPPING, mapped.rows if mapped else None))
     hidden = {tables.OPS.id, tables.OPS_BY_SHAPE.id, tables.MODULES.id}
     sheets = {
         layout.id: tables.sheet(

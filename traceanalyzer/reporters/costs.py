@@ -1,0 +1,68 @@
+"""What the figures of kernels rest on, in sentences for every reporter: costs, and a second trace of the program."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from traceanalyzer.reporters import names, units
+from traceanalyzer.text import Text, say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from traceanalyzer.analyzers.mapped_results import Mapped
+    from traceanalyzer.analyzers.roofline_results import Coverage, Roofline
+
+
+def cost_lines(results: Mapping[str, Any]) -> tuple[Text, ...]:
+    """One sentence each; none without kernels."""
+    roofline: Roofline | None = results.get("roofline")
+    if roofline is None or not roofline.rows:
+        return ()
+    return (_coverage(roofline.coverage), *_origins(roofline.coverage), *_mapping(results.get("mapping")))
+
+
+def _coverage(coverage: Coverage) -> Text:
+    return say(
+        "Work is known for {costed} of the kernel time; {name_only} is labelled by kernel names alone, {unknown} is "
+        "unknown.",
+        costed=units.share(coverage.costed),
+        name_only=units.share(coverage.name_only),
+        unknown=units.share(coverage.unknown + coverage.communication - coverage.messages),
+    )
+
+
+def _origins(coverage: Coverage) -> Iterator[Text]:
+    if coverage.messages:
+        yield say(
+            "{share} of the kernel time is communication whose message sizes are known.",
+            share=units.share(coverage.messages),
+        )
+    if coverage.mapping:
+        yield say(
+            "{share} of the kernel time has its cost from the second trace.",
+            share=units.share(coverage.mapping),
+        )
+    if coverage.replayed:
+        yield say(
+            "{share} of the kernel time has its FLOPs from torch, which ran the ops on its meta device.",
+            share=units.share(coverage.replayed),
+        )
+
+
+def _mapping(mapped: Mapped | None) -> Iterator[Text]:
+    if mapped is None:
+        return
+    if mapped.none is None:
+        yield say("The second trace was not needed: every kernel has an op of its own.")
+        return
+    yield say(
+        "{share} of the time of kernels without an op was found in {source}: {order} by order, {grid} by name and "
+        "grid, {name} by name alone; {none} stays inside a CUDA graph or unlinked.",
+        share=units.share(mapped.matched),
+        source=names.cut(mapped.source, 60),
+        order=units.share(mapped.order),
+        grid=units.share(mapped.grid),
+        name=units.share(mapped.name),
+        none=units.share(mapped.none),
+    )
