@@ -1,7 +1,7 @@
-"""How fast a large memory snapshot is read, against a plain pickle.load of the same file.
+"""A large memory snapshot: our reading and report against a plain pickle.load and torch's own viewer.
 
-`python tests/benchmarks/snapshot.py --entries 1000000 --depth 20`: each way in a process of its own, with its peak
-memory. The goal is at most 1.5 times the time and 6 times the file's size.
+`python tests/benchmarks/snapshot.py --entries 1000000 --depth 20`: each way in a process of its own, with the peak
+memory of it and its workers. `make bench` adds the table to reports/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -9,21 +9,56 @@ from __future__ import annotations
 import argparse
 import os
 import pickle
-import subprocess
 import sys
 import tempfile
-import time
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from measure import measure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MIB = 1 << 20
-WAYS = {
-    "pickle.load": "import pickle; pickle.load(open(PATH, 'rb'))",
-    "read": "from traceanalyzer.ingest.snapshot.read import MemorySnapshot\n"
-    "from traceanalyzer.ingest.options import LoadOptions\nfrom pathlib import Path\n"
-    "MemorySnapshot().read(Path(PATH), LoadOptions(use_cache=False))",
-    "analyze": "import traceanalyzer as ta\nfrom traceanalyzer.ingest.options import LoadOptions\n"
-    "ta.analyze(ta.load(PATH, options=LoadOptions(use_cache=False)))",
-}
+HEADING = "## A large memory snapshot"
+NO_CACHE = "from traceanalyzer.ingest.options import LoadOptions\noptions = LoadOptions(use_cache=False)\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to read a snapshot; `page` is what it writes into the folder that it runs for."""
+
+    title: str
+    command: Sequence[str]
+    page: str | None = None
+
+
+def ways(path: Path, folder: Path) -> list[Way]:
+    """All ways for one file; what they write goes into the folder."""
+    read = f"{NO_CACHE}import traceanalyzer as ta\nta.load({str(path)!r}, options=options)"
+    cli = "from traceanalyzer.cli import main; main()"
+    viewer = [sys.executable, "-m", "torch.cuda._memory_viz"]
+    ours, theirs = str(folder / "ours.html"), str(folder / "theirs.html")
+    return [
+        Way(
+            "a plain pickle.load",
+            [sys.executable, "-c", f"import pickle; pickle.load(open({str(path)!r}, 'rb'))"],
+        ),
+        Way("ours: tables, with the replay", [sys.executable, "-c", read]),
+        Way(
+            "ours: whole analysis and page",
+            [sys.executable, "-c", cli, "report", str(path), "--no-cache", "-o", ours],
+            "ours.html",
+        ),
+        Way(f"torch {version('torch')}: _memory_viz stats", [*viewer, "stats", str(path)]),
+        Way(
+            f"torch {version('torch')}: _memory_viz trace_plot",
+            [*viewer, "trace_plot", str(path), "-o", theirs],
+            "theirs.html",
+        ),
+    ]
 
 
 def make(path: Path, entries: int, depth: int) -> None:
@@ -32,9 +67,9 @@ def make(path: Path, entries: int, depth: int) -> None:
     inner = [{"filename": "/app/model.py", "line": i, "name": "forward"} for i in range(200)]
     trace, address = [], 0x7F00_0000_0000
     for i in range(entries // 3):
-        where, ways = address + i % 1000 * MIB, [[inner[i % 200], *outer], [inner[-1 - i % 200], *outer]]
+        where, fresh = address + i % 1000 * MIB, [[inner[i % 200], *outer], [inner[-1 - i % 200], *outer]]
         for action, frames in zip(
-            ("alloc", "free_requested", "free_completed"), (*ways, ways[1]), strict=True
+            ("alloc", "free_requested", "free_completed"), (*fresh, fresh[1]), strict=True
         ):
             trace.append(
                 {"action": action, "addr": where, "size": 500_000, "stream": 0, "frames": frames,
@@ -43,32 +78,47 @@ def make(path: Path, entries: int, depth: int) -> None:
     path.write_bytes(pickle.dumps({"segments": [], "device_traces": [trace], "external_annotations": []}, 4))
 
 
-def measure(program: str, path: Path) -> tuple[float, int]:
-    """Wall time in s and peak resident memory in bytes, its worker processes included."""
-    source = f"PATH = {str(path)!r}\n{program}"
-    start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-c", source])
-    usage = os.wait4(process.pid, 0)[2]
-    return time.perf_counter() - start, usage.ru_maxrss * 1024
+def table(entries: int, depth: int) -> str:
+    """The section for reports/benchmarks.md."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        path = folder / "snapshot.pickle"
+        make(path, entries, depth)
+        size = path.stat().st_size
+        lines = [
+            HEADING,
+            "",
+            f"{entries:,} entries with {depth} frames each, {size / MIB:.0f} MiB. Memory is that of the process and "
+            "its workers, as a multiple of the file.",
+            "",
+            "| way | time | of pickle.load | memory | page |",
+            "| --- | ---: | ---: | ---: | ---: |",
+        ]
+        plain = 0.0
+        for way in ways(path, folder):
+            run = measure(way.command, os.environ)
+            plain = plain or run.wall_s
+            page = f"{(folder / way.page).stat().st_size / MIB:.1f} MiB" if way.page else ""
+            times, memory = f"{run.wall_s / plain:.1f} ×", f"{run.peak_bytes / size:.1f} ×"
+            lines.append(f"| {way.title} | {run.wall_s:.1f} s | {times} | {memory} | {page} |")
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
-    """Print one line per way."""
+    """Print the table, and put it into a report when there is one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--entries", type=int, default=1_000_000)
     parser.add_argument("--depth", type=int, default=20)
+    parser.add_argument("--report", type=Path, help="file whose section of this name is replaced or added")
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "snapshot.pickle")
-        make(path, chosen.entries, chosen.depth)
-        size = path.stat().st_size
-        print(f"{chosen.entries:,} entries, {size / MIB:.1f} MiB")  # noqa: T201
-        plain = 0.0
-        for name, program in WAYS.items():
-            seconds, peak = measure(program, path)
-            plain = plain or seconds
-            line = f"{name:12} {seconds:6.2f} s = {seconds / plain:.2f}, {peak / MIB:,.0f} MiB = {peak / size:.1f}"
-            print(line)  # noqa: T201
+    section = table(chosen.entries, chosen.depth)
+    print(section)  # noqa: T201
+    if chosen.report:
+        before, _, old = chosen.report.read_text().partition(HEADING)
+        _, mark, after = old.partition("\n## ")
+        chosen.report.write_text(
+            f"{before.rstrip()}\n\n{section}{mark and chr(10) + mark.strip(chr(10))}{after}"
+        )
 
 
 if __name__ == "__main__":

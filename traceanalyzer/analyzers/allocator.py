@@ -158,6 +158,10 @@ class Allocator:
                     pool.add(block)
         return used
 
+    def pools(self) -> Iterator[Pool]:
+        """All pools that were asked for anything."""
+        return iter(self._pools.values())
+
     def _pool(self, private: str | None, stream: int, small: bool) -> Pool:
         return self._pools.setdefault((private, stream, small), Pool(small))
 

@@ -153,7 +153,10 @@ def _limit(state: DeviceState) -> int | None:
     if not len(begin):
         return None
     before = state.reserved[begin] + state.size[begin]
-    return int((before + state.size[following]).min()) - 1
+    limit = int((before + state.size[following]).min()) - 1
+    return (
+        limit if limit >= int(state.reserved.max()) else None
+    )  # else others took or gave back memory meanwhile
 
 
 def _start(state: DeviceState) -> list[tuple[int, str | None, bool, list[tuple[int, int]]]] | None:

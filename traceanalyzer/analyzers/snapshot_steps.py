@@ -68,19 +68,20 @@ def step_peaks(state: DeviceState) -> tuple[int, ...]:
 
 
 def cache_runs(state: DeviceState) -> tuple[Ints, Ints, NDArray[np.bool_]]:
-    """Runs of segment_free entries, as positions of their first and last, and which of them are retries.
+    """Runs of entries that give memory back, as positions of their first and last, and which of them are retries.
 
-    A run right before a segment_alloc or oom is the allocator making room after a failed cudaMalloc; others are calls
-    of empty_cache().
+    A run right before a segment_alloc, segment_map or oom of the same call stack is the allocator making room after
+    the driver refused it memory; others are calls of empty_cache().
     """
-    frees = state.positions("segment_free")
+    frees = np.union1d(state.positions("segment_free"), state.positions("segment_unmap"))
     breaks = np.diff(frees) > 1
     starts, ends = (
         frees[np.insert(breaks, 0, True)[: len(frees)]],
         frees[np.append(breaks, True)[: len(frees)]],
     )
-    then = np.union1d(state.positions("segment_alloc"), state.positions("oom"))
-    return starts, ends, np.isin(ends + 1, then)
+    then = np.concatenate([state.positions(a) for a in ("segment_alloc", "segment_map", "oom")])
+    following = np.minimum(ends + 1, len(state.rows) - 1)
+    return starts, ends, np.isin(ends + 1, then) & (state.stack[ends] == state.stack[following])
 
 
 def churn(state: DeviceState) -> Churn:
