@@ -25,8 +25,8 @@ ROOT = Path(__file__).parents[2]
 SIMULATED = ROOT / "fixtures/simulated/sim_training_mixed.json.gz"
 RECORDED = ROOT / "fixtures/recorded/cpu_train.json.gz"
 HOSTILE = """<img src=x onerror="window.pwned=1">.pt.trace.json"""
-SECTIONS = ["verdict", "quality", "where", "opportunities", "timeline", "tables", "memory", "communication", "queue",
-            "method"]  # fmt: skip
+SECTIONS = ["verdict", "quality", "where", "opportunities", "timeline", "tables", "limits", "roofline",
+            "memory", "communication", "queue", "method"]  # fmt: skip
 
 pytest.importorskip(
     "tensorboard", reason="NO TENSORBOARD: the tab is not tested; install traceanalyzer[tensorboard]"
@@ -183,6 +183,13 @@ def test_the_report_has_its_sections_and_draws_its_timeline(tab: Tab) -> None:
     assert frame.locator("#timeline-canvas").evaluate(colours) > 5
     assert frame.evaluate("traceReport.timeline.data.n") > 1000
     assert frame.locator("#theme").count() == 0, "the theme is TensorBoard's"
+
+
+def test_figures_are_drawn_within_the_host_s_policy(tab: Tab) -> None:
+    pick(tab.page, "rank0.pt.trace.json.gz")
+    frame = report(tab.page)
+    frame.locator('figure[data-figure="durations"]').scroll_into_view_if_needed()
+    frame.wait_for_selector('figure[data-figure="durations"] .plot[data-drawn] svg', timeout=30_000)
 
 
 def test_tables_and_the_json_work_as_on_the_page(tab: Tab) -> None:

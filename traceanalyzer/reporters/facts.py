@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Partition,
         Steps,
     )
+    from traceanalyzer.analyzers.roofline_results import Roofline
     from traceanalyzer.rules.analysis import Analysis
     from traceanalyzer.rules.findings import Finding
 
@@ -78,6 +79,7 @@ class Facts:
     collectives: Collectives | None
     launches: Launches | None
     memory: Memory | None
+    roofline: Roofline | None
 
     @classmethod
     def of(cls, analysis: Analysis) -> Facts:

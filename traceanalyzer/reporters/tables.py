@@ -127,6 +127,30 @@ KERNELS = Layout(
         Column("module", "Module", "path"),
     ),
 )
+ROOFLINE = Layout(
+    "roofline-rows",
+    "Kernels by shape against their roof",
+    (
+        Column("op", "Op", "name", brief=True),
+        Column("count", "Calls", "count"),
+        Column("total_ns", "Total", "duration", brief=True),
+        Column(
+            "efficiency",
+            "Of roof",
+            "share",
+            brief=True,
+            hint="time at the GPU's peaks by time taken",
+            bar=True,
+        ),
+        Column("bound", "Limited by", "name", brief=True),
+        Column("confidence", "Sure", "text"),
+        Column("dtype", "Type", "text"),
+        Column("input_dims", "Shapes", "name"),
+        Column("kernel", "Kernel", "kernel"),
+        Column("flops", "FLOPs", "number", hint="of all calls"),
+        Column("bytes", "Bytes", "bytes", hint="of memory traffic, of all calls"),
+    ),
+)
 OPS = Layout(
     "ops",
     "Ops by name",

@@ -44,6 +44,7 @@ class Routes:
         texts |= {name: assets.text(name) for name in (assets.STYLE, *assets.SCRIPTS)}
         answers: dict[str, Answer] = {f"/{name}": partial(_asset, name, text) for name, text in texts.items()}
         answers["/traces"] = self._traces
+        answers["/plotly.js"] = _plotly
         of_trace: dict[str, OfTrace] = {
             "/analyze": self._analyze,
             "/page": self._page,
@@ -80,6 +81,12 @@ class Routes:
 
     def _report_json(self, request: Request, found: Found) -> Response:
         return _respond(request, self._jobs.page(found).report_json, "application/octet-stream")
+
+
+def _plotly(request: Request) -> Response:
+    from traceanalyzer.reporters.html import plotly
+
+    return _respond(request, plotly.script(), _TYPES["js"])
 
 
 def _asset(name: str, text: str, request: Request) -> Response:

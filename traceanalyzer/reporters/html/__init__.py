@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import re
 import zlib
 from dataclasses import dataclass, replace
@@ -17,13 +16,14 @@ from markupsafe import Markup
 from traceanalyzer.reporters import assets, json_report, method, names, tables, timeline, units
 from traceanalyzer.reporters.costs import cost_lines
 from traceanalyzer.reporters.facts import PARTS, Facts, cause_text
-from traceanalyzer.reporters.html import cells, charts, memory
+from traceanalyzer.reporters.html import cells, charts, figures, memory, plotly, policy
 from traceanalyzer.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from traceanalyzer.analyzers.results import DeviceBreakdown, ModuleRow, Step
+    from traceanalyzer.analyzers.roofline_results import Roofline, RooflineRow
     from traceanalyzer.rules.analysis import Analysis
     from traceanalyzer.rules.findings import Evidence, Finding
 
@@ -72,30 +72,35 @@ class Served:
 def render(analysis: Analysis, *, top: int = 50) -> str:
     """The whole page. Equal analyses give equal bytes."""
     style, script = assets.text(assets.STYLE), "\n".join(map(assets.text, assets.SCRIPTS))
+    drawn = _figures(analysis)
+    scripts = [script.encode(), *([plotly.script()] if drawn else [])]
     return _page(
         analysis,
         top,
         timeline.embed(analysis),
+        figures=drawn,
+        plotly=plotly.packed() if drawn else "",
         raw_json=base64.b64encode(_raw_json(analysis)).decode(),
         style=Markup(style),
         script=Markup(script),
-        policy=f"script-src '{_csp_hash(script)}'; style-src '{_csp_hash(style)}'; img-src data:",
+        policy=policy.inline(style, scripts, with_plotly=bool(drawn)),
         served=False,
     )
 
 
 def serve(analysis: Analysis, *, top: int = 50) -> Served:
     """The same page without anything inline, for hosts whose policy forbids inline scripts."""
-    drawn = timeline.embed(analysis)
+    events, drawn = timeline.embed(analysis), _figures(analysis)
     page = _page(
         analysis,
         top,
-        drawn,
+        events,
+        figures=drawn,
         scripts=assets.SCRIPTS,
-        policy="script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:",
+        policy=policy.served(with_plotly=bool(drawn)),
         served=True,
     )
-    return Served(page, base64.b64decode(drawn) if drawn else None, _raw_json(analysis))
+    return Served(page, base64.b64decode(events) if events else None, _raw_json(analysis))
 
 
 def _raw_json(analysis: Analysis) -> bytes:
@@ -142,21 +147,33 @@ def _environment() -> Environment:
         "rich": cells.rich,
         "inline": lambda text: cells.inline(names.cut(text, LINE_LIMIT)),
         "cause": cause_text,
+        "json_text": _json_text,
     }
     environment.globals |= {
         "figure": cells.figure,
         "cells": cells.rows,
         "cost_lines": cost_lines,
         "evidence_link": _evidence_link,
+        "plotly_styles": plotly.style_ids,
         "PARTS": PARTS,
         "CHART": (charts.CHART_WIDTH, charts.CHART_HEIGHT),
     }
     return environment
 
 
-def _csp_hash(text: str) -> str:
-    """The source expression that lets exactly this text run, and nothing that was smuggled in."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+def _figures(analysis: Analysis) -> list[figures.Figure]:
+    """The figures that Plotly draws; those without data are left out."""
+    results = analysis.results
+    found = (
+        figures.roofline(results.get("roofline")),
+        figures.durations(analysis.trace, results.get("kernels")),
+    )
+    return [figure for figure in found if figure]
+
+
+def _json_text(text: str) -> Markup:
+    """JSON as the text of a script element: nothing in it can end the element."""
+    return Markup(text.replace("<", "\\u003c"))
 
 
 def _device(device: DeviceBreakdown, facts: Facts) -> Device:
@@ -203,6 +220,7 @@ def _sheets(facts: Facts, top: int) -> dict[str, tables.Sheet]:
         (tables.KERNELS, facts.kernels.rows if facts.kernels else None),
         (tables.OPS, facts.ops.by_name if facts.ops else None),
         (tables.OPS_BY_SHAPE, facts.ops.by_shape if facts.ops else None),
+        (tables.ROOFLINE, _longest(facts.roofline)),
         (tables.MODULES, _largest_modules(facts.modules.rows, top) if facts.modules else None),
         (tables.COPIES, facts.copies.rows if facts.copies else None),
         (tables.COLLECTIVES, facts.collectives.rows if facts.collectives else None),
@@ -222,6 +240,12 @@ def _sheets(facts: Facts, top: int) -> dict[str, tables.Sheet]:
     if facts.modules and "modules" in sheets:
         sheets["modules"] = replace(sheets["modules"], total=len(facts.modules.rows))
     return sheets
+
+
+def _longest(found: Roofline | None) -> list[RooflineRow]:
+    """The rows of the roofline with a known roof, the longest first."""
+    rows = [r for r in found.rows if r.roof_ns is not None] if found else []
+    return sorted(rows, key=lambda r: (-r.total_ns, r.kernel, r.input_dims or ""))
 
 
 def _largest_modules(rows: Sequence[ModuleRow], top: int) -> list[ModuleRow]:

@@ -1,0 +1,99 @@
+"""The figures that Plotly draws: when they are looked at, in the page's colours, within the page's policy."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import report_cases as cases
+from compute_situations import FAST, STREAM, Computing
+
+import traceanalyzer.pipeline as ta
+from traceanalyzer.reporters.html import figures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Opened
+    from playwright.sync_api import Page
+
+    from traceanalyzer.rules.analysis import Analysis
+
+pytestmark = pytest.mark.browser
+HOSTILE = "aten::<b onmouseover=alert(1)></script>"
+
+
+def computing(op: str = "aten::mm") -> Analysis:
+    """Half of the time products near the peak, half an addition near the memory's bandwidth, on an H100."""
+    b = Computing()
+    for _ in range(4):
+        b.work("aten::mm", FAST, 199, [4096, 4096], [4096, 4096])
+        b.work("aten::add", STREAM, 200, [1 << 27], [1 << 27])
+    analysis = ta.analyze(b.done().trace())
+    found = analysis.results["roofline"]
+    rows = tuple(replace(row, op=op) if row.op == "aten::mm" else row for row in found.rows)
+    return replace(analysis, results={**analysis.results, "roofline": replace(found, rows=rows)})
+
+
+def show(page: Page, name: str) -> Any:
+    """Scroll to a figure, wait for it, and return what Plotly has drawn."""
+    page.locator(f'figure[data-figure="{name}"]').scroll_into_view_if_needed()
+    plot = f'figure[data-figure="{name}"] .plot'
+    page.wait_for_selector(f"{plot}[data-drawn] svg", timeout=30_000)
+    return page.locator(plot).evaluate(
+        "p => p.data.map(t => ({name: t.name, mode: t.mode, x: t.x, y: t.y, text: t.text, colour: t.marker?.color}))"
+    )
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_roofline_is_drawn_when_it_is_scrolled_to(open_page: Callable[..., Opened], theme: str) -> None:
+    opened = open_page(computing(), color_scheme=theme)
+    page = opened.page
+    assert page.evaluate("typeof Plotly") == "undefined", (
+        "4.8 MB of script are not run before a figure is looked at"
+    )
+    drawn = {t["name"]: t for t in show(page, "roofline")}
+    assert set(drawn) == {
+        "compute", "memory bandwidth", "3.35 TB/s", "bf16 989.4 TFLOP/s", "tf32 494.7 TFLOP/s", "fp32 66.9 TFLOP/s",
+    }  # fmt: skip
+    (speed,) = drawn["compute"]["y"]
+    assert speed == pytest.approx(2 * 4096**3 / 199e-6 / 1e12, rel=1e-3)
+    colour = page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--compute').trim()")
+    assert drawn["compute"]["colour"] == colour
+    assert opened.errors == []
+    assert opened.console == []
+    assert len(opened.requests) == 1
+
+
+def test_the_figures_follow_the_theme(open_page: Callable[..., Opened]) -> None:
+    page = open_page(computing(), color_scheme="light").page
+    before = show(page, "roofline")[0]["colour"]
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(
+        "old => document.querySelector('figure[data-figure=roofline] .plot').data[0].marker.color !== old",
+        arg=before,
+    )
+
+
+def test_durations_add_up_to_the_kernel_time(open_page: Callable[..., Opened]) -> None:
+    analysis = computing()
+    drawn = show(open_page(analysis).page, "durations")
+    total_ms = sum(sum(trace["y"]) for trace in drawn)
+    assert total_ms == pytest.approx(analysis.results["kernels"].total_ns / 1e6, rel=1e-6)
+
+
+def test_hostile_names_are_text_in_figures(open_page: Callable[..., Opened]) -> None:
+    opened = open_page(computing(HOSTILE))
+    show(opened.page, "roofline")
+    told = json.dumps(opened.page.locator("#roofline .plot").first.evaluate("p => p.data.map(t => t.text)"))
+    assert "&lt;b onmouseover" in told
+    assert "<b " not in told
+    assert opened.page.locator("#roofline b[onmouseover]").count() == 0
+    assert opened.errors == []
+
+
+def test_a_page_without_figures_carries_no_plotly(open_page: Callable[..., Opened]) -> None:
+    assert open_page(cases.cpu_only()).page.locator("#plotly").count() == 0
+    assert figures.roofline(None) is None

@@ -1,0 +1,191 @@
+"""The figures that Plotly draws: data and layout as plain values, colours by the names of the page's categories.
+
+A figure is drawn when it is scrolled to, from at most `MAX_MARKS` marks, in the colours of the theme.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from traceanalyzer.model.columns import ints, texts
+from traceanalyzer.reporters import names, units
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from traceanalyzer.analyzers.results import Kernels
+    from traceanalyzer.analyzers.roofline_results import DeviceRoof, Roofline, RooflineRow
+    from traceanalyzer.model.trace import Trace
+
+MAX_MARKS = 400
+COLOURS = {
+    "compute": "compute",
+    "memory_bandwidth": "memory",
+    "balanced": "mixed",
+    "latency": "host",
+    "communication": "communication",
+}
+"""What limits a kernel, as a category of the page; anything else is drawn as unknown."""
+_WORDS = {"memory_bandwidth": "memory bandwidth", "latency": "neither: latency"}
+_BINS_PER_DECADE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure: its place in the page, what a reader without eyes or script is told, and what is drawn."""
+
+    id: str
+    title: str
+    summary: str
+    spec: str  # JSON
+
+
+def roofline(found: Roofline | None) -> Figure | None:
+    """Kernels by arithmetic intensity and speed, sized by time, under the roofs of the GPU; None without any."""
+    if found is None:
+        return None
+    known = [r for r in found.rows if r.flops and r.bytes and r.total_ns]
+    roofs = next((d for d in found.devices if d.bandwidth_gb_per_s), None)
+    if not known or roofs is None:
+        return None
+    shown = sorted(known, key=lambda r: -r.total_ns)[:MAX_MARKS]
+    longest = shown[0].total_ns
+    traces = [_marks(bound, rows, longest) for bound, rows in _by_bound(shown)]
+    low = min(_intensity(r) for r in shown) / 2
+    high = max(*(_intensity(r) for r in shown), 2 * _ridge(roofs)) * 2
+    traces += _roof_lines(roofs, low, high)
+    layout = {
+        "xaxis": {"type": "log", "title": {"text": "FLOPs per byte of memory traffic"}},
+        "yaxis": {"type": "log", "title": {"text": "TFLOP/s"}},
+    }
+    total = sum(r.total_ns for r in found.rows)
+    part = sum(r.total_ns for r in shown) / total if total else 0.0
+    summary = (
+        f"{len(shown):,} kernels and shapes, {units.share(part)} of kernel time, under the roofs of "
+        f"{roofs.gpu}; the rest does no arithmetic or its cost is not known."
+    )
+    return Figure("roofline", "Roofline", summary, _json(traces, layout))
+
+
+def durations(trace: Trace, found: Kernels | None) -> Figure | None:
+    """How long kernels run: count and summed time per class of duration; None without kernels."""
+    if found is None:
+        return None
+    kernels = trace.kernels
+    taken = np.maximum(ints(kernels, "dur", 0), 1)
+    if not len(taken):
+        return None
+    first, last = np.floor(np.log10(taken.min())), np.ceil(np.log10(taken.max() + 1))
+    edges = np.logspace(first, last, int((last - first) * _BINS_PER_DECADE) + 1)
+    codes, of_code = texts(kernels, "name")
+    communicating = {row.name for row in found.rows if row.category == "communication"}
+    is_communication = np.array([name in communicating for name in of_code] + [False])[codes]
+    traces = []
+    for name, colour, mask in (
+        ("compute", "compute", ~is_communication),
+        ("communication", "communication", is_communication),
+    ):
+        if mask.any():
+            counts, _ = np.histogram(taken[mask], edges)
+            sums, _ = np.histogram(taken[mask], edges, weights=taken[mask])
+            traces.append(_columns(name, colour, edges, counts, sums))
+    layout = {
+        "barmode": "stack",
+        "bargap": 0.04,
+        "xaxis": {"type": "log", "title": {"text": "duration of a kernel, µs"}},
+        "yaxis": {"title": {"text": "time in all such kernels, ms"}},
+    }
+    median = units.duration(int(np.median(taken)))
+    summary = f"{len(taken):,} kernels; half of them are shorter than {median}."
+    return Figure("durations", "How long kernels run", summary, _json(traces, layout))
+
+
+def _columns(name: str, colour: str, edges: Any, counts: Any, sums: Any) -> dict[str, Any]:
+    spans = [f"{units.duration(int(a))} to {units.duration(int(b))}" for a, b in pairwise(edges)]
+    return {
+        "type": "bar", "name": name, "colour": colour,
+        "x": (np.sqrt(edges[:-1] * edges[1:]) / 1e3).round(6).tolist(),
+        "width": (np.diff(edges) / 1e3).round(6).tolist(),
+        "y": (sums / 1e6).round(6).tolist(),
+        "text": [f"{span}: {count:,} kernels, {units.duration(int(ns))}"
+                 for span, count, ns in zip(spans, counts, sums, strict=True)],
+    }  # fmt: skip
+
+
+def _by_bound(rows: Sequence[RooflineRow]) -> Iterator[tuple[str, list[RooflineRow]]]:
+    for bound in sorted({r.bound for r in rows}):
+        yield bound, [r for r in rows if r.bound == bound]
+
+
+def _marks(bound: str, rows: Sequence[RooflineRow], longest_ns: int) -> dict[str, Any]:
+    return {
+        "type": "scatter", "mode": "markers",
+        "name": _WORDS.get(bound, bound), "colour": COLOURS.get(bound, "idle-ink"),
+        "x": [_short(_intensity(r)) for r in rows],
+        "y": [_short(_speed(r)) for r in rows],
+        "sizes": [round(6 + 34 * (r.total_ns / longest_ns) ** 0.5, 1) for r in rows],
+        "text": [_told(r) for r in rows],
+    }  # fmt: skip
+
+
+def _told(row: RooflineRow) -> str:
+    """The hover text. Plotly takes some tags for markup, so what opens one is spelled out."""
+    lines = [
+        names.cut(row.op or row.kernel, 60),
+        names.cut(row.input_dims or "", 70),
+        names.cut(row.kernel, 80) if row.op else "",
+        f"{units.count(row.count)} × {units.duration(row.total_ns // row.count)} = {units.duration(row.total_ns)}",
+        f"{_speed(row):.3g} TFLOP/s, {units.share(row.efficiency)} of its roof",
+    ]
+    escaped = [line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") for line in lines if line]
+    return "<br>".join(escaped)
+
+
+def _roof_lines(roofs: DeviceRoof, low: float, high: float) -> list[dict[str, Any]]:
+    """The slope of the memory's bandwidth up to the highest peak, and a level for each type's peak."""
+    bandwidth = (roofs.bandwidth_gb_per_s or 0.0) / 1e3  # TB/s: TFLOP/s per FLOP/byte
+    peaks = [
+        (name, peak)
+        for name, peak in (
+            ("bf16", roofs.bf16_tflops),
+            ("tf32", roofs.tf32_tflops),
+            ("fp32", roofs.fp32_tflops),
+        )
+        if peak
+    ]
+    top = max((peak for _, peak in peaks), default=bandwidth * high)
+    lines = [("memory", f"{bandwidth:.3g} TB/s", [low, top / bandwidth], [low * bandwidth, top])]
+    lines += [
+        (name, f"{name} {peak:g} TFLOP/s", [peak / bandwidth, high], [peak, peak]) for name, peak in peaks
+    ]
+    return [
+        {"type": "scatter", "mode": "lines", "name": label, "colour": "ink-2", "dash": dash,
+         "x": [_short(x) for x in xs], "y": [_short(y) for y in ys], "text": [label, label]}
+        for (_, label, xs, ys), dash in zip(lines, ("solid", "solid", "dash", "dot"), strict=False)
+    ]  # fmt: skip
+
+
+def _ridge(roofs: DeviceRoof) -> float:
+    peak = roofs.bf16_tflops or roofs.fp32_tflops or 1.0
+    return peak * 1e3 / (roofs.bandwidth_gb_per_s or 1.0)
+
+
+def _intensity(row: RooflineRow) -> float:
+    return (row.flops or 0.0) / (row.bytes or 1.0)
+
+
+def _speed(row: RooflineRow) -> float:
+    return (row.flops or 0.0) / row.total_ns / 1e3
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.5g}")
+
+
+def _json(traces: list[dict[str, Any]], layout: dict[str, Any]) -> str:
+    return json.dumps({"traces": traces, "layout": layout}, ensure_ascii=False, separators=(",", ":"))
