@@ -70,6 +70,23 @@ def stepping(place: dict[str, Any], *, kept: bool, count: int = 6, sizes: tuple[
     return one(snapshot([segment(BASE, blocks)], trace, steps(count)))
 
 
+def fragmenting(*, grows: bool) -> Files:
+    """Each step makes a segment of 20 MiB and keeps 2 MiB of it, or uses the first one again."""
+    trace, segments = [], []
+    for i in range(7):
+        where, at = BASE + i * (1 << 30), START + i * 100
+        if grows or i == 0:
+            trace += [
+                entry("segment_alloc", where, 20 * MIB, at + 1),
+                entry("alloc", where, 2 * MIB, at + 2, [USER]),
+            ]
+            rest = block(where + 2 * MIB, 18 * MIB, 0, "inactive")
+            segments.append(segment(where, [block(where, 2 * MIB, 2 * MIB, frames=[USER]), rest]))
+        used = segments[-1]["address"] + 2 * MIB
+        trace += [entry(a, used, 3 * MIB, at + 5, [USER]) for a in ("alloc", *FREED)]
+    return one(snapshot(segments, trace, steps(7)))
+
+
 def held(active: int, of: int = 20 * MIB) -> Files:
     """Two segments, one full, one with so much in use."""
     blocks = [block(BASE, active, active, frames=[USER]), block(BASE + active, of - active, 0, "inactive")]
@@ -123,5 +140,6 @@ CASES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         lambda: stepping(USER, kept=False, sizes=(30 * MIB, *(29 * MIB,) * 5)),
     ),
     "MEM008": (lambda: inferring(backward=False), lambda: inferring(backward=True)),
+    "MEM010": (lambda: fragmenting(grows=True), lambda: fragmenting(grows=False)),
     "MEM009": (lambda: ranks(40 * MIB, 20 * MIB), lambda: ranks(40 * MIB, 39 * MIB)),
 }

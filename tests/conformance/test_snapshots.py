@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -199,3 +201,28 @@ def test_a_post_mortem_of_fragmentation_tells_what_expandable_segments_would_do(
     assert (
         oom.moment.active_bytes <= oom.what_if.peak_reserved_bytes < oom.what_if.recorded_peak_reserved_bytes
     )
+
+
+@needs_corpus
+@pytest.mark.parametrize("name", [n for n in REAL if n != "cuda_torch20_history_form"])
+def test_torchs_own_viewer_counts_the_same_state(name: str) -> None:
+    viewer = pytest.importorskip("torch.cuda._memory_viz")
+    with (MEMORY / f"{name}.pickle").open("rb") as file:
+        said = dict(re.findall(r"^(total_\w+): (\S+)", viewer.segsum(pickle.load(file)), re.MULTILINE))
+    blocks = load(name).blocks
+    state, states = texts(blocks, "state")
+    held = state == states.index("active_allocated")
+    reserved = sum(d.end.reserved_bytes for d in results(name)["snapshot"].devices)
+    assert said["total_reserved"] == str(viewer.Bytes(reserved))
+    assert said["total_allocated"] == str(viewer.Bytes(int(ints(blocks, "requested", 0)[held].sum())))
+
+
+@needs_corpus
+def test_torchs_own_viewer_starts_from_nothing_where_the_window_is_cut() -> None:
+    """Its listing subtracts releases of blocks that it never saw allocated, and ends below zero."""
+    viewer = pytest.importorskip("torch.cuda._memory_viz")
+    with (MEMORY / "cuda_full_step.pickle").open("rb") as file:
+        theirs = re.findall(r"TOTAL MEM: (\S+)", viewer.trace(pickle.load(file)))[-1]
+    (device,) = results("cuda_full_step")["snapshot"].devices
+    assert theirs.startswith("-")
+    assert device.end.requested_bytes == ints(load("cuda_full_step").segments, "requested").sum() > 50e9

@@ -216,6 +216,7 @@ class DeviceSnapshot:
     pinned: tuple[PinnedSegment, ...]
     churn: Churn
     step_peaks: tuple[int, ...]  # active bytes
+    step_unused: tuple[int, ...]  # reserved bytes that no moment of the step had in use
     backward_seen: bool
     settings: tuple[tuple[str, str], ...]
     composition: Composition

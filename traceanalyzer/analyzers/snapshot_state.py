@@ -12,7 +12,14 @@ from traceanalyzer.analyzers.snapshot_device import DeviceState
 from traceanalyzer.analyzers.snapshot_map import composition, segment_map
 from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot, Snapshot
 from traceanalyzer.analyzers.snapshot_stacks import StackTable, in_backward
-from traceanalyzer.analyzers.snapshot_steps import churn, growth, pinned_segments, starts_empty, step_peaks
+from traceanalyzer.analyzers.snapshot_steps import (
+    churn,
+    growth,
+    pinned_segments,
+    starts_empty,
+    step_peaks,
+    step_unused,
+)
 from traceanalyzer.model.columns import ints, present
 
 if TYPE_CHECKING:
@@ -66,6 +73,7 @@ def _device(state: DeviceState) -> DeviceSnapshot:
         pinned=pinned_segments(state),
         churn=churn(state),
         step_peaks=step_peaks(state),
+        step_unused=step_unused(state),
         backward_seen=any(in_backward(state.stacks.frames(s)) for s in used),
         settings=_settings(state),
         composition=composition(state),

@@ -67,6 +67,15 @@ def step_peaks(state: DeviceState) -> tuple[int, ...]:
     return tuple(peaks.tolist())
 
 
+def step_unused(state: DeviceState) -> tuple[int, ...]:
+    """Reserved bytes that no moment of each step had in use."""
+    steps = int(state.step.max(initial=-1)) + 1
+    unused = np.full(steps, np.iinfo(np.int64).max)
+    inside = state.step >= 0
+    np.minimum.at(unused, state.step[inside], (state.reserved - state.active)[inside])
+    return tuple(unused[unused < np.iinfo(np.int64).max].tolist())
+
+
 def cache_runs(state: DeviceState) -> tuple[Ints, Ints, NDArray[np.bool_]]:
     """Runs of entries that give memory back, as positions of their first and last, and which of them are retries.
 

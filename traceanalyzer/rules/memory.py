@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import median_low
 from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
@@ -181,6 +182,29 @@ class PinnedSegments(SnapshotRule):
         return claim, wasted, evidence
 
 
+class FragmentationGrowth(SnapshotRule):
+    """Reserved memory that no moment of a step uses grows from step to step.
+
+    Sizes that change from step to step leave holes that nothing later fits into, so the allocator asks for more. The
+    first third of the steps after the first is held against the last third.
+    """
+
+    code, title = "MEM010", "Fragmentation grows from step to step"
+    fix = "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True, or make sizes repeat (pad, bucket)."
+
+    def look(self, device: DeviceSnapshot) -> tuple[str, int | None, list[str]] | None:
+        """Medians of unused memory early and late."""
+        later = device.step_unused[1:]
+        if len(later) < thresholds.GROWTH_STEPS:
+            return None
+        third = len(later) // 3
+        early, late = median_low(later[:third]), median_low(later[-third:])
+        if late - early < thresholds.FRAGMENTED_SHARE * device.peak_reserved_bytes:
+            return None
+        claim = f"{size(late)} of what is reserved are in use at no moment of the last steps, {size(early)} early on"
+        return claim, late - early, [f"{count(len(later), 'step')} after the first"]
+
+
 class AllocatorThrash(SnapshotRule):
     """The allocator keeps asking the driver for memory, or gives back what it needs again.
 
@@ -208,10 +232,11 @@ class AllocatorThrash(SnapshotRule):
             f"{late} of {churn.segment_allocs} cudaMalloc calls came after the first step",
             f"{churn.segment_frees} cudaFree calls",
         ]
-        if churn.empty_cache_runs:
-            evidence.append(
-                f"empty_cache() {churn.empty_cache_runs} times, first by {churn.empty_cache_python}"
-            )
+        evidence += [
+            f"empty_cache() {count(calls, 'time')} by {line}" for line, calls in churn.empty_cache_lines
+        ]
+        if churn.empty_cache_runs and not churn.empty_cache_lines:
+            evidence.append(f"empty_cache() {count(churn.empty_cache_runs, 'time')} by an unknown line")
         return "the allocator goes to the driver within the run", None, evidence
 
 
@@ -315,5 +340,5 @@ class RankImbalance:
 
 RULES = (
     OutOfMemory(), Leak(), KvCacheGrowth(), PinnedSegments(), AllocatorThrash(), UnusedReserved(), FirstStepPeak(),
-    GradAtInference(), RankImbalance(),
+    GradAtInference(), RankImbalance(), FragmentationGrowth(),
 )  # fmt: skip
