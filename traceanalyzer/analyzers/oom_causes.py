@@ -7,21 +7,22 @@ from typing import TYPE_CHECKING
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.snapshot_results import Cause, Change
 from traceanalyzer.model.sizes import size
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot, FreeMemory, Moment
 
 _SAYS = {
-    "parameters": "parameters take {} of it",
-    "gradients": "gradients take {} of it",
-    "optimizer_state": "optimizer state takes {} of it",
-    "activations": "activations kept for backward take {} of it",
-    "kv_cache": "the KV cache takes {} of it",
-    "temporaries": "temporaries take {} of it",
-    "inputs": "inputs take {} of it",
-    "logits": "logits and loss take {} of it",
-    "workspace": "library workspaces take {} of it",
-    "unknown": "{} of it is of unknown use",
+    "parameters": "{held} were held, parameters take {part} of it",
+    "gradients": "{held} were held, gradients take {part} of it",
+    "optimizer_state": "{held} were held, optimizer state takes {part} of it",
+    "activations": "{held} were held, activations kept for backward take {part} of it",
+    "kv_cache": "{held} were held, the KV cache takes {part} of it",
+    "temporaries": "{held} were held, temporaries take {part} of it",
+    "inputs": "{held} were held, inputs take {part} of it",
+    "logits": "{held} were held, logits and loss take {part} of it",
+    "workspace": "{held} were held, library workspaces take {part} of it",
+    "unknown": "{held} were held, {part} of it is of unknown use",
 }
 
 
@@ -48,7 +49,7 @@ def causes(
     held = moment.requested_bytes
     for category, amount in moment.by_category.items():
         if amount * 20 >= held:
-            evidence = f"{size(held)} were held, {_SAYS[category].format(size(amount))}"
+            evidence = say(_SAYS[category], held=size(held), part=size(amount))
             found.append(Cause(category, amount, evidence, "low" if category == "unknown" else "medium"))
     return tuple(found)
 
@@ -56,9 +57,11 @@ def causes(
 def _limit(segment: int, device_free: int | None) -> list[Cause]:
     if device_free is None or device_free < segment:
         return []
-    evidence = (
-        f"the device had {size(device_free)} free, enough for the {size(segment)} segment: a memory fraction limit "
-        "(set_per_process_memory_fraction) or the driver refused it"
+    evidence = say(
+        "the device had {free} free, enough for the {segment} segment: a memory fraction limit "
+        "(set_per_process_memory_fraction) or the driver refused it",
+        free=size(device_free),
+        segment=size(segment),
     )
     return [Cause("memory_limit", segment, evidence, "medium")]
 
@@ -69,25 +72,31 @@ def _fragmentation(moment: Moment, free: FreeMemory, requested: int) -> list[Cau
     elsewhere = (free.other_streams_largest_bytes or 0, free.other_pools_largest_bytes or 0)
     if free.largest_bytes is None or max(free.largest_bytes, *elsewhere) >= requested:
         return []
-    evidence = (
-        f"{size(free.total_bytes)} of the reserved {size(moment.reserved_bytes)} lay free, but the largest free "
-        f"block had {size(free.largest_bytes)}: fragmentation"
+    evidence = say(
+        "{free} of the reserved {reserved} lay free, but the largest free block had {largest}: fragmentation",
+        free=size(free.total_bytes),
+        reserved=size(moment.reserved_bytes),
+        largest=size(free.largest_bytes),
     )
     return [Cause("fragmentation", free.total_bytes, evidence, "high")]
 
 
 def _elsewhere(free: FreeMemory, requested: int) -> list[Cause]:
     found = []
-    for name, largest, where in (
+    for name, largest, template in (
         (
             "other_stream",
             free.other_streams_largest_bytes,
-            "of another stream, and blocks do not change streams",
+            "a free block of {largest} was of another stream, and blocks do not change streams",
         ),
-        ("private_pool", free.other_pools_largest_bytes, "in another pool, such as that of a CUDA graph"),
+        (
+            "private_pool",
+            free.other_pools_largest_bytes,
+            "a free block of {largest} was in another pool, such as that of a CUDA graph",
+        ),
     ):
         if largest is not None and largest >= requested:
-            found.append(Cause(name, largest, f"a free block of {size(largest)} was {where}", "high"))
+            found.append(Cause(name, largest, say(template, largest=size(largest)), "high"))
     return found
 
 
@@ -97,8 +106,12 @@ def _growth(device: DeviceSnapshot, requested: int) -> list[Cause]:
         if row.total_bytes < requested:
             continue
         name = "kv_cache_growth" if row.category == "kv_cache" else "leak"
-        per_step, total = size(row.bytes_per_step), size(row.total_bytes)
-        evidence = f"{row.python} leaves {per_step} behind in every step, {total} so far"
+        evidence = say(
+            "{line} leaves {per_step} behind in every step, {total} so far",
+            line=row.python,
+            per_step=size(row.bytes_per_step),
+            total=size(row.total_bytes),
+        )
         found.append(Cause(name, row.total_bytes, evidence, "high" if row.steps > 5 else "medium"))
     return found
 
@@ -106,7 +119,11 @@ def _growth(device: DeviceSnapshot, requested: int) -> list[Cause]:
 def _spike(moment: Moment, requested: int) -> list[Cause]:
     if requested < thresholds.SPIKE_SHARE * max(1, moment.allocated_bytes):
         return []
-    evidence = f"the request alone is {size(requested)}, with {size(moment.allocated_bytes)} allocated before"
+    evidence = say(
+        "the request alone is {requested}, with {allocated} allocated before",
+        requested=size(requested),
+        allocated=size(moment.allocated_bytes),
+    )
     return [Cause("spike", requested, evidence, "medium")]
 
 
@@ -162,5 +179,5 @@ def changes(device: DeviceSnapshot, moment: Moment, found: tuple[Cause, ...]) ->
         table = _CHANGES.get(cause.name, ())
         if cause.name == "activations" and not device.backward_seen:
             table = _NO_GRAD
-        rows += [Change(what, int(share * amount), condition) for what, share, condition in table]
+        rows += [Change(say(what), int(share * amount), say(condition)) for what, share, condition in table]
     return tuple(dict.fromkeys(rows))

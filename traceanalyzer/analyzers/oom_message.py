@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.snapshot_results import Cause, Change, Oom
 from traceanalyzer.model.sizes import size
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,9 +15,11 @@ if TYPE_CHECKING:
     from traceanalyzer.model.trace import Trace
 
 _RECORD = Change(
-    "torch.cuda.memory._record_memory_history(); after the error torch.cuda.memory._dump_snapshot('oom.pickle')",
+    say(
+        "torch.cuda.memory._record_memory_history(); after the error torch.cuda.memory._dump_snapshot('oom.pickle')"
+    ),
     None,
-    "to see who holds the memory: trace-analyze oom oom.pickle",
+    say("to see who holds the memory: trace-analyze oom oom.pickle"),
 )
 
 
@@ -25,7 +28,12 @@ def message_ooms(trace: Trace) -> Iterator[Oom]:
     for row in trace.oom_messages.to_pylist():
         found = tuple(_causes(row))
         asked = row["requested"]
-        what = f"Out of memory ({row['kind']})" + (f" asking for {size(asked)}" if asked is not None else "")
+        kind = row["kind"]
+        what = (
+            say("Out of memory ({kind})", kind=kind)
+            if asked is None
+            else say("Out of memory ({kind}) asking for {requested}", kind=kind, requested=size(asked))
+        )
         yield Oom(
             source="message",
             rank=row["rank"],
@@ -40,7 +48,7 @@ def message_ooms(trace: Trace) -> Iterator[Oom]:
             python=None,
             function=None,
             annotation=None,
-            headline=f"{what}: {found[0].evidence}" if found else what,
+            headline=say("{what}: {why}", what=what, why=found[0].evidence) if found else what,
             free=None,
             causes=found,
             changes=tuple(_changes(row, found)),
@@ -52,54 +60,82 @@ def _causes(row: dict[str, Any]) -> Iterator[Cause]:
     asked, capacity, allocated = row["requested"], row["capacity"], row["allocated"]
     unused, others, outside = row["unallocated"], row["other_processes"], row["non_pytorch"]
     if row["allowed"] is not None and row["free"] is not None and asked is not None and row["free"] >= asked:
-        evidence = f"{size(row['free'])} are free, but this process is allowed {size(row['allowed'])}"
+        evidence = say(
+            "{free} are free, but this process is allowed {allowed}",
+            free=size(row["free"]),
+            allowed=size(row["allowed"]),
+        )
         yield Cause("memory_limit", row["allowed"], evidence, "high")
     if asked is not None and capacity is not None and asked > capacity:
-        yield Cause("too_large", asked, f"the request is larger than the device's {size(capacity)}", "high")
+        evidence = say("the request is larger than the device's {capacity}", capacity=size(capacity))
+        yield Cause("too_large", asked, evidence, "high")
     if unused is not None and asked is not None and unused >= asked:
-        evidence = f"{size(unused)} are reserved but not allocated, in no free block that is large enough"
+        evidence = say(
+            "{unused} are reserved but not allocated, in no free block that is large enough",
+            unused=size(unused),
+        )
         yield Cause("fragmentation", unused, evidence, "medium")
     if others is not None and others > 0:
         sure: Literal["high", "low"] = "high" if asked is not None and others >= asked else "low"
-        yield Cause("other_process", others, f"other processes hold {size(others)} of the device", sure)
+        evidence = say("other processes hold {held} of the device", held=size(others))
+        yield Cause("other_process", others, evidence, sure)
     if row["private_pools"] is not None and asked is not None and row["private_pools"] >= asked:
-        evidence = f"{size(row['private_pools'])} are in private pools, such as those of CUDA graphs"
+        evidence = say(
+            "{held} are in private pools, such as those of CUDA graphs", held=size(row["private_pools"])
+        )
         yield Cause("private_pool", row["private_pools"], evidence, "medium")
     if outside is not None and asked is not None and outside >= asked:
-        evidence = f"{size(outside)} of this process are outside PyTorch: context, NCCL, libraries"
+        evidence = say(
+            "{held} of this process are outside PyTorch: context, NCCL, libraries", held=size(outside)
+        )
         yield Cause("non_pytorch", outside, evidence, "low")
     if asked is not None and allocated is not None and asked >= thresholds.SPIKE_SHARE * max(1, allocated):
-        yield Cause(
-            "spike", asked, f"the request alone is {size(asked)}, with {size(allocated)} allocated", "medium"
+        evidence = say(
+            "the request alone is {requested}, with {allocated} allocated",
+            requested=size(asked),
+            allocated=size(allocated),
         )
+        yield Cause("spike", asked, evidence, "medium")
     if allocated is not None:
-        of = f" of {size(capacity)}" if capacity is not None else ""
-        yield Cause(
-            "allocated", allocated, f"tensors take {size(allocated)}{of}; the text does not say which", "low"
+        evidence = (
+            say("tensors take {allocated}; the text does not say which", allocated=size(allocated))
+            if capacity is None
+            else say(
+                "tensors take {allocated} of {capacity}; the text does not say which",
+                allocated=size(allocated),
+                capacity=size(capacity),
+            )
         )
+        yield Cause("allocated", allocated, evidence, "low")
 
 
 def _changes(row: dict[str, Any], causes: tuple[Cause, ...]) -> Iterator[Change]:
     names = {c.name: c for c in causes}
     if "memory_limit" in names:
         yield Change(
-            "raise the memory fraction (or gpu_memory_utilization)", None, "nobody else needs the memory"
+            say("raise the memory fraction (or gpu_memory_utilization)"),
+            None,
+            say("nobody else needs the memory"),
         )
     if "fragmentation" in names:
         yield Change(
             "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True",
             names["fragmentation"].bytes,
-            "test it, some libraries do not support it",
+            say("test it, some libraries do not support it"),
         )
     if "other_process" in names:
-        yield Change("end the other processes on this device", names["other_process"].bytes, "they are yours")
+        yield Change(
+            say("end the other processes on this device"), names["other_process"].bytes, say("they are yours")
+        )
     if "private_pool" in names:
-        yield Change("capture fewer CUDA graphs, or share their pool", names["private_pool"].bytes, "")
+        yield Change(say("capture fewer CUDA graphs, or share their pool"), names["private_pool"].bytes, "")
     if "spike" in names:
         yield Change(
-            "do this in chunks (chunked loss, fused attention)", row["requested"], "the result allows it"
+            say("do this in chunks (chunked loss, fused attention)"),
+            row["requested"],
+            say("the result allows it"),
         )
     if row["kind"] == "vllm":
-        yield Change("raise gpu_memory_utilization or lower max_model_len", None, "")
+        yield Change(say("raise gpu_memory_utilization or lower max_model_len"), None, "")
     if row["kind"] in {"cuda", "hip"}:
         yield _RECORD

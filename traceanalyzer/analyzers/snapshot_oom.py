@@ -10,10 +10,11 @@ from traceanalyzer.analyzers.oom_causes import causes, changes
 from traceanalyzer.analyzers.oom_message import message_ooms
 from traceanalyzer.analyzers.oom_whatif import what_if
 from traceanalyzer.analyzers.snapshot_map import segment_map
-from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot, Oom, Ooms
+from traceanalyzer.analyzers.snapshot_results import Cause, DeviceSnapshot, Oom, Ooms
 from traceanalyzer.analyzers.snapshot_state import device_states
 from traceanalyzer.model.columns import ints
 from traceanalyzer.model.sizes import size as spelled
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -59,8 +60,6 @@ def _post_mortem(state: DeviceState, device: DeviceSnapshot, entry: int, device_
     tried = (
         what_if(state, EXPANDABLE) if fragmented and len(state.rows) <= thresholds.WHAT_IF_ENTRIES else None
     )
-    by = f" by {place.python}" if place.python else ""
-    why = f": {found[0].evidence}" if found else ""
     return Oom(
         source="snapshot",
         rank=state.rank,
@@ -75,7 +74,7 @@ def _post_mortem(state: DeviceState, device: DeviceSnapshot, entry: int, device_
         python=place.python,
         function=place.function,
         annotation=state.annotation_at(entry),
-        headline=f"Out of memory asking for {spelled(requested)}{by}{why}",
+        headline=_headline(requested, place.python, found),
         free=free,
         causes=found,
         changes=changes(device, moment, found),
@@ -83,3 +82,13 @@ def _post_mortem(state: DeviceState, device: DeviceSnapshot, entry: int, device_
         what_if=tried,
         map=segment_map(state, entry),
     )
+
+
+def _headline(requested: int, python: str | None, found: tuple[Cause, ...]) -> Text:
+    asked = spelled(requested)
+    what = (
+        say("Out of memory asking for {requested}", requested=asked)
+        if python is None
+        else say("Out of memory asking for {requested} by {line}", requested=asked, line=python)
+    )
+    return say("{what}: {why}", what=what, why=found[0].evidence) if found else what
