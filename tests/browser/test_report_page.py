@@ -28,6 +28,7 @@ SECTIONS = [
     "opportunities",
     "timeline",
     "tables",
+    "code",
     "limits",
     "roofline",
     "memory",

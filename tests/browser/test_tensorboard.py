@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 SIMULATED = ROOT / "fixtures/simulated/sim_training_mixed.json.gz"
 RECORDED = ROOT / "fixtures/recorded/cpu_train.json.gz"
 HOSTILE = """<img src=x onerror="window.pwned=1">.pt.trace.json"""
-SECTIONS = ["verdict", "quality", "where", "opportunities", "timeline", "tables", "limits", "roofline",
+SECTIONS = ["verdict", "quality", "where", "opportunities", "timeline", "tables", "code", "limits", "roofline",
             "memory", "communication", "queue", "method"]  # fmt: skip
 
 pytest.importorskip(

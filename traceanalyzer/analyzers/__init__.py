@@ -18,6 +18,7 @@ from traceanalyzer.analyzers.mapped import MappedAnalyzer
 from traceanalyzer.analyzers.memory import MemoryAnalyzer
 from traceanalyzer.analyzers.modules import ModulesAnalyzer
 from traceanalyzer.analyzers.ops import OpsAnalyzer
+from traceanalyzer.analyzers.python_stacks import PythonStacksAnalyzer
 from traceanalyzer.analyzers.roofline import RooflineAnalyzer
 from traceanalyzer.analyzers.snapshot_oom import OomAnalyzer
 from traceanalyzer.analyzers.snapshot_state import SnapshotAnalyzer
@@ -39,6 +40,7 @@ ANALYZERS: tuple[Analyzer, ...] = (
     KernelMetricsAnalyzer(),
     OpsAnalyzer(),
     ModulesAnalyzer(),
+    PythonStacksAnalyzer(),
     CopiesAnalyzer(),
     MappedAnalyzer(),
     CollectivesAnalyzer(),

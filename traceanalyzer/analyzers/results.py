@@ -194,6 +194,29 @@ class Modules:
 
 
 @dataclass(frozen=True, slots=True)
+class StackNode:
+    """A Python call path: all calls of one function below one node. Times are with the frames inside."""
+
+    parent: int  # index of the calling node, -1 at the root
+    depth: int
+    name: str  # file(line): function, as recorded
+    host_ns: int
+    device_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PythonStacks:
+    """Nodes in depth-first order; `left_out` counts the smallest ones, which are not kept.
+
+    `unattributed_device_ns` is device time whose launch lies in no recorded Python frame.
+    """
+
+    nodes: tuple[StackNode, ...]
+    left_out: int
+    unattributed_device_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class CopyRow:
     """Copies and memsets of one kind, direction and pair of memory kinds."""
 

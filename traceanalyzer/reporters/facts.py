@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Modules,
         Ops,
         Partition,
+        PythonStacks,
         Steps,
     )
     from traceanalyzer.analyzers.roofline_results import Roofline
@@ -80,6 +81,7 @@ class Facts:
     launches: Launches | None
     memory: Memory | None
     roofline: Roofline | None
+    python_stacks: PythonStacks | None
 
     @classmethod
     def of(cls, analysis: Analysis) -> Facts:

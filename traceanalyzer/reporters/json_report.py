@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from traceanalyzer.rules.findings import Finding
 
 SCHEMA_VERSION = 1
+_NODE = ("parent", "depth", "name", "host_ns", "device_ns")
 
 Document = dict[str, Any]
 
@@ -69,6 +70,7 @@ def document(analysis: Analysis) -> Document:
         "op_totals": _without(facts.ops, "by_name", "by_shape", unknown=facts.unknown_columns),
         "modules": _rows(facts.modules.rows if facts.modules else None, facts.unknown_columns),
         "module_totals": _without(facts.modules, "rows", unknown=facts.unknown_columns),
+        "python_stacks": _stacks(facts),
         "copies": _rows(facts.copies.rows if facts.copies else None),
         "collectives": _rows(facts.collectives.rows if facts.collectives else None),
         "collective_totals": _without(facts.collectives, "rows"),
@@ -94,6 +96,15 @@ def _lists(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _lists(item) for key, item in value.items()}
     return [_lists(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _stacks(facts: Facts) -> Document | None:
+    """Call paths in depth-first order, as columns: there are thousands."""
+    found = facts.python_stacks
+    if found is None:
+        return None
+    columns: Document = {key: [getattr(node, key) for node in found.nodes] for key in _NODE}
+    return columns | {"left_out": found.left_out, "unattributed_device_ns": found.unattributed_device_ns}
 
 
 def _without(result: Any, *tables: str, unknown: frozenset[str] = frozenset()) -> Document | None:

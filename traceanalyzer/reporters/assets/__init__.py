@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 
 STYLE = "report.css"
-SCRIPTS = ("tables.js", "timeline.js", "figures.js", "page.js")
+SCRIPTS = ("tables.js", "timeline.js", "icicle.js", "figures.js", "page.js")
 
 
 def text(name: str) -> str:

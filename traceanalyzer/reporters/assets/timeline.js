@@ -19,7 +19,6 @@
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
     return new Uint8Array(await new Response(stream).arrayBuffer());
   }
-  window.traceReport.inflate = inflate;
 
   function duration(ns) {
     if (!ns) return "0 s";
@@ -30,6 +29,8 @@
     const value = ns / units[at][0], size = Math.abs(value);
     return `${size < 9.995 ? value.toFixed(2) : size < 99.95 ? value.toFixed(1) : Math.round(value).toLocaleString("en")} ${units[at][1]}`;
   }
+
+  Object.assign(window.traceReport, { inflate, duration });
 
   // Unpacking: a 4-byte length, a JSON header, then every column as byte planes.
   function unpack(bytes) {

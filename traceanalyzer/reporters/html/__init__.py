@@ -16,7 +16,7 @@ from markupsafe import Markup
 from traceanalyzer.reporters import assets, json_report, method, names, tables, timeline, units
 from traceanalyzer.reporters.costs import cost_lines
 from traceanalyzer.reporters.facts import PARTS, Facts, cause_text
-from traceanalyzer.reporters.html import cells, charts, figures, memory, plotly, policy
+from traceanalyzer.reporters.html import cells, charts, figures, icicles, memory, plotly, policy
 from traceanalyzer.version import __version__
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ def _page(analysis: Analysis, top: int, drawn: str | None, **delivery: Any) -> s
         opportunities=_opportunities(facts),
         sheets=_sheets(facts, top),
         timeline=drawn,
+        icicles=_icicles(analysis),
         raw_name=re.sub(r"[^\w.-]+", "_", facts.title)[:80] + ".report.json",
         memory=memory.view(facts, top),
         queue_lines=_queues(facts),
@@ -169,6 +170,12 @@ def _figures(analysis: Analysis) -> list[figures.Figure]:
         figures.durations(analysis.trace, results.get("kernels")),
     )
     return [figure for figure in found if figure]
+
+
+def _icicles(analysis: Analysis) -> list[icicles.Icicle]:
+    results = analysis.results
+    found = (icicles.modules(results.get("modules")), icicles.python_stacks(results.get("python_stacks")))
+    return [icicle for icicle in found if icicle]
 
 
 def _json_text(text: str) -> Markup:

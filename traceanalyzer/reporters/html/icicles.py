@@ -1,0 +1,115 @@
+"""Trees of time for the page's icicles: modules and Python call paths, as the columns that icicle.js draws."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from traceanalyzer.reporters import names, units
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from traceanalyzer.analyzers.results import ModuleRow, Modules, PythonStacks
+
+TOLD = 12  # rows of the list beside an icicle
+NAME_LENGTH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Icicle:
+    """One tree; `data` is JSON in the form that icicle.js documents.
+
+    `told` are the rows with the most of their own, as (name, value): what a reader without eyes or script gets.
+    """
+
+    id: str
+    title: str
+    summary: str
+    told: tuple[tuple[str, str], ...]
+    data: str
+
+
+def modules(found: Modules | None) -> Icicle | None:
+    """The nn.Module tree; None without one."""
+    if found is None or not found.rows:
+        return None
+    rows = found.rows
+    metrics = {"device time": [r.device_ns for r in rows], "host time": [r.host_ns for r in rows]}
+    summary = f"{units.count(len(rows))} nn.Modules, each as wide as the time in it."
+    return tree("modules", "Modules", summary, [r.name for r in rows], _parents_by_depth(rows), metrics)
+
+
+def python_stacks(found: PythonStacks | None) -> Icicle | None:
+    """Python call paths; None without stacks."""
+    if found is None or not found.nodes:
+        return None
+    nodes = found.nodes
+    metrics = {"device time": [n.device_ns for n in nodes], "host time": [n.host_ns for n in nodes]}
+    summary = "Each function within its caller, as wide as the time in it."
+    if found.left_out:
+        summary += f" The {units.count(found.left_out)} smallest are left out."
+    return tree(
+        "stacks", "Python call paths", summary, [n.name for n in nodes], [n.parent for n in nodes], metrics
+    )
+
+
+def tree(
+    id_: str,
+    title: str,
+    summary: str,
+    labels: Sequence[str],
+    parent: Sequence[int],
+    metrics: Mapping[str, Sequence[int]],
+    unit: Literal["ns", "bytes"] = "ns",
+) -> Icicle | None:
+    """A tree as an icicle; None when all its values are 0.
+
+    Args:
+        id_: of the figure; its elements' ids begin with it.
+        title: what the figure shows.
+        summary: the sentence beside the title.
+        labels: the name of each row.
+        parent: the index of a row before each one, or -1.
+        metrics: by label, the value of each row with those of the rows below it.
+        unit: of all values.
+    """
+    told_of = {label: values for label, values in metrics.items() if any(values)}
+    if not told_of:
+        return None
+    distinct = {name: code for code, name in enumerate(dict.fromkeys(labels))}
+    data = {
+        "names": [names.cut(name, NAME_LENGTH) for name in distinct],
+        "name": [distinct[name] for name in labels],
+        "parent": list(parent),
+        "unit": unit,
+        "metrics": [{"label": label, "values": list(values)} for label, values in told_of.items()],
+    }
+    told = _largest(
+        labels, parent, next(iter(told_of.values())), units.duration if unit == "ns" else units.size
+    )
+    return Icicle(id_, title, summary, told, json.dumps(data, ensure_ascii=False, separators=(",", ":")))
+
+
+def _largest(
+    labels: Sequence[str], parent: Sequence[int], values: Sequence[int], worded: Callable[[int], str]
+) -> tuple[tuple[str, str], ...]:
+    """The rows with the most of their own, without the rows below them."""
+    own = list(values)
+    for i, above in enumerate(parent):
+        if above >= 0:
+            own[above] -= values[i]
+    total = sum(value for value, above in zip(values, parent, strict=True) if above < 0)
+    largest = sorted((i for i in range(len(own)) if own[i] > 0), key=lambda i: (-own[i], i))[:TOLD]
+    return tuple((names.cut(labels[i]), f"{worded(own[i])}, {units.share(own[i] / total)}") for i in largest)
+
+
+def _parents_by_depth(rows: Sequence[ModuleRow]) -> list[int]:
+    """The last row before each one that is one level up: rows are in depth-first order."""
+    parents, path = [], list[int]()
+    for i, row in enumerate(rows):
+        del path[row.depth :]
+        parents.append(path[-1] if path else -1)
+        path.append(i)
+    return parents
