@@ -14,6 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from snapshot_files import BASE, MIB, USER, block, entry, segment, snapshot, write
 
+from traceanalyzer.analyzers import run_analyzers
 from traceanalyzer.analyzers.allocator import Allocator, OutOfMemory
 from traceanalyzer.analyzers.allocator_settings import AllocatorSettings, changed, recorded
 from traceanalyzer.analyzers.oom_whatif import told, what_if
@@ -206,3 +207,13 @@ def test_the_fixtures_leak_runs_out_whatever_the_settings(capsys: pytest.Capture
 def test_an_unknown_setting_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["oom", str(FIXTURE), "--what-if", "expandable_segment:True"]) == 2
     assert "cannot be tried" in capsys.readouterr().err
+
+
+def test_a_post_mortem_claims_no_more_than_the_replay_gives() -> None:
+    (oom,) = run_analyzers(load(FIXTURE, options=LoadOptions(use_cache=False)))[0]["oom"].rows
+    (change,) = [c for c in oom.changes if c.what == "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True"]
+    assert oom.what_if.runs_out is True
+    assert (change.frees_bytes, change.condition) == (
+        0,
+        "not alone: a replay of this run still runs out of memory",
+    )

@@ -96,6 +96,13 @@ def test_any_time_can_be_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "no time such as 12.5ms" in capsys.readouterr().err
 
 
+def test_segments_are_shown_at_the_same_moment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(write(tmp_path / "a.pickle", holding({"user": 4, "cache": 3})))
+    assert run(["oom", path, "--no-cache", "--at", "15us", "--segments"]) == 0
+    row = capsys.readouterr().out.split("Segments at 15.0 µs")[1].splitlines()[2]
+    assert row.split() == ["0x7f0000000000", "64.0", "MiB", "60.0", "MiB", "1", "0", "0,0", "unknown"]
+
+
 def test_the_command_tells_what_grew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before, after = (
         str(write(tmp_path / n, c))

@@ -86,6 +86,7 @@ def what_if(state: DeviceState, text: str) -> WhatIf:
         error_share=error,
         replayed_peak_reserved_bytes=same.peak,
         same_segments_share=_same_segments(state, same, last),
+        whole_run=not start,
     )
     if error > thresholds.WHAT_IF_ERROR:
         return replace(
@@ -117,6 +118,8 @@ def told(found: WhatIf) -> Text:
         old=size(found.recorded_peak_reserved_bytes),
         error=f"{found.error_share or 0:.2%}",
     )
+    if not found.whole_run:
+        peak = say("{peak}; what was reserved before the window stays as it was", peak=peak)
     if found.runs_out is None:
         return peak
     if found.runs_out:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from traceanalyzer.analyzers import thresholds
@@ -10,7 +11,7 @@ from traceanalyzer.analyzers.oom_causes import causes, changes
 from traceanalyzer.analyzers.oom_message import message_ooms
 from traceanalyzer.analyzers.oom_whatif import what_if
 from traceanalyzer.analyzers.snapshot_map import segment_map
-from traceanalyzer.analyzers.snapshot_results import Cause, DeviceSnapshot, Oom, Ooms
+from traceanalyzer.analyzers.snapshot_results import Cause, Change, DeviceSnapshot, Oom, Ooms, WhatIf
 from traceanalyzer.analyzers.snapshot_state import device_states
 from traceanalyzer.model.columns import ints
 from traceanalyzer.model.sizes import size as spelled
@@ -77,11 +78,27 @@ def _post_mortem(state: DeviceState, device: DeviceSnapshot, entry: int, device_
         headline=_headline(requested, place.python, found),
         free=free,
         causes=found,
-        changes=changes(device, moment, found),
+        changes=tuple(_judged(change, tried) for change in changes(device, moment, found)),
         moment=moment,
         what_if=tried,
         map=segment_map(state, entry),
     )
+
+
+def _judged(change: Change, tried: WhatIf | None) -> Change:
+    """What a replay says of a change of settings wins over the bound that the free memory gives."""
+    if (
+        tried is None
+        or tried.peak_reserved_bytes is None
+        or change.what != f"PYTORCH_CUDA_ALLOC_CONF={EXPANDABLE}"
+    ):
+        return change
+    if tried.runs_out:
+        return replace(
+            change, frees_bytes=0, condition=say("not alone: a replay of this run still runs out of memory")
+        )
+    freed = max(0, (tried.recorded_peak_reserved_bytes or 0) - tried.peak_reserved_bytes)
+    return replace(change, frees_bytes=freed)
 
 
 def _headline(requested: int, python: str | None, found: tuple[Cause, ...]) -> Text:

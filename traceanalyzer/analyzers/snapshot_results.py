@@ -164,6 +164,7 @@ class WhatIf:
     error_share: float | None = None  # of that replay: largest difference of reserved, as a share of the peak
     same_segments_share: float | None = None  # bytes of recorded segments that it has in the same sizes
     recorded_oom: bool | None = None
+    whole_run: bool | None = None  # else what was reserved before the window stayed as it was
     peak_reserved_bytes: int | None = None  # with the other settings
     runs_out: bool | None = None
     runs_out_at_entry: int | None = None
