@@ -86,12 +86,10 @@ def _post_mortem(state: DeviceState, device: DeviceSnapshot, entry: int, device_
 
 
 def _judged(change: Change, tried: WhatIf | None) -> Change:
-    """What a replay says of a change of settings wins over the bound that the free memory gives."""
-    if (
-        tried is None
-        or tried.peak_reserved_bytes is None
-        or change.what != f"PYTORCH_CUDA_ALLOC_CONF={EXPANDABLE}"
-    ):
+    """What a replay of the whole run says of a change of settings wins over the bound that free memory gives."""
+    if tried is None or tried.peak_reserved_bytes is None or not tried.whole_run:
+        return change
+    if change.what != f"PYTORCH_CUDA_ALLOC_CONF={EXPANDABLE}":
         return change
     if tried.runs_out:
         return replace(
