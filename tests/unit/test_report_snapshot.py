@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,16 @@ def test_holders_are_shown_by_use_module_line_and_stack(section: str) -> None:
     for by in ("category", "module", "line", "stack"):
         assert f'id="held-by-{by}-0"' in section
     assert "train.py:27 log_loss ← train.py:31 main" in section
+
+
+def test_stacks_are_an_icicle_of_bytes_under_their_callers(section: str, analysis: Analysis) -> None:
+    data = json.loads(re.findall(r'id="held-0-icicle">(.+?)</script>', section)[0])
+    (oom,) = analysis["oom"].rows
+    roots = [v for v, above in zip(data["metrics"][0]["values"], data["parent"], strict=True) if above < 0]
+    assert (data["unit"], sum(roots)) == ("bytes", oom.moment.active_bytes)
+    assert {data["names"][n] for n, above in zip(data["name"], data["parent"], strict=True) if above < 0} == {
+        "train.py:40 <module>"
+    }
 
 
 def test_uses_add_up_to_what_is_active_at_every_moment_that_is_told(analysis: Analysis) -> None:

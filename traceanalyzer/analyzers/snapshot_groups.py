@@ -52,7 +52,7 @@ def _key(holder: StackHolder, by: str) -> str:
         case "module":
             return holder.module or say("no forward method on the stack")
         case "stack":
-            return " ← ".join(holder.path) or _line(holder)
+            return " ← ".join(holder.path) or line_of(holder)
         case "category":
             return holder.category
         case "annotation":
@@ -66,10 +66,11 @@ def _key(holder: StackHolder, by: str) -> str:
         case "stream":
             return say("stream not recorded") if holder.stream is None else str(holder.stream)
         case _:
-            return _line(holder)
+            return line_of(holder)
 
 
-def _line(holder: StackHolder) -> str:
+def line_of(holder: StackHolder) -> str:
+    """The user's line that allocated, or why it is not known."""
     if holder.python:
         return f"{holder.python} {holder.function}"
     if holder.stack is None:

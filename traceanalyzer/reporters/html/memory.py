@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from traceanalyzer.analyzers.oom_whatif import told
-from traceanalyzer.analyzers.snapshot_groups import grouped
+from traceanalyzer.analyzers.snapshot_groups import grouped, line_of
 from traceanalyzer.analyzers.snapshot_state import timeline
 from traceanalyzer.reporters import tables
-from traceanalyzer.reporters.html import charts, memory_charts
+from traceanalyzer.reporters.html import charts, icicles, memory_charts
 
 if TYPE_CHECKING:
     from traceanalyzer.analyzers.results import MemoryTimeline
@@ -38,6 +38,7 @@ class DeviceView:
     curve: Curve
     composition: memory_charts.Areas | None
     map: memory_charts.Map | None
+    stacks: icicles.Icicle | None
     sheets: tuple[tables.Sheet, ...]
 
 
@@ -92,6 +93,7 @@ def _device(number: int, device: DeviceSnapshot, ooms: tuple[Oom, ...], top: int
         _curve(timeline(device), None),
         memory_charts.areas(device.composition, timed=device.timed),
         memory_charts.map_of(_map(device, mine)),
+        _stacks(number, moment),
         tuple(_sheet(number, moment, by, title, top) for by, title in GROUPED if moment.holders),
     )
 
@@ -99,6 +101,25 @@ def _device(number: int, device: DeviceSnapshot, ooms: tuple[Oom, ...], top: int
 def _map(device: DeviceSnapshot, ooms: list[Oom]) -> SegmentMap | None:
     """At the same moment; at the end where the entries do not tell."""
     return (ooms[-1].map if ooms else device.map_at_peak) or device.map_at_end
+
+
+def _stacks(number: int, moment: Moment) -> icicles.Icicle | None:
+    """Call stacks of what is held, outermost line first; each line is as wide as the memory allocated under it."""
+    rows: dict[tuple[str, ...], int] = {}
+    held: list[int] = []
+    for holder in moment.holders:
+        path = holder.path[::-1] or (line_of(holder),)
+        for depth in range(1, len(path) + 1):
+            row = rows.setdefault(path[:depth], len(rows))
+            if row == len(held):
+                held.append(0)
+            held[row] += holder.bytes
+    parents = [rows[path[:-1]] if len(path) > 1 else -1 for path in rows]
+    summary = (
+        "Each line within its caller, as wide as the memory that it holds; frames of libraries are counted."
+    )
+    labels = [path[-1] for path in rows]
+    return icicles.tree(f"held-{number}", "Call stacks", summary, labels, parents, {"held": held}, "bytes")
 
 
 def _sheet(number: int, moment: Moment, by: str, title: str, top: int) -> tables.Sheet:
