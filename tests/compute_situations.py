@@ -90,6 +90,14 @@ def streaming(times_the_roof: float) -> Computing:
     return Computing().work("aten::add", STREAM, roof_us * times_the_roof, n, n).done()
 
 
+def chaining(between: float) -> Computing:
+    """Two passes over the same 134 MB; `between` them may run a product."""
+    b = Computing().work("aten::sigmoid", STREAM, 100, [1 << 13, 1 << 13])
+    if between:
+        b.work("aten::mm", FAST, between, [4096, 4096], [4096, 4096])
+    return b.work("aten::sigmoid", STREAM, 100, [1 << 13, 1 << 13]).done()
+
+
 # code → the trace with the problem, the trace without
 CASES: dict[str, tuple[Callable[[], Linked], Callable[[], Linked]]] = {
     "TC001": (
@@ -103,5 +111,6 @@ CASES: dict[str, tuple[Callable[[], Linked], Callable[[], Linked]]] = {
     "SDPA001": (lambda: attention(fused=False), lambda: attention(fused=True)),
     "LAYOUT001": (lambda: convolving(100), lambda: convolving(2)),
     "CAST001": (lambda: copying("float"), lambda: copying(BF16)),
+    "FUSE001": (lambda: chaining(0), lambda: chaining(200)),
     "EFF001": (lambda: streaming(5), lambda: streaming(1.1)),
 }

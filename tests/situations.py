@@ -77,6 +77,17 @@ def communicating(start: int, end: int, elements: int = 1 << 26, count: int = 1)
     return ending(b, max(end, 1000))
 
 
+def transferring(stream: int, *, late: bool) -> Linked:
+    """An all-reduce that nothing hides; the next kernel is launched after it began, or waits for its event."""
+    b = Linked()
+    b.launch("gemm", called=0, start=5, end=1000)
+    b.launch(NCCL, called=10, start=1000, end=1200, stream=stream)
+    b.launch("gemm", called=1100 if late else 30, start=1200, end=2000)
+    b.add("syncs", "Stream Wait Event", 20, 21, device=0, stream=7, waits_on_stream=1 if late else stream,
+          kind="Stream Wait Event")  # fmt: skip
+    return ending(b, 2000)
+
+
 def optimizing(kernels: int) -> Linked:
     b = Linked()
     b.annotation("Optimizer.step#AdamW.step", 0, kernels * 10)
@@ -149,6 +160,7 @@ CASES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
         lambda: communicating(900, 1500, elements=1000, count=20),
         lambda: communicating(900, 1500, elements=1 << 26, count=20),
     ),
+    "OVERLAP001": (lambda: transferring(20, late=True), lambda: transferring(20, late=False)),
     "KERN001": (late_kernels, lambda: late_kernels(every=30, runs=12)),
     "OPT001": (lambda: optimizing(200), lambda: optimizing(10)),
     "GRAPH001": (lambda: graphed("cudaGraphLaunch"), lambda: graphed("cudaLaunchKernel")),

@@ -11,13 +11,17 @@ from traceanalyzer.analyzers.base import Analyzer
 from traceanalyzer.analyzers.breakdown import BreakdownAnalyzer
 from traceanalyzer.analyzers.collectives import CollectivesAnalyzer
 from traceanalyzer.analyzers.copies import CopiesAnalyzer
+from traceanalyzer.analyzers.fusion import FusionAnalyzer
 from traceanalyzer.analyzers.kernel_metrics import KernelMetricsAnalyzer
 from traceanalyzer.analyzers.kernels import KernelsAnalyzer
 from traceanalyzer.analyzers.launches import LaunchesAnalyzer
+from traceanalyzer.analyzers.limits import LimitsAnalyzer
 from traceanalyzer.analyzers.mapped import MappedAnalyzer
 from traceanalyzer.analyzers.memory import MemoryAnalyzer
 from traceanalyzer.analyzers.modules import ModulesAnalyzer
 from traceanalyzer.analyzers.ops import OpsAnalyzer
+from traceanalyzer.analyzers.overlap import OverlapAnalyzer
+from traceanalyzer.analyzers.phases import PhasesAnalyzer
 from traceanalyzer.analyzers.python_stacks import PythonStacksAnalyzer
 from traceanalyzer.analyzers.roofline import RooflineAnalyzer
 from traceanalyzer.analyzers.snapshot_oom import OomAnalyzer
@@ -43,6 +47,10 @@ ANALYZERS: tuple[Analyzer, ...] = (
     PythonStacksAnalyzer(),
     CopiesAnalyzer(),
     MappedAnalyzer(),
+    LimitsAnalyzer(),
+    PhasesAnalyzer(),
+    FusionAnalyzer(),
+    OverlapAnalyzer(),
     CollectivesAnalyzer(),
     LaunchesAnalyzer(),
     SnapshotAnalyzer(),

@@ -61,7 +61,13 @@ class RooflineAnalyzer:
         """
         devices, gpus, gpu_of = _devices(trace, self.choice)
         labels = _Labels(trace, kernel_costs(trace), gpus, gpu_of)
-        rows = sorted(labels.rows(), key=lambda r: (-r.total_ns, r.kernel, r.op or "", r.input_dims or ""))
+        made = sorted(
+            labels.rows(), key=lambda r: (-r[0].total_ns, r[0].kernel, r[0].op or "", r[0].input_dims or "")
+        )
+        rows = [row for row, _ in made]
+        of_kernel = np.full(trace.kernels.num_rows, -1, np.int64)
+        for i, (_, kernels) in enumerate(made):
+            of_kernel[kernels] = i
         bound_ns: dict[str, int] = {}
         for row in rows:
             bound_ns[row.bound] = bound_ns.get(row.bound, 0) + row.total_ns
@@ -74,6 +80,7 @@ class RooflineAnalyzer:
             kernels=_by_name(rows),
             achieved_flops=sum(flops) if flops else None,
             above_roof=tuple(r for r in rows if (r.efficiency or 0.0) > thresholds.ABOVE_ROOF),
+            of_kernel=of_kernel,
         )
 
 
@@ -152,10 +159,11 @@ class _Labels:
         self.sms = ints(trace.devices, "sms", 0)
         self.op, self.op_names = kernel_ops(trace)
 
-    def rows(self) -> list[RooflineRow]:
+    def rows(self) -> list[tuple[RooflineRow, NDArray[np.int64]]]:
+        """Each row with the rows of `kernels` that it sums up."""
         call, source = self.costs.call, self.costs.source
         known = np.where(call >= 0, -1, self.op)  # kernels without a cost are told apart by op only
-        return [self._row(rows) for rows in group_rows(self.name, call, known, source, self.gpu_of)]
+        return [(self._row(rows), rows) for rows in group_rows(self.name, call, known, source, self.gpu_of)]
 
     def _row(self, rows: NDArray[np.int64]) -> RooflineRow:
         first = rows[0]

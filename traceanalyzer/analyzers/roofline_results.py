@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,10 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class Roofline:
-    """`bound_ns` is kernel time by label; `achieved_flops` is of all kernels with a cost."""
+    """`bound_ns` is kernel time by label; `achieved_flops` is of all kernels with a cost.
+
+    `of_kernel` holds, for each row of the trace's `kernels`, its index in `rows`; shape (kernels,).
+    """
 
     devices: tuple[DeviceRoof, ...]
     rows: tuple[RooflineRow, ...]
@@ -102,3 +109,4 @@ class Roofline:
     kernels: Mapping[str, KernelRoof] = field(default_factory=dict)
     achieved_flops: float | None = None
     above_roof: tuple[RooflineRow, ...] = ()
+    of_kernel: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64), compare=False)

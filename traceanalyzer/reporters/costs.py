@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from traceanalyzer.reporters import names, units
+from traceanalyzer.reporters.phases import phase_lines
 from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
@@ -14,8 +15,13 @@ if TYPE_CHECKING:
     from traceanalyzer.analyzers.roofline_results import Coverage, Roofline
 
 
+def work_lines(results: Mapping[str, Any]) -> tuple[Text, ...]:
+    """Phases and costs, one sentence each; none without kernels."""
+    return (*phase_lines(results), *cost_lines(results))
+
+
 def cost_lines(results: Mapping[str, Any]) -> tuple[Text, ...]:
-    """One sentence each; none without kernels."""
+    """What is known of the work of kernels, one sentence each; none without kernels."""
     roofline: Roofline | None = results.get("roofline")
     if roofline is None or not roofline.rows:
         return ()

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from traceanalyzer.reporters import names, tables, units
-from traceanalyzer.reporters.costs import cost_lines
+from traceanalyzer.reporters.costs import work_lines
 from traceanalyzer.reporters.facts import PARTS, Facts, cause_text, parts_of
 from traceanalyzer.version import __version__
 
@@ -64,7 +64,7 @@ def _lines(facts: Facts, top: int) -> Iterator[str]:
     yield ""
     for d in facts.devices:
         yield from _device(d)
-    yield from (_one_line(line) + "\n" for line in cost_lines(facts.analysis.results))
+    yield from (_one_line(line) + "\n" for line in work_lines(facts.analysis.results))
     yield from _findings(facts, top)
     yield from _quality(facts)
     for layout, rows in (

@@ -240,19 +240,6 @@ LAUNCHES = Layout(
         Column("bound", "Held up by", "text", brief=True),
     ),
 )
-MAPPING = Layout(
-    "mapping",
-    "Kernels placed by the second trace",
-    (
-        Column("kernel", "Kernel", "kernel", brief=True),
-        Column("total_ns", "Total", "duration", brief=True, bar=True),
-        Column("count", "Calls", "count"),
-        Column("op", "Op", "name", brief=True),
-        Column("module", "Module", "path", brief=True),
-        Column("python", "Python", "path", brief=True),
-        Column("how", "Matched by", "text", hint="order, grid, name; none: inside a CUDA graph or unlinked"),
-    ),
-)
 API_CALLS = Layout(
     "api-calls",
     "Runtime and driver calls",

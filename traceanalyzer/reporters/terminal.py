@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from traceanalyzer.reporters import names, tables, units
-from traceanalyzer.reporters.costs import cost_lines
+from traceanalyzer.reporters.costs import work_lines
 from traceanalyzer.reporters.facts import PARTS, Facts, cause_text, parts_of
 
 if TYPE_CHECKING:
@@ -61,7 +61,10 @@ def _blocks(facts: Facts, top: int) -> Iterator[RenderableType]:
         yield _device(device, several=len(facts.devices) > 1)
     if len(facts.devices) > MAX_DEVICES:
         yield Text(f"… and {len(facts.devices) - MAX_DEVICES} more devices\n", style="dim")
-    yield from (_plain(line, "dim") for line in cost_lines(facts.analysis.results))
+    about_work = work_lines(facts.analysis.results)
+    yield from (_plain(line, "dim") for line in about_work)
+    if about_work:
+        yield Text("")
     yield from _quality(facts)
     if facts.findings:
         yield Text("What to do", style="bold")

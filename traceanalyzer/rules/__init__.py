@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from traceanalyzer.analyzers import load_plugins
 from traceanalyzer.model.trace import Capability, how_to_capture
-from traceanalyzer.rules import capture, communication, compute, copies, idle, kernels, loading, memory
+from traceanalyzer.rules import (
+    capture,
+    communication,
+    compute,
+    copies,
+    idle,
+    kernels,
+    loading,
+    memory,
+    opportunities,
+)
 from traceanalyzer.rules.base import Facts, Rule
 from traceanalyzer.rules.findings import Finding, NotAssessed, Passed, Verdict
 from traceanalyzer.rules.savings import Combined, with_savings
@@ -26,6 +36,7 @@ RULES: tuple[Rule, ...] = (
     *communication.RULES,
     *kernels.RULES,
     *compute.RULES,
+    *opportunities.RULES,
     *memory.RULES,
     *capture.RULES,
 )

@@ -14,9 +14,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from traceanalyzer.reporters import assets, json_report, method, names, tables, timeline, units
-from traceanalyzer.reporters.costs import cost_lines
+from traceanalyzer.reporters.costs import work_lines
 from traceanalyzer.reporters.facts import PARTS, Facts, cause_text
 from traceanalyzer.reporters.html import cells, charts, figures, icicles, memory, plotly, policy
+from traceanalyzer.reporters.work_tables import work_rows
 from traceanalyzer.version import __version__
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ def _page(analysis: Analysis, top: int, drawn: str | None, **delivery: Any) -> s
         devices=[_device(d, facts) for d in facts.devices],
         opportunities=_opportunities(facts),
         sheets=_sheets(facts, top),
+        work_lines=work_lines(analysis.results),
         timeline=drawn,
         icicles=_icicles(analysis),
         raw_name=re.sub(r"[^\w.-]+", "_", facts.title)[:80] + ".report.json",
@@ -153,7 +155,6 @@ def _environment() -> Environment:
     environment.globals |= {
         "figure": cells.figure,
         "cells": cells.rows,
-        "cost_lines": cost_lines,
         "evidence_link": _evidence_link,
         "plotly_styles": plotly.style_ids,
         "PARTS": PARTS,
@@ -234,8 +235,7 @@ def _sheets(facts: Facts, top: int) -> dict[str, tables.Sheet]:
         (tables.LAUNCHES, facts.launches.devices if facts.launches else None),
         (tables.API_CALLS, facts.launches.api if facts.launches else None),
     ]
-    mapped = facts.analysis.results.get("mapping")
-    found.append((tables.MAPPING, mapped.rows if mapped else None))
+    found += work_rows(facts.analysis.results)
     hidden = {tables.OPS.id, tables.OPS_BY_SHAPE.id, tables.MODULES.id}
     sheets = {
         layout.id: tables.sheet(

@@ -1,0 +1,159 @@
+"""Rules about work that could run at the same time or as one kernel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from traceanalyzer.analyzers import thresholds
+from traceanalyzer.model.trace import Capability
+from traceanalyzer.rules.findings import Evidence, Finding
+from traceanalyzer.rules.roofs import HOST_BOUND
+from traceanalyzer.rules.wording import count, duration, percent, size
+from traceanalyzer.text import Text, say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from traceanalyzer.analyzers.opportunities_results import Fusion, FusionRow, Overlap, OverlapRow
+    from traceanalyzer.rules.base import Facts
+
+SHOWN = 5
+
+
+def _forms() -> Mapping[str, Text]:
+    return {
+        "norm_quant": say("norm and quantisation in one kernel"),
+        "activation_quant": say("activation and quantisation in one kernel"),
+        "rope_cache": say("rotary embedding and the write to the cache in one kernel"),
+        "add_norm": say("residual addition and norm in one kernel"),
+        "activation_mul": say("activation and its product in one kernel"),
+        "pointwise": say("one pointwise kernel"),
+    }
+
+
+def _dependencies() -> Mapping[str, Text]:
+    return {
+        "same_stream": say(
+            "the next kernel is behind it on the same stream: another stream would allow it to run"
+        ),
+        "late": say(
+            "the next kernel was launched only after it had begun: an earlier launch would allow it to run"
+        ),
+        "event": say(
+            "the next kernel's stream waits for an event of this stream: only other work could run beside it"
+        ),
+        "unknown": say("whether the next kernel depends on it is not recorded"),
+    }
+
+
+class UnfusedChains:
+    """Kernels that pass over the same data one after the other could be one kernel.
+
+    Each pointwise, norm, quantisation or rotary kernel reads its inputs from memory and writes its result back. One
+    kernel for the chain keeps what they hand on in registers. The saving is the traffic for what is handed on, at the
+    bandwidth of the memory: at least the second reading, at most the writing too; half of the smaller traffic of two
+    neighbours is taken for what goes between them. That they work on the same data is not in a trace; it is taken
+    from their order and from traffic of about the same size.
+    """
+
+    code: ClassVar[str] = "FUSE001"
+    title: ClassVar[str] = "Chains of kernels that would fuse"
+    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK, Capability.SHAPES})
+
+    def check(self, facts: Facts) -> Iterable[Finding]:
+        """One finding when fusing would save enough of the step."""
+        fusion: Fusion = facts.results["fusion"]
+        rows = [row for row in fusion.rows if row.saving_ns]
+        low, high = (sum(row.saving_ns[i] for row in rows if row.saving_ns) for i in (0, 1))
+        if facts.share(high) < thresholds.HOST_STALL_SHARE:
+            return
+        host_bound = any(device.bound == "host" for device in facts.launches.devices)
+        yield Finding(
+            code=self.code,
+            title=self.title,
+            severity="medium" if facts.share(high) >= thresholds.CAUSE_SHARE else "low",
+            claim=say(
+                "Chains of memory-bound kernels take {share} of the kernel time; fused, they would save {low} to "
+                "{high} of traffic with memory.",
+                share=percent(sum(row.share for row in rows)),
+                low=size(sum(row.bytes[0] for row in rows if row.bytes)),
+                high=size(sum(row.bytes[1] for row in rows if row.bytes)),
+            ),
+            evidence=tuple(_chain(row) for row in rows[:SHOWN]),
+            fix=say(
+                "Let `torch.compile` fuse them, or use the fused form where there is one (fused add and RMS norm, SiLU "
+                "and product, norm and quantisation, rotary embedding and cache write)."
+            ),
+            confidence="low",
+            saving_ns=None if host_bound else (facts.per_step(low), facts.per_step(high)),
+            saving_reason=HOST_BOUND if host_bound else "",
+        )
+
+
+def _chain(row: FusionRow) -> Evidence:
+    steps = " → ".join((op or kernel)[:50] for op, kernel in zip(row.ops[:6], row.kernels, strict=False))
+    return Evidence(
+        say(
+            "{times} of {steps}: {total} in all, {form}",
+            times=f"{row.count:,}",
+            steps=steps + (" → …" if len(row.ops) > 6 else ""),
+            total=duration(row.total_ns),
+            form=_forms()[row.form],
+        )
+    )
+
+
+class ExposedTransfers:
+    """Communication or copies run while no kernel does, though there is compute that could run beside them.
+
+    What keeps the next kernel waiting is told from the trace: it shares the stream, it was launched too late, or its
+    stream waits for an event. An event says that it needs the result: then only other work (the next layer's, another
+    microbatch's) can hide the transfer. The saving is at most the exposed time and at most the compute that nothing
+    runs beside yet; whether the data allow it is in no trace, so it may be nothing.
+    """
+
+    code: ClassVar[str] = "OVERLAP001"
+    title: ClassVar[str] = "Transfers that compute could hide"
+    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK, Capability.LAUNCHES})
+
+    def check(self, facts: Facts) -> Iterable[Finding]:
+        """One finding when enough of the step is exposed and no event forbids the overlap."""
+        overlap: Overlap = facts.results["overlap"]
+        rows = [row for row in overlap.rows if row.dependency in ("same_stream", "late") and row.saving_ns[1]]
+        exposed = sum(row.exposed_ns for row in rows)
+        if facts.share(exposed) < thresholds.HOST_STALL_SHARE:
+            return
+        yield Finding(
+            code=self.code,
+            title=self.title,
+            severity="medium" if facts.share(exposed) >= thresholds.CAUSE_SHARE else "low",
+            claim=say(
+                "Transfers run alone for {share} of the time, and no event makes the next kernel wait for them.",
+                share=percent(facts.share(exposed)),
+            ),
+            evidence=_transfers(rows),
+            fix=say(
+                "Start transfers earlier and on a stream of their own (`async_op=True`, prefetching, "
+                "`non_blocking=True` from pinned memory), and launch independent kernels before waiting for them."
+            ),
+            confidence="low",
+            saving_ns=(0, facts.per_step(min(exposed, max(row.beside_ns for row in rows)))),
+        )
+
+
+def _transfers(rows: Sequence[OverlapRow]) -> tuple[Evidence, ...]:
+    return tuple(
+        Evidence(
+            say(
+                "{times} of {name}, {exposed} exposed: {why}",
+                times=count(row.count, "execution"),
+                name=row.name[:80],
+                exposed=duration(row.exposed_ns),
+                why=_dependencies()[row.dependency],
+            )
+        )
+        for row in rows[:SHOWN]
+    )
+
+
+RULES = (UnfusedChains(), ExposedTransfers())
