@@ -29,7 +29,8 @@ class Linked:
         return row
 
     def host(self, table: str, name: str, start: float, end: float, **columns: Any) -> dict[str, Any]:
-        return self.add(table, name, start, end, **{"pid": 100, "tid": MAIN, **columns})
+        depth = {"depth": 0} if table == "python_calls" else {}
+        return self.add(table, name, start, end, **{"pid": 100, "tid": MAIN, **depth, **columns})
 
     def op(self, name: str, start: float, end: float, **columns: Any) -> dict[str, Any]:
         return self.host("ops", name, start, end, **columns)
