@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import pickletools
 
@@ -12,7 +13,7 @@ from snapshot_files import simple
 from traceanalyzer.ingest.oom_text import messages
 from traceanalyzer.ingest.snapshot.assemble import assemble
 from traceanalyzer.ingest.snapshot.refused import Refused
-from traceanalyzer.ingest.snapshot.unpickle import loads
+from traceanalyzer.ingest.snapshot.unpickle import load_entries, loads
 from traceanalyzer.ingest.snapshot.walk import walk
 
 GOOD = pickle.dumps(simple(), 4)
@@ -106,3 +107,37 @@ def test_any_text_gives_messages_with_sizes_that_a_machine_can_have(parts: list[
         for name, value in row.items():
             if isinstance(value, int) and name not in ("line", "rank", "device"):
                 assert 0 <= value < 1 << 63, name
+
+
+def _long() -> bytes:
+    """Several frames of 64 KiB, so that entries are dropped while they are read."""
+    once = [
+        {
+            "action": a,
+            "addr": 0x7F00_0000_0000 + i,
+            "size": i,
+            "stream": 0,
+            "time_us": i,
+            "frames": list(FRAMES),
+        }
+        for i in range(1500)
+        for a in ("alloc", "free_completed")
+    ]
+    return pickle.dumps({"segments": [], "device_traces": [once]}, 4)
+
+
+FRAMES = [{"filename": "a.py", "line": i, "name": "f"} for i in range(12)]
+LONG = _long()
+
+
+@given(damage=st.lists(st.tuples(st.integers(0, len(LONG) - 1), st.integers(0, 255)), min_size=1, max_size=4))
+@settings(deadline=None, max_examples=60)
+def test_damage_within_the_stream_of_entries_gives_tables_or_a_refusal(damage: list[tuple[int, int]]) -> None:
+    content = bytearray(LONG)
+    for at, value in damage:
+        content[at] = value
+    try:
+        whole, stacks = load_entries(io.BytesIO(bytes(content)), 10_000)
+        assemble(walk(whole, 10_000, stacks))
+    except Refused:
+        pass

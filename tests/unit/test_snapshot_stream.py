@@ -35,6 +35,11 @@ def trace(entries: int, depth: int) -> list[dict[str, Any]]:
     return made
 
 
+def read(raw: bytes) -> dict[str, pa.Table]:
+    content, stacks = load_entries(io.BytesIO(raw), MANY)
+    return assemble(walk(content, MANY, stacks)).tables
+
+
 def rows(tables: dict[str, pa.Table]) -> tuple[Any, list[Any]]:
     """The entries, and the frames of each one's stack, whatever number the stack has."""
     parent, innermost = (tables["stacks"][c].to_pylist() for c in ("parent", "frame"))
@@ -109,3 +114,13 @@ def test_more_entries_than_the_file_can_hold_are_refused() -> None:
     raw = pickle.dumps(snapshot([], trace(9000, 2)), 4)
     with pytest.raises(Refused, match="more than a file of this size"):
         load_entries(io.BytesIO(raw), 5000)
+
+
+@pytest.mark.parametrize("protocol", [3, 4])
+@pytest.mark.parametrize("frames", [b"cos\nsystem\n(S'true'\ntR", b"Q", b"h\x01N", b"h\xff"])
+def test_opcodes_that_a_file_has_as_a_stack_are_not_taken_for_references(
+    protocol: int, frames: bytes
+) -> None:
+    evil = [*trace(3000, 3), entry("alloc", BASE, 512, 1_700_000_000_100_000) | {"frames": frames}]
+    with pytest.raises(Refused):
+        read(pickle.dumps(snapshot([], evil), protocol))

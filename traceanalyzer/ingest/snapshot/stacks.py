@@ -84,6 +84,8 @@ class Stacks:
 
     def final(self, rows: pa.Array) -> pa.Array:
         """Rows as `rows` gave them, null for none, as rows of the tree."""
+        if len(self._resolved) != len(self._referred):
+            raise Refused("has bytes in the place of a call stack")
         found = np.array(rows.fill_null(0))
         referred = found < 0
         found[referred] = np.array(self._resolved, np.int64)[-1 - found[referred]]

@@ -21,6 +21,8 @@ import re
 import struct
 from typing import IO, TYPE_CHECKING, Any
 
+from traceanalyzer.ingest.snapshot.refused import Refused
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -29,6 +31,7 @@ JOINED_BYTES = 1 << 20
 NUMBERED_DICT, UNNUMBERED_DICT = b"}\x94(", b"N\x940}("  # the latter numbers None and drops it
 ASK = b")Q\x94("  # for an object by the name of (); numbered like the list in whose place it is
 _REFERENCES = re.compile(rb"\]\x94\(((?:h.|j.{4})++)e", re.DOTALL)
+_NOTHING_ELSE = re.compile(rb"(?:h.|j.{4})+", re.DOTALL)
 _FIRST_LIST = re.compile(rb"(device_traces\x94\]\x94\(?(?:\]\x94)*)\]\x94\((?=\}\x94\()")
 
 
@@ -59,7 +62,13 @@ class EntryStream:
         return self._ready[self._at - size : self._at]
 
     def stacks_of(self, references: list[bytes]) -> None:
-        """Let the next object to be read be a tuple with one tuple per list of references."""
+        """Let the next object to be read be a tuple with one tuple per list of references.
+
+        Raises:
+            Refused: one holds other opcodes, so it was bytes in the file already.
+        """
+        if not all(map(_NOTHING_ELSE.fullmatch, references)):
+            raise Refused("has bytes in the place of a call stack")
         self._ready = b"(" + b"".join(b"(" + one + b"t" for one in references) + b"t."
         self._at = 0
 
