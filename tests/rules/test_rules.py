@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from situations import CASES, communicating, pausing, queued_kernels
+from written_cases import CASES as WRITTEN
 
 from traceanalyzer.analyzers import run_analyzers
 from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability, Note
@@ -56,7 +57,7 @@ def test_a_partial_input_is_a_finding() -> None:
 
 
 def test_every_rule_has_a_case() -> None:
-    assert set(CASES) | {"CAPT001", "QUAL002"} == set(BY_CODE)
+    assert set(CASES) | set(WRITTEN) | {"CAPT001", "QUAL002"} == set(BY_CODE)
     assert len(BY_CODE) == len(RULES)
 
 

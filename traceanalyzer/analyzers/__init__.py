@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from traceanalyzer.analyzers.base import Analyzer
 from traceanalyzer.analyzers.breakdown import BreakdownAnalyzer
 from traceanalyzer.analyzers.collectives import CollectivesAnalyzer
+from traceanalyzer.analyzers.contention import ContentionAnalyzer
 from traceanalyzer.analyzers.copies import CopiesAnalyzer
 from traceanalyzer.analyzers.fusion import FusionAnalyzer
+from traceanalyzer.analyzers.grids import GridsAnalyzer
 from traceanalyzer.analyzers.kernel_metrics import KernelMetricsAnalyzer
 from traceanalyzer.analyzers.kernels import KernelsAnalyzer
 from traceanalyzer.analyzers.launches import LaunchesAnalyzer
@@ -21,12 +23,16 @@ from traceanalyzer.analyzers.memory import MemoryAnalyzer
 from traceanalyzer.analyzers.modules import ModulesAnalyzer
 from traceanalyzer.analyzers.ops import OpsAnalyzer
 from traceanalyzer.analyzers.overlap import OverlapAnalyzer
+from traceanalyzer.analyzers.peers import PeersAnalyzer
 from traceanalyzer.analyzers.phases import PhasesAnalyzer
 from traceanalyzer.analyzers.python_stacks import PythonStacksAnalyzer
+from traceanalyzer.analyzers.ranges import RangesAnalyzer
 from traceanalyzer.analyzers.roofline import RooflineAnalyzer
 from traceanalyzer.analyzers.snapshot_oom import OomAnalyzer
 from traceanalyzer.analyzers.snapshot_state import SnapshotAnalyzer
 from traceanalyzer.analyzers.steps import StepsAnalyzer
+from traceanalyzer.analyzers.streams import StreamsAnalyzer
+from traceanalyzer.analyzers.waits import WaitsAnalyzer
 from traceanalyzer.model.trace import HOW_TO_CAPTURE
 
 if TYPE_CHECKING:
@@ -53,6 +59,12 @@ ANALYZERS: tuple[Analyzer, ...] = (
     OverlapAnalyzer(),
     CollectivesAnalyzer(),
     LaunchesAnalyzer(),
+    WaitsAnalyzer(),
+    ContentionAnalyzer(),
+    RangesAnalyzer(),
+    GridsAnalyzer(),
+    StreamsAnalyzer(),
+    PeersAnalyzer(),
     SnapshotAnalyzer(),
     OomAnalyzer(),
     MemoryAnalyzer(),

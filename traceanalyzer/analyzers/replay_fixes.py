@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 READS_BACK = re.compile(r"^aten::(item|_local_scalar_dense|is_nonzero)$|<built-in method item of Tensor")
 
+SIZED_BY_DATA = re.compile(r"^aten::(nonzero|masked_select|_?unique\w*|repeat_interleave)$")
+
 
 @dataclass(frozen=True)
 class Fixes:
@@ -105,6 +107,21 @@ class Fixes:
         least = replace(nothing(graph), free=waits)
         most = replace(least, host=read, calls=waits & graph.calls.syncs | reading)
         return least, most
+
+    def no_reads(self) -> Bounds:
+        """At least reading single values does not wait; at most they are not read at all."""
+        read = self._spans(READS_BACK)
+        inside = self._inside(read)
+        least = replace(nothing(self.graph), free=inside & (self.graph.calls.syncs | self.graph.calls.copies))
+        return least, replace(least, host=read, calls=inside)
+
+    def no_unknown_sizes(self) -> Bounds:
+        """Operators whose output is as large as the data says do not wait for the size."""
+        inside = self._inside(self._spans(SIZED_BY_DATA))
+        change = replace(
+            nothing(self.graph), free=inside & (self.graph.calls.syncs | self.graph.calls.copies)
+        )
+        return change, change
 
     def pinned(self) -> Bounds:
         """Pageable copies no longer hold the host up; at most they also move at the speed of pinned memory."""
@@ -276,6 +293,8 @@ class Fixes:
 
 RULES: Mapping[str, Callable[[Fixes], Bounds]] = {
     "SYNC001": Fixes.no_syncs,
+    "SYNC002": Fixes.no_reads,
+    "SYNC003": Fixes.no_unknown_sizes,
     "INPUT001": lambda fixes: fixes.no_stall("dataloader"),
     "COPY001": Fixes.pinned,
     "COPY002": Fixes.hidden_copies,

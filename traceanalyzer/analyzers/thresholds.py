@@ -23,6 +23,8 @@ LAUNCH_GAP_NS: Final = 3 * US
 SLOW_CALL_NS: Final = 50 * US
 """An API call that takes longer than this is slow (HTA: cuda_kernel_launch_stats)."""
 
+SLOW_LAUNCHES: Final = 10
+"""So many slow launches are no accident (own judgement: the first launch of a kernel loads its code)."""
 LONG_PAUSE_NS: Final = 1 * MS
 """A gap that ordinary host work leaves is a pause, not slow launching, from here on (own judgement: operators
 take microseconds to dispatch)."""
@@ -88,6 +90,37 @@ OPTIMIZER_KERNELS_PER_STEP: Final = 50
 """A fused or foreach optimizer needs far fewer kernels than this (own judgement)."""
 GRAPH_SHARE: Final = 0.50
 """Share of kernel time under graph launches from which a reader must know about it (own judgement)."""
+
+LOW_OCCUPANCY: Final = 0.25
+"""Estimated occupancy below which a kernel that streams memory cannot hide its latency (own judgement)."""
+IDLE_SHARE_GRAPHS: Final = 0.15
+"""Idle share above which a compiled program should launch CUDA graphs (NVIDIA's host analysis: 15 % with graphs)."""
+INPUT_SHARE: Final = 0.05
+"""Share of the step in the input pipeline worth a finding (torch-tb-profiler; XProf takes 10 %)."""
+CPU_OPERATOR_NS: Final = 100 * US
+"""An operator that takes the host so long by itself and launches nothing computes on the CPU (own judgement:
+dispatching one takes 5 to 20 us, with stacks recorded up to 50)."""
+SMALL_COPY_BYTES: Final = 64 << 10
+"""Copies below this are all latency (own judgement; the driver stages them with the launch) …"""
+SMALL_COPIES_PER_STEP: Final = 8
+"""… and so many of them per step are worth a finding (own judgement)."""
+GRAPH_BREAKS: Final = 4
+"""So many compiled frames count as a broken program (own judgement: forward, loss and optimizer make three)."""
+RECOMPILES: Final = 2
+"""From this version of a compiled frame on it was recompiled too often (own judgement: static, then dynamic sizes)."""
+SECOND_STREAM_SHARE: Final = 0.10
+"""A second stream that does this share of the work was meant to overlap (own judgement) …"""
+STREAM_OVERLAP_SHARE: Final = 0.05
+"""… and with less than this of its time beside the first it does not (own judgement)."""
+HARDWARE_QUEUES: Final = 8
+"""Hardware queues of a CUDA device by default (CUDA_DEVICE_MAX_CONNECTIONS, CUDA C++ Programming Guide)."""
+LARGE_COLLECTIVE_BYTES: Final = 16 << 20
+"""From this size on a collective should reach the bandwidth of its link (own judgement; nccl-tests)."""
+LOW_BUS_GB_PER_S: Final = 12.0
+"""Below this bus bandwidth GPUs do not talk over NVLink or a PCIe link of their own (own judgement: half of what
+PCIe gen 4 x16 moves)."""
+RECORDED_CALLS_PER_STEP: Final = 1_000
+"""So many recorded Python calls per step cost the host about a millisecond (own judgement)."""
 
 # --- verdict ---
 DOMINANT_SHARE: Final = 0.50

@@ -9,13 +9,22 @@ from traceanalyzer.model.trace import Capability, how_to_capture
 from traceanalyzer.rules import (
     capture,
     communication,
+    compilation,
     compute,
     copies,
+    filling,
+    host,
     idle,
     kernels,
     loading,
     memory,
+    operators,
     opportunities,
+    ranks,
+    recording,
+    streams,
+    transfers,
+    waits,
 )
 from traceanalyzer.rules.base import Facts, Rule
 from traceanalyzer.rules.findings import Finding, NotAssessed, Passed, Verdict
@@ -31,14 +40,23 @@ ENTRY_POINTS = "traceanalyzer.rules"
 
 RULES: tuple[Rule, ...] = (
     *idle.RULES,
+    *waits.RULES,
+    *host.RULES,
     *loading.RULES,
     *copies.RULES,
+    *transfers.RULES,
     *communication.RULES,
+    *ranks.RULES,
     *kernels.RULES,
+    *compilation.RULES,
+    *streams.RULES,
     *compute.RULES,
     *opportunities.RULES,
+    *filling.RULES,
+    *operators.RULES,
     *memory.RULES,
     *capture.RULES,
+    *recording.RULES,
 )
 _SURENESS = {"high": 1.0, "medium": 0.6, "low": 0.3}
 _SEVERITY = ("high", "medium", "low", "info")

@@ -1,0 +1,51 @@
+"""Runs tests/rules/*.yml: every rule written there speaks of the problem, and is silent without it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from written_cases import CASES, Case
+
+from traceanalyzer.analyzers import run_analyzers
+from traceanalyzer.rules import RULES, judge
+
+if TYPE_CHECKING:
+    from traceanalyzer.rules import Judgement
+
+
+def judged(case: dict[str, Any], which: str) -> Judgement:
+    trace = Case(case[which], case.get("ranks", 1)).trace()
+    return judge(trace, run_analyzers(trace)[0])
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_the_problem_is_found(code: str) -> None:
+    found = [f for f in judged(CASES[code], "problem").findings if f.code == code]
+    assert found
+    for finding in found:
+        assert finding.claim.endswith(".")
+        assert finding.fix
+        assert finding.saving_ns is not None or finding.saving_reason
+        assert finding.saving_ns is None or 0 <= finding.saving_ns[0] <= finding.saving_ns[1]
+    for part in CASES[code].get("says", ()):
+        assert any(part in f.claim or any(part in e.text for e in f.evidence) for f in found), part
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_its_absence_passes(code: str) -> None:
+    found = judged(CASES[code], "fine")
+    assert code not in [f.code for f in found.findings]
+    assert code in [p.code for p in found.passed]
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_without_what_it_requires_it_is_not_assessed(code: str) -> None:
+    (rule,) = [r for r in RULES if r.code == code]
+    trace = Case(CASES[code]["problem"]).trace()
+    for missing in rule.requires:
+        without = replace(trace, capabilities=trace.capabilities - {missing})
+        if missing == "steps":
+            continue  # annotations called ProfilerStep bring them back
+        assert code in [n.code for n in judge(without, run_analyzers(without)[0]).not_assessed]

@@ -1,0 +1,120 @@
+"""How kernels fill a device: blocks against multiprocessors, the last wave, occupancy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from traceanalyzer.analyzers import thresholds
+from traceanalyzer.analyzers.communication import communication_kernels
+from traceanalyzer.analyzers.groups import group_rows
+from traceanalyzer.model.columns import floats, ints, texts, triples
+from traceanalyzer.model.join import first_match
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from traceanalyzer.model.trace import Capability, Trace
+
+_WARP = 32
+
+
+@dataclass(frozen=True, slots=True)
+class GridRow:
+    """The executions of one kernel name that do not fill a device, ns of kernel time.
+
+    `small_ns`: fewer blocks than multiprocessors. `tail_ns`: what the last, partly filled wave of blocks leaves
+    unused of the whole. `low_ns`: estimated occupancy below `thresholds.LOW_OCCUPANCY` with blocks enough.
+    """
+
+    kernel: str
+    count: int
+    total_ns: int
+    blocks: int  # of the longest execution
+    occupancy_percent: float | None
+    small_ns: int
+    tail_ns: int
+    low_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grids:
+    """Rows with anything to say, most time first. `known` is False when multiprocessors or grids are not recorded."""
+
+    known: bool
+    rows: tuple[GridRow, ...]
+
+
+class GridsAnalyzer:
+    """Compares grids with the number of multiprocessors."""
+
+    name: ClassVar[str] = "grids"
+    requires: ClassVar[frozenset[Capability]] = frozenset()
+
+    def analyze(self, trace: Trace, results: Mapping[str, Any]) -> Grids:  # noqa: ARG002
+        """The kernels of all ranks that compute, over the whole trace."""
+        table = trace.kernels
+        blocks = triples(table, "grid").prod(axis=1)
+        threads = triples(table, "block").prod(axis=1)
+        sms = _multiprocessors(trace)
+        use = (sms > 0) & (blocks > 0) & (threads > 0) & ~communication_kernels(trace)
+        if not use.any():
+            return Grids(False, ())
+        duration = np.maximum(ints(table, "dur", 0), 0)
+        occupancy = floats(table, "occupancy")
+        long = use & (duration >= thresholds.TINY_KERNEL_NS)
+        small = long & (blocks < sms)
+        tail = np.where(long & ~small, _unused_in_last_wave(blocks, threads, sms, occupancy), 0.0)
+        low = long & ~small & (occupancy > 0) & (occupancy < thresholds.LOW_OCCUPANCY * 100)
+        codes, names = texts(table, "name")
+        any_ = np.flatnonzero(small | low | (tail > 0))
+        rows = []
+        for group in group_rows(codes[any_]):
+            mine = any_[group]
+            longest = int(mine[duration[mine].argmax()])
+            part = occupancy[mine]
+            known = ~np.isnan(part)
+            rows.append(
+                GridRow(
+                    names[codes[longest]] if codes[longest] >= 0 else "(no name)",
+                    len(mine),
+                    int(duration[mine].sum()),
+                    int(blocks[longest]),
+                    float(part[known].mean()) if known.any() else None,
+                    int(duration[mine][small[mine]].sum()),
+                    int((duration[mine] * tail[mine]).sum()),
+                    int(duration[mine][low[mine]].sum()),
+                )
+            )
+        return Grids(True, tuple(sorted(rows, key=lambda r: (-r.total_ns, r.kernel))))
+
+
+def _multiprocessors(trace: Trace) -> NDArray[np.int64]:
+    """The number of multiprocessors under each kernel, 0 when unknown."""
+    kernels, devices = trace.kernels, trace.devices
+    keys = [(ints(kernels, c), ints(devices, c)) for c in ("rank", "device")]
+    row = first_match([k for k, _ in keys], [d for _, d in keys])
+    return np.append(ints(devices, "sms", 0), 0)[row]
+
+
+def _unused_in_last_wave(
+    blocks: NDArray[np.int64],
+    threads: NDArray[np.int64],
+    sms: NDArray[np.int64],
+    occupancy: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Share of a kernel's time that the slots without a block in the last wave stand for, at most; 0 when unknown.
+
+    A multiprocessor holds as many blocks as the estimated occupancy of 64 warps says (48 or 32 on smaller ones, where
+    this is an upper bound of the blocks and so a lower bound of the waves).
+    """
+    warps = -(-threads // _WARP)
+    held = np.floor(np.nan_to_num(occupancy) / 100 * 64 / np.maximum(warps, 1) + 0.01)
+    slots = np.maximum(held, 1) * np.maximum(sms, 1)
+    waves = np.ceil(blocks / slots)
+    told = (occupancy > 0) & (held >= 1) & (waves > 1)
+    return np.where(told, 1 - blocks / slots / np.maximum(waves, 1), 0.0)

@@ -1,0 +1,234 @@
+"""Rules about ranks beside each other: who waits for whom, and how communication is cut."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, ClassVar
+
+from traceanalyzer.analyzers import thresholds
+from traceanalyzer.model.trace import Capability
+from traceanalyzer.rules.findings import Evidence, Finding
+from traceanalyzer.rules.idle import severity
+from traceanalyzer.rules.wording import count, duration, percent, size
+from traceanalyzer.text import say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from traceanalyzer.analyzers.peers import Peers
+    from traceanalyzer.analyzers.ranges import Ranges
+    from traceanalyzer.rules.base import Facts
+
+DEVICE_WORK = frozenset({Capability.DEVICE_WORK})
+
+
+class Straggler:
+    """One rank comes late to the collectives, and all others wait for it.
+
+    A collective ends for all ranks together, so the rank that arrives last has the shortest kernel: what the others
+    take longer is time that they waited. One rank with more work (an uneven batch, an extra evaluation, logging on rank
+    0), a slower or hotter GPU, or a host that launches late holds up the whole job.
+
+    Needs the traces of two ranks and more, which must have run the same collectives in the same order.
+    """
+
+    code: ClassVar[str] = "COMM003"
+    title: ClassVar[str] = "All ranks wait for one"
+    requires: ClassVar[frozenset[Capability]] = DEVICE_WORK
+
+    def check(self, facts: Facts) -> Iterable[Finding]:
+        """One finding when one rank causes most of the waiting."""
+        peers: Peers = facts.results["peers"]
+        if not peers.rows:
+            return
+        worst = max(peers.rows, key=lambda r: (r.caused_ns, -r.rank))
+        ranks = len(peers.rows)
+        share = facts.share(worst.caused_ns * ranks)
+        if share < thresholds.CAUSE_SHARE or worst.last < thresholds.DOMINANT_SHARE * peers.matched:
+            return
+        if worst.caused_ns < 2 * worst.wait_ns:
+            return  # they take turns in waiting for each other
+        yield Finding(
+            code=self.code,
+            title=self.title,
+            severity=severity(share),
+            claim=say(
+                "The other ranks wait for rank {rank} in {last} of {matched} collectives: {share} of the step.",
+                rank=worst.rank,
+                last=worst.last,
+                matched=peers.matched,
+                share=percent(share),
+            ),
+            evidence=tuple(
+                Evidence(
+                    say(
+                        "rank {rank}: {compute} of compute, waits {wait} in collectives, is the last in {last}",
+                        rank=r.rank,
+                        compute=duration(r.compute_ns),
+                        wait=duration(r.wait_ns),
+                        last=r.last,
+                    )
+                )
+                for r in peers.rows
+            ),
+            fix=(
+                "Compare this rank with the others: compute time says whether it has more work or a slower GPU; if it "
+                "is equal, look at its host (data loading, logging, other processes)."
+            ),
+            confidence=facts.confidence,
+            saving_ns=facts.saving(worst.caused_ns * ranks),
+        )
+
+
+class LateBucket:
+    """The last collective of a step has nothing left to hide behind.
+
+    Gradients are reduced bucket by bucket while the backward pass goes on. The last bucket can only start when the
+    first layers' gradients exist, so all of it is exposed: the larger it is, the longer the step.
+    """
+
+    code: ClassVar[str] = "COMM004"
+    title: ClassVar[str] = "The last bucket of gradients comes late"
+    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK, Capability.STEPS})
+
+    def check(self, facts: Facts) -> Iterable[Finding]:
+        """One finding when most exposed communication is that of the last collective of each step."""
+        peers: Peers = facts.results["peers"]
+        exposed = min(sum(t.exposed_ns for t in peers.tails), facts.sum("exposed_communication_ns"))
+        last = min(sum(t.last_exposed_ns for t in peers.tails), exposed)
+        per_step = sum(r.count for r in facts.collectives.rows) / facts.device_steps
+        share = facts.share(last)
+        if share < thresholds.CAUSE_SHARE or last < thresholds.DOMINANT_SHARE * exposed or per_step < 2:
+            return
+        yield Finding(
+            code=self.code,
+            title=self.title,
+            severity=severity(share),
+            claim=say(
+                "The last collective of each step runs alone for {share} of the step: {part} of all exposed "
+                "communication.",
+                share=percent(share),
+                part=percent(last / exposed),
+            ),
+            evidence=tuple(
+                Evidence(
+                    say(
+                        "rank {rank} device {device}: {last} of {exposed} exposed communication",
+                        rank=t.rank,
+                        device=t.device,
+                        last=duration(t.last_exposed_ns),
+                        exposed=duration(t.exposed_ns),
+                    )
+                )
+                for t in peers.tails
+            ),
+            fix=(
+                "Make the last bucket small: a smaller bucket_cap_mb, or a first bucket of its own "
+                "(static_graph=True lets DDP order them); large embeddings at the input are the usual last gradient."
+            ),
+            confidence=facts.confidence,
+            saving_ns=facts.saving(last),
+        )
+
+
+class LowBandwidth:
+    """Large collectives move data far more slowly than links between GPUs do.
+
+    NCCL reaches most of the link's bandwidth with messages of tens of megabytes. When even the fastest execution of a
+    large collective stays below what one PCIe gen 4 link moves, traffic takes a detour: over sockets instead of
+    InfiniBand, through host memory instead of GPU to GPU, or over a link shared by several ranks.
+    """
+
+    code: ClassVar[str] = "COMM005"
+    title: ClassVar[str] = "Collectives reach little bandwidth"
+    requires: ClassVar[frozenset[Capability]] = frozenset(
+        {Capability.DEVICE_WORK, Capability.COLLECTIVE_ARGUMENTS}
+    )
+
+    def check(self, facts: Facts) -> Iterable[Finding]:
+        """One finding when large collectives are slow even at best and exposed."""
+        slow = [
+            r
+            for r in facts.collectives.rows
+            if r.bus_gb_per_s is not None
+            and max(r.in_bytes or 0, r.out_bytes or 0) / r.count >= thresholds.LARGE_COLLECTIVE_BYTES
+            and r.bus_gb_per_s < thresholds.LOW_BUS_GB_PER_S
+        ]
+        exposed = min(sum(r.exposed_ns for r in slow), facts.sum("exposed_communication_ns"))
+        share = facts.share(exposed)
+        if share < thresholds.CAUSE_SHARE:
+            return
+        yield Finding(
+            code=self.code,
+            title=self.title,
+            severity=severity(share),
+            claim=say(
+                "Collectives of {limit} and more reach {best} GB/s of bus bandwidth at best, and run alone for "
+                "{share} of the step.",
+                limit=size(thresholds.LARGE_COLLECTIVE_BYTES),
+                best=f"{max(r.bus_gb_per_s or 0.0 for r in slow):.1f}",
+                share=percent(share),
+            ),
+            evidence=tuple(
+                Evidence(
+                    say(
+                        "{runs} of {what} over {ranks} ranks, {each} each: {bandwidth} GB/s",
+                        runs=count(r.count, "execution"),
+                        what=r.collective or r.name[:60],
+                        ranks=r.group_size or "unknown",
+                        each=size(max(r.in_bytes or 0, r.out_bytes or 0) / r.count),
+                        bandwidth=f"{r.bus_gb_per_s:.1f}",
+                    )
+                )
+                for r in slow
+            ),
+            fix=(
+                "See which way NCCL takes, and open the fast one.\n"
+                "```\n"
+                "NCCL_DEBUG=INFO python train.py 2>&1 | grep -E 'via|NET/'\n"
+                "nvidia-smi topo -m\n"
+                "```"
+            ),
+            confidence="medium",
+            saving_ns=facts.saving(exposed),
+        )
+
+
+class DataParallelModule:
+    """nn.DataParallel drives several GPUs from one process.
+
+    In every forward pass one thread per GPU competes for the interpreter lock, the model is copied to all GPUs, and
+    the first GPU gathers all outputs. DistributedDataParallel runs one process per GPU and overlaps its communication.
+    """
+
+    code: ClassVar[str] = "DP001"
+    title: ClassVar[str] = "nn.DataParallel is used"
+    requires: ClassVar[frozenset[Capability]] = frozenset()
+    _named: ClassVar[re.Pattern[str]] = re.compile(
+        r"^DataParallel\.forward|parallel/data_parallel\.py\(\d+\): forward"
+    )
+
+    def check(self, facts: Facts) -> Iterable[Finding]:
+        """One finding when its forward pass was recorded."""
+        ranges: Ranges = facts.results["ranges"]
+        rows = [*ranges.annotated(self._named), *ranges.called(self._named)]
+        if not rows:
+            return
+        yield Finding(
+            code=self.code,
+            title=self.title,
+            severity="medium",
+            claim=say(
+                "The model runs in nn.DataParallel ({calls}).",
+                calls=count(max(r.count for r in rows), "call"),
+            ),
+            evidence=tuple(
+                Evidence(say("{name}: {time}", name=r.name, time=duration(r.total_ns))) for r in rows
+            ),
+            fix="DistributedDataParallel with one process per GPU, started with torchrun.",
+            confidence="high",
+            saving_reason=say("a program of another form cannot be told from this trace"),
+        )
+
+
+RULES = (Straggler(), LateBucket(), LowBandwidth(), DataParallelModule())
