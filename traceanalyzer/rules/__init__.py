@@ -26,7 +26,7 @@ from traceanalyzer.rules import (
     transfers,
     waits,
 )
-from traceanalyzer.rules.base import Facts, Rule
+from traceanalyzer.rules.base import Facts, Particular, Rule
 from traceanalyzer.rules.findings import Finding, NotAssessed, Passed, Verdict
 from traceanalyzer.rules.savings import Combined, with_savings
 from traceanalyzer.rules.verdict import verdict
@@ -106,6 +106,9 @@ def _apply(
         how = how_to_capture(facts.sources)
         needs = "; ".join(dict.fromkeys(how[capability] for capability in missing))
         not_assessed.append(NotAssessed(rule.code, rule.title, needs))
+        return
+    if isinstance(rule, Particular) and (lacking := rule.lacks(facts)):
+        not_assessed.append(NotAssessed(rule.code, rule.title, lacking))
         return
     found: Iterable[Finding] = tuple(rule.check(facts))
     findings.extend(found)

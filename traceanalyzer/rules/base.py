@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from traceanalyzer.analyzers import thresholds
 
@@ -48,6 +48,15 @@ class Rule(Protocol):
 
     def check(self, facts: Facts) -> Iterable[Finding]:
         """What it finds; nothing when all is well."""
+        ...
+
+
+@runtime_checkable
+class Particular(Protocol):
+    """A rule that needs more than `requires` can say, such as the traces of several ranks."""
+
+    def lacks(self, facts: Facts) -> str:
+        """What to capture so that it can look; nothing when all is there."""
         ...
 
 

@@ -36,6 +36,13 @@ class GridRule:
     says: ClassVar[str]
     fix: ClassVar[str]
 
+    def lacks(self, facts: Facts) -> str:
+        """The grid of kernels, and the number of multiprocessors."""
+        grids: Grids = facts.results["grids"]
+        if grids.known or not facts.kernels.count:
+            return ""
+        return say("record with a PyTorch that writes deviceProperties and the grids of kernels")
+
     def check(self, facts: Facts) -> Iterable[Finding]:
         """One finding when such kernels cost enough of the step."""
         grids: Grids = facts.results["grids"]

@@ -36,6 +36,13 @@ class Straggler:
     title: ClassVar[str] = "All ranks wait for one"
     requires: ClassVar[frozenset[Capability]] = DEVICE_WORK
 
+    def lacks(self, facts: Facts) -> str:
+        """Where there is communication, a second rank to compare with."""
+        peers: Peers = facts.results["peers"]
+        if peers.rows or not facts.collectives.rows:
+            return ""
+        return say("give the traces of all ranks of the job together: DIR with one file per rank")
+
     def check(self, facts: Facts) -> Iterable[Finding]:
         """One finding when one rank causes most of the waiting."""
         peers: Peers = facts.results["peers"]
