@@ -54,7 +54,9 @@ class RooflineRow:
     limit: str | None
     bound: str
     confidence: str  # high | medium | low
-    source: str  # shapes | around | forward | signature | ambiguous | experts | mapping | name | none
+    source: (
+        str  # shapes | around | forward | signature | ambiguous | experts | mapping | replayed | name | none
+    )
     dtype: str | None
     matrix_units: bool | None  # Tensor Cores or Matrix Cores, told by the name
     reason: str = ""

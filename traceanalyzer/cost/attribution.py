@@ -4,6 +4,7 @@ An op's cost is found once per distinct call (name, shapes, types, strides, valu
 kernel belongs to is tried in this order; `Source` says which one it was:
 
 - shapes: the op that launched it has a formula and recorded shapes;
+- replayed: no formula knows it, but PyTorch on its meta device does (`cost/meta.py`);
 - around: an op around that one has, and nothing inside it has a cost of its own;
 - forward: the op computes the gradient of a product or of attention with a cost; twice that is taken;
 - experts: kernels of a fused mixture of experts, from the shapes around them and their grids (`cost/moe.py`);
@@ -27,6 +28,7 @@ from traceanalyzer.cost.call import parse_call
 from traceanalyzer.cost.experts import with_experts
 from traceanalyzer.cost.formulas import cost_of
 from traceanalyzer.cost.kernel_costs import Costed, KernelCosts, Source
+from traceanalyzer.cost.meta import WORTHWHILE, costs_on_meta
 from traceanalyzer.cost.names import does_products
 from traceanalyzer.cost.signatures import recovered
 from traceanalyzer.model.columns import ints, texts
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from traceanalyzer.cost.kernel_costs import Floats, Ints
+    from traceanalyzer.cost.meta import Recorded
     from traceanalyzer.model.trace import Trace
 
 BACKWARD = 2.0  # gradients of both factors: two products where the forward pass has one
@@ -93,6 +96,7 @@ class _OpCosts:
     def __init__(self, trace: Trace, op: Ints, weight: Ints) -> None:
         self.parent, self.forward = ints(trace.ops, "parent"), ints(trace.ops, "forward")
         self.calls: list[Costed] = []
+        self.replayed: list[int] = []  # the calls whose cost PyTorch told
         self.call = np.full(trace.ops.num_rows, -1, np.int64)
         self._backward: dict[int, int] = {}
         if not trace.ops.num_rows:
@@ -102,7 +106,8 @@ class _OpCosts:
         wanted = launches | self._ancestors(np.flatnonzero(launches))
         forward = self.forward[wanted]
         wanted[forward[forward >= 0]] = True
-        self._evaluate(trace.ops, np.flatnonzero(wanted), *self._main_kernels(trace, op, weight))
+        time = np.bincount(op[op >= 0], weight[op >= 0], len(self.call)).astype(np.float64)
+        self._evaluate(trace.ops, np.flatnonzero(wanted), time, *self._main_kernels(trace, op, weight))
         # holds an op that has a cost and launches kernels
         self.inside = self._ancestors(np.flatnonzero(launches & (self.call >= 0)))
 
@@ -125,13 +130,14 @@ class _OpCosts:
         main[op[launched]] = codes[launched]  # the last one, the longest, stays
         return main, names
 
-    def _evaluate(self, ops: pa.Table, rows: Ints, main: Ints, kernels: list[str]) -> None:
+    def _evaluate(self, ops: pa.Table, rows: Ints, time: Floats, main: Ints, kernels: list[str]) -> None:
         texts_of = [
             texts(ops, c) for c in ("name", "input_dims", "input_types", "input_strides", "concrete_inputs")
         ]
         key = codes_of(*(codes[rows].astype(np.int64) for codes, _ in texts_of)) if len(rows) else rows
         _, first, which = np.unique(key, return_index=True, return_inverse=True)
         numbers = np.full(len(first), -1, np.int64)
+        unknown: list[tuple[int, Recorded]] = []
         for i, row in enumerate(rows[first].tolist()):
             name, dims, types, strides, values = (
                 words[codes[row]] if codes[row] >= 0 else None for codes, words in texts_of
@@ -142,7 +148,27 @@ class _OpCosts:
             if cost is not None:
                 numbers[i] = len(self.calls)
                 self.calls.append(Costed(name or "", dims, types, cost))
+            elif call is not None:
+                unknown.append((i, (name or "", dims, types, strides, values)))
+        if unknown:
+            self._replay(
+                unknown,
+                np.bincount(which, time[rows], len(first)).astype(np.float64),
+                float(time.sum()),
+                numbers,
+            )
         self.call[rows] = numbers[which] if len(rows) else -1
+
+    def _replay(self, unknown: list[tuple[int, Recorded]], time: Floats, whole: float, numbers: Ints) -> None:
+        """What no formula knows and launches kernels itself, by PyTorch on its meta device."""
+        asked = sorted((u for u in unknown if time[u[0]] > 0), key=lambda u: (-time[u[0]], u[0]))
+        if sum(time[i] for i, _ in asked) < WORTHWHILE * whole:
+            return
+        for (i, recorded), cost in zip(asked, costs_on_meta([r for _, r in asked]), strict=True):
+            if cost is not None:
+                numbers[i] = len(self.calls)
+                self.replayed.append(len(self.calls))
+                self.calls.append(Costed(*recorded[:3], cost))
 
     def owners(self, op: Ints) -> tuple[Ints, Ints]:
         """For each kernel the op whose cost it bears (-1: none), and how it was found."""
@@ -152,6 +178,7 @@ class _OpCosts:
         at = op.copy()
         direct = (at >= 0) & (self.call[at] >= 0)
         owner[direct], source[direct] = at[direct], Source.SHAPES
+        source[direct & np.isin(np.where(at >= 0, self.call[at], -1), self.replayed)] = Source.REPLAYED
         lost = np.flatnonzero((at >= 0) & ~direct)
         climbing = self.parent[at[lost]]
         while (climbing >= 0).any():

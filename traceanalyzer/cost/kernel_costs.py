@@ -27,6 +27,7 @@ class Source(IntEnum):
     AMBIGUOUS = 5
     EXPERTS = 6
     MAPPING = 7
+    REPLAYED = 8
 
 
 @dataclass(frozen=True, slots=True)
