@@ -88,38 +88,6 @@ def transferring(stream: int, *, late: bool) -> Linked:
     return ending(b, 2000)
 
 
-def optimizing(kernels: int) -> Linked:
-    b = Linked()
-    b.annotation("Optimizer.step#AdamW.step", 0, kernels * 10)
-    for i in range(kernels):
-        b.launch("adam", called=i * 10, start=i * 10 + 5, end=i * 10 + 8)
-    return ending(b, kernels * 10)
-
-
-def graphed(api: str) -> Linked:
-    b = Linked()
-    call = b.call(api, 0, 10)
-    for i in range(50):
-        b.kernel("node", 20 + i * 10, 29 + i * 10, api_call=call)
-    return ending(b, 520)
-
-
-def stepping(*lengths: int) -> Linked:
-    b = Linked()
-    start = 0
-    for number, length in enumerate(lengths):
-        b.step(number, start, start + length)
-        b.launch("gemm", called=start, start=start + 5, end=start + length - 1)
-        start += length
-    return b
-
-
-def ending_long_after_work(tail: int) -> Linked:
-    b = Linked()
-    b.launch("gemm", called=0, start=2, end=1000)
-    return ending(b, 1000 + tail)
-
-
 def unlinked(count: int) -> Linked:
     b = queued_kernels(count=20)
     for i in range(count):
@@ -129,43 +97,7 @@ def unlinked(count: int) -> Linked:
 
 # code → the trace with the problem, the trace without
 CASES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
-    "IDLE001": (late_kernels, queued_kernels),
-    "IDLE002": (lambda: queued_kernels(gap=5), queued_kernels),
-    "IDLE003": (lambda: ending_long_after_work(500), lambda: ending_long_after_work(10)),
-    "IDLE004": (lambda: pausing(2000), lambda: pausing(300)),
-    "SYNC001": (
-        lambda: stalled_by("api_calls", "cudaStreamSynchronize", stall=100),
-        lambda: stalled_by("api_calls", "cudaStreamWaitEvent", stall=100),
-    ),
-    "ALLOC001": (
-        lambda: stalled_by("api_calls", "cudaMalloc"),
-        lambda: stalled_by("api_calls", "cudaMallocAsync"),
-    ),
-    "GC001": (
-        lambda: stalled_by("python_calls", "<built-in function collect>"),
-        lambda: stalled_by("python_calls", "<built-in function len>"),
-    ),
-    "COMPILE001": (
-        lambda: stalled_by("annotations", "inductor_compile"),
-        lambda: stalled_by("annotations", "Torch-Compiled Region: 0/0"),
-    ),
-    "INPUT001": (
-        lambda: stalled_by("annotations", "enumerate(DataLoader)#_SingleProcessDataLoaderIter.__next__"),
-        lambda: stalled_by("annotations", "enumerate(DataLoader)#_Iter.__next__", stall=20),
-    ),
-    "COPY001": (lambda: copying("pageable", 510, 900), lambda: copying("pinned", 510, 900)),
-    "COPY002": (lambda: copying("pinned", 510, 900), lambda: copying("pinned", 20, 490)),
-    "COMM001": (lambda: communicating(900, 1500), lambda: communicating(100, 900)),
-    "COMM002": (
-        lambda: communicating(900, 1500, elements=1000, count=20),
-        lambda: communicating(900, 1500, elements=1 << 26, count=20),
-    ),
     "OVERLAP001": (lambda: transferring(20, late=True), lambda: transferring(20, late=False)),
-    "KERN001": (late_kernels, lambda: late_kernels(every=30, runs=12)),
-    "OPT001": (lambda: optimizing(200), lambda: optimizing(10)),
-    "GRAPH001": (lambda: graphed("cudaGraphLaunch"), lambda: graphed("cudaLaunchKernel")),
-    "STEP001": (lambda: stepping(100, 101, 99, 500, 100), lambda: stepping(100, 101, 99, 102, 100)),
-    "QUAL001": (lambda: unlinked(20), lambda: unlinked(1)),
     **compute_situations.CASES,
     **memory_situations.CASES,
 }

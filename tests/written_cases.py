@@ -25,6 +25,7 @@ TIMES = {
     "launch": (1, 4),
     "frame": (2, 4),
     "add": (2, 4),
+    "host": (2, 4),
 }  # which arguments are times; of other events the 2nd and 3rd
 
 

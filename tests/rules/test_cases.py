@@ -22,13 +22,17 @@ def judged(case: dict[str, Any], which: str) -> Judgement:
 
 @pytest.mark.parametrize("code", CASES)
 def test_the_problem_is_found(code: str) -> None:
-    found = [f for f in judged(CASES[code], "problem").findings if f.code == code]
+    trace = Case(CASES[code]["problem"], CASES[code].get("ranks", 1)).trace()
+    results = run_analyzers(trace)[0]
+    devices = results["breakdown"].devices
+    step_ns = sum(d.whole.wall_ns for d in devices) // max(1, sum(len(d.steps) for d in devices))
+    found = [f for f in judge(trace, results).findings if f.code == code]
     assert found
     for finding in found:
         assert finding.claim.endswith(".")
         assert finding.fix
         assert finding.saving_ns is not None or finding.saving_reason
-        assert finding.saving_ns is None or 0 <= finding.saving_ns[0] <= finding.saving_ns[1]
+        assert finding.saving_ns is None or 0 <= finding.saving_ns[0] <= finding.saving_ns[1] <= step_ns
     for part in CASES[code].get("says", ()):
         assert any(part in f.claim or any(part in e.text for e in f.evidence) for f in found), part
 
