@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 from traceanalyzer.version import __version__
 
-__all__ = ["Analysis", "Trace", "__version__", "analyze", "load", "report"]
+__all__ = ["Analysis", "Trace", "__version__", "analyze", "compare", "load", "report"]
 
 if TYPE_CHECKING:
     from traceanalyzer.model.trace import Trace
     from traceanalyzer.pipeline import analyze, load, report
     from traceanalyzer.rules.analysis import Analysis
+    from traceanalyzer.rules.comparison import compare
 
 _HOMES = {
     "Analysis": "traceanalyzer.rules.analysis",
     "Trace": "traceanalyzer.model.trace",
     "analyze": "traceanalyzer.pipeline",
+    "compare": "traceanalyzer.rules.comparison",
     "load": "traceanalyzer.pipeline",
     "report": "traceanalyzer.pipeline",
 }

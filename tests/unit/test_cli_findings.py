@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET  # of our own output only
 
 from traceanalyzer.cli import run
+from traceanalyzer.reporters.gates import Case, Suite, github, junit
 from traceanalyzer.rules import RULES
 from traceanalyzer.rules.explain import pages, reference
 
@@ -45,6 +48,29 @@ def test_sarif_names_rule_level_message_and_file(capsys: pytest.CaptureFixture[s
         assert result["ruleId"] in defined
         assert result["level"] in {"error", "warning", "note"}
         assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == TRACE
+
+
+def test_a_workflow_of_github_gets_one_annotation_per_finding(capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(printed(capsys, "findings", TRACE, "--output-format", "json"))["findings"]
+    lines = printed(capsys, "findings", TRACE, "--output-format", "github").splitlines()
+    assert len(lines) == len(found)
+    assert all(re.match(r"::(error|warning|notice) title=[A-Z]+\d+::\S", line) for line in lines)
+
+
+def test_junit_has_every_rule_as_a_test(capsys: pytest.CaptureFixture[str]) -> None:
+    whole = json.loads(printed(capsys, "findings", TRACE, "--output-format", "json"))
+    suite = ET.fromstring(printed(capsys, "findings", TRACE, "--output-format", "junit"))
+    assert int(suite.attrib["failures"]) == len(whole["findings"]) == len(suite.findall("testcase/failure"))
+    assert int(suite.attrib["skipped"]) == len(whole["not_assessed"])
+    assert int(suite.attrib["tests"]) == sum(
+        len(whole[key]) for key in ("findings", "not_assessed", "passed")
+    )
+
+
+def test_hostile_text_neither_ends_an_annotation_nor_the_xml() -> None:
+    case = Case("a:b,c", "x", "100 %\n::error::<b>&\x00\x1b]", "failed", "error")
+    assert github(Suite("s", (case,))).count("\n") == 1
+    assert ET.fromstring(junit(Suite("s", (case,)))).find("testcase/failure") is not None
 
 
 def test_markdown_is_a_table_and_the_fixes(capsys: pytest.CaptureFixture[str]) -> None:

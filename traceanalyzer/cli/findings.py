@@ -30,10 +30,10 @@ SEVERITIES = ("info", "low", "medium", "high")
 @click.option("--ignore", metavar="CODES", default="", help="Not these codes or beginnings of codes.")
 @click.option(
     "--output-format",
-    type=click.Choice(["text", "json", "markdown", "sarif"]),
+    type=click.Choice(["text", "json", "markdown", "sarif", "github", "junit"]),
     default="text",
     show_default=True,
-    help="For people, programs, pull requests or code scanning.",
+    help="For people, programs, pull requests, code scanning, GitHub workflows or test reports.",
 )
 @click.option(
     "--fail-on", type=click.Choice(SEVERITIES), help="Leave with exit code 1 from this severity on."

@@ -124,11 +124,35 @@ def load(inputs: Sequence[str], options: LoadOptions, mapping: str | None = None
 
 def analyze(inputs: Sequence[str], options: LoadOptions, wanted: Wanted) -> Analysis:
     """Read the inputs and analyze them."""
+    return analyze_trace(load(inputs, options, wanted.mapping), wanted)
+
+
+def analyze_trace(trace: Trace, wanted: Wanted) -> Analysis:
+    """Analyze what was read, as the options ask for."""
     from traceanalyzer import pipeline
     from traceanalyzer.hardware.gpus import Choice, parse_peaks
 
     hardware = Choice(wanted.gpu, parse_peaks(wanted.peaks)) if wanted.gpu or wanted.peaks else None
-    return pipeline.analyze(load(inputs, options, wanted.mapping), step=wanted.step, hardware=hardware)
+    return pipeline.analyze(trace, step=wanted.step, hardware=hardware)
+
+
+def check_place(name: str, inputs: Sequence[str], force: bool) -> None:
+    """Refuse to write there before the work, not after it."""
+    if name == "-":
+        return
+    place = Path(name)
+    if not place.parent.is_dir():
+        raise TraceAnalyzerError(f"{name}: the folder does not exist. Create it first.")
+    if not place.exists():
+        return
+    if place.is_dir():
+        raise TraceAnalyzerError(f"{name}: is a folder. Name a file in it.")
+    if any(Path(i).exists() and place.samefile(i) for i in inputs if i != "-"):
+        raise TraceAnalyzerError(f"{name}: is one of the inputs. Name another output with -o.")
+    if not force:
+        raise TraceAnalyzerError(
+            f"{name}: exists. Name another output with -o, or overwrite it with --force."
+        )
 
 
 def stem(inputs: Sequence[str]) -> str:

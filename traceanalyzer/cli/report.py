@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from traceanalyzer.cli.inputs import analysis_options, analyze, reads_inputs, stem
+from traceanalyzer.cli.inputs import analysis_options, analyze, check_place, reads_inputs, stem
 from traceanalyzer.cli.summary import print_summary
-from traceanalyzer.errors import TraceAnalyzerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +44,7 @@ _SUFFIXES = {"html": ".report.html", "json": ".report.json", "markdown": ".repor
     show_default=True,
     help="Rows of each table in the report.",
 )
+@click.option("--baseline", metavar="BEFORE", help="An earlier run: the report shows what changed since.")
 @click.option("--force", is_flag=True, help="Overwrite files that exist.")
 def command(  # noqa: PLR0913, PLR0917 - one parameter per option
     inputs: Sequence[str],
@@ -53,6 +54,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter per option
     json_output: str | None,
     format_: str | None,
     top: int,
+    baseline: str | None,
     force: bool,
 ) -> None:
     """Say what limits a run, and write the report page.
@@ -73,8 +75,10 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter per option
     if len({name for name, _ in outputs}) < len(outputs):
         raise click.UsageError("-o and --json name the same place.")
     for name, _ in outputs:
-        _check_place(name, inputs, force)
+        check_place(name, inputs, force)
     analysis = analyze(inputs, options, wanted)
+    if baseline is not None:
+        analysis = replace(analysis, baseline=analyze([baseline], options, wanted))
     to_stdout = [form for name, form in outputs if name == "-"]
     for form in to_stdout:
         sys.stdout.write(render(analysis, form, top=top))
@@ -84,22 +88,3 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter per option
         if name != "-":
             Path(name).write_bytes(render(analysis, form, top=top).encode())
             click.echo(f"Wrote {name}", err=True)
-
-
-def _check_place(name: str, inputs: Sequence[str], force: bool) -> None:
-    """Refuse before the work, not after it."""
-    if name == "-":
-        return
-    place = Path(name)
-    if not place.parent.is_dir():
-        raise TraceAnalyzerError(f"{name}: the folder does not exist. Create it first.")
-    if not place.exists():
-        return
-    if place.is_dir():
-        raise TraceAnalyzerError(f"{name}: is a folder. Name a file in it.")
-    if any(Path(i).exists() and place.samefile(i) for i in inputs if i != "-"):
-        raise TraceAnalyzerError(f"{name}: is one of the inputs. Name another output with -o.")
-    if not force:
-        raise TraceAnalyzerError(
-            f"{name}: exists. Name another output with -o, or overwrite it with --force."
-        )

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from traceanalyzer.reporters.tables import Layout
+    from traceanalyzer.reporters.tables import Column, Layout
 
 SCHEMA_VERSION = 1
 _NARROWEST = 16  # a text column is not cut below this, whatever the terminal's width
@@ -88,7 +88,7 @@ def print_rows(
             columns = list(shown[0]) if shown else [column.key for column in layout.columns]
             print_csv(columns, (row.values() for row in shown))
         case _ if shown:
-            _print_layout(layout, shown)
+            print_layout(layout.columns, shown)
             remark_on_rest(len(rows) - len(shown))
 
 
@@ -96,10 +96,11 @@ def _without(row: Mapping[str, Any], unknown: frozenset[str]) -> Mapping[str, An
     return {key: None if key in unknown else value for key, value in row.items()} if unknown else row
 
 
-def _print_layout(layout: Layout, rows: Sequence[Any]) -> None:
-    from traceanalyzer.reporters.tables import brief, text, value
+def print_layout(columns: Iterable[Column], rows: Sequence[Any]) -> None:
+    """The brief columns of rows, with readable units."""
+    from traceanalyzer.reporters.tables import text, value
 
-    columns = list(brief(layout))
+    columns = [column for column in columns if column.brief]
     cells = [[text(value(row, column), column.kind) for column in columns] for row in rows]
     print_text([column.title for column in columns], [column.numeric for column in columns], cells)
 

@@ -1,13 +1,14 @@
-"""Findings alone, for gates and editors: text, JSON, Markdown and SARIF 2.1.0."""
+"""Findings alone, for gates and editors: text, JSON, Markdown, SARIF 2.1.0 and what continuous integration reads."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from traceanalyzer.reporters import names, units
 from traceanalyzer.reporters.facts import Facts
+from traceanalyzer.reporters.gates import Case, Suite, github, junit
 from traceanalyzer.rules.explain import page_of
 from traceanalyzer.version import __version__
 
@@ -127,9 +128,30 @@ def _sarif_result(finding: Finding, analysis: Analysis) -> dict[str, Any]:
     }
 
 
+_GATE_LEVEL: Mapping[str, Literal["error", "warning", "notice"]] = {
+    "high": "error",
+    "medium": "warning",
+    "low": "notice",
+    "info": "notice",
+}
+
+
+def suite(analysis: Analysis) -> Suite:
+    """Every rule as a check: what it found, that it found nothing, or why it could not look."""
+    cases = [
+        Case(f.code, "findings", f"{f.title}: {f.claim}\n{f.fix}", "failed", _GATE_LEVEL[f.severity])
+        for f in analysis.findings
+    ]
+    cases += [Case(n.code, "findings", n.needs, "skipped") for n in analysis.not_assessed]
+    cases += [Case(p.code, "findings", p.title, "passed") for p in analysis.passed]
+    return Suite("trace-analyze findings", tuple(cases))
+
+
 FORMATS: Mapping[str, Callable[[Analysis], str]] = {
     "text": text,
     "json": as_json,
     "markdown": markdown,
     "sarif": sarif,
+    "github": lambda analysis: github(suite(analysis)),
+    "junit": lambda analysis: junit(suite(analysis)),
 }

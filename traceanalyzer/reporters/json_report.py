@@ -80,7 +80,19 @@ def document(analysis: Analysis) -> Document:
         "combined_saving": _lists(asdict(analysis.combined)) if analysis.combined else None,
         "not_assessed": [asdict(n) for n in analysis.not_assessed],
         "passed": [p.code for p in analysis.passed],
+        "diff": _diff(analysis),
     }
+
+
+def _diff(analysis: Analysis) -> Document | None:
+    """What changed since the baseline; null without one."""
+    if analysis.baseline is None:
+        return None
+    from traceanalyzer.reporters import comparison
+    from traceanalyzer.rules.comparison import compare
+
+    changes: Document = _lists(comparison.document(compare(analysis.baseline, analysis)))
+    return changes
 
 
 def _rows(rows: Iterable[Any] | None, unknown: frozenset[str] = frozenset()) -> list[Document] | None:

@@ -74,7 +74,7 @@ def _lines(facts: Facts, top: int) -> Iterator[str]:
     ):
         if rows:
             unknown = facts.unknown_columns if layout is tables.OPS else frozenset[str]()
-            yield from _table(tables.sheet(layout, rows, top, unknown))
+            yield from table(tables.sheet(layout, rows, top, unknown))
     yield f"<sub>{escape(names.cut(facts.title))}, traceanalyzer {__version__}; – means not measured</sub>"
 
 
@@ -138,10 +138,12 @@ def _finding(number: int, finding: Finding, facts: Facts) -> Iterator[str]:
             yield ""
 
 
-def _table(sheet: tables.Sheet) -> Iterator[str]:
+def table(sheet: tables.Sheet, *, folded: bool = True) -> Iterator[str]:
+    """The brief columns of a sheet, behind its title or under it."""
     columns = [c for c in sheet.columns if c.brief]
     more = f" (first {len(sheet.rows)} of {sheet.total:,})" if sheet.total > len(sheet.rows) else ""
-    yield f"<details><summary>{sheet.layout.title}{more}</summary>"
+    title = f"{sheet.layout.title}{more}"
+    yield f"<details><summary>{title}</summary>" if folded else f"### {title}"
     yield ""
     yield "| " + " | ".join(c.title for c in columns) + " |"
     yield "| " + " | ".join("---:" if c.numeric else "---" for c in columns) + " |"
@@ -150,5 +152,6 @@ def _table(sheet: tables.Sheet) -> Iterator[str]:
         cells = (code(t) if c.named and v is not None else escape(t) for c, v, t in texts)
         yield "| " + " | ".join(cells) + " |"
     yield ""
-    yield "</details>"
-    yield ""
+    if folded:
+        yield "</details>"
+        yield ""

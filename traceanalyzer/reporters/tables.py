@@ -12,7 +12,10 @@ from typing import Any, Literal
 
 from traceanalyzer.reporters import names, units
 
-Kind = Literal["kernel", "name", "path", "text", "duration", "bytes", "count", "share", "percent", "number"]
+Kind = Literal[
+    "kernel", "name", "path", "text", "duration", "bytes", "count", "share", "percent", "number",
+    "change", "size_change", "share_change",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,9 @@ _PRINTERS: Mapping[Kind, Callable[[Any], str]] = {
     "share": units.share,
     "percent": units.percent,
     "number": units.number,
+    "change": units.change,
+    "size_change": units.size_change,
+    "share_change": units.share_change,
 }
 
 

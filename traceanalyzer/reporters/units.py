@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 UNKNOWN = "–"
 
@@ -22,6 +22,21 @@ def duration(ns: float | None) -> str:
     if ns is None:
         return UNKNOWN
     return _scaled(ns, _TIME) if ns else "0 s"
+
+
+def change(ns: float | None) -> str:
+    """A difference of durations with its sign: +46.7 ms, −3.10 µs."""
+    return _signed(ns, duration)
+
+
+def size_change(count: float | None) -> str:
+    """A difference of sizes with its sign: +1.50 GiB."""
+    return _signed(count, size)
+
+
+def share_change(fraction: float | None) -> str:
+    """A fraction with its sign: +12 %, −5.4 %."""
+    return _signed(fraction, share)
 
 
 def size(count: float | None) -> str:
@@ -90,6 +105,12 @@ def three_digits(value: float) -> str:
         if size_ < limit:
             return f"{value:.{decimals}f}"
     return f"{value:,.0f}"
+
+
+def _signed(value: float | None, printed: Callable[[float], str]) -> str:
+    if value is None:
+        return UNKNOWN
+    return f"{'+' if value > 0 else '−' if value < 0 else '±'}{printed(abs(value))}"
 
 
 def _scaled(value: float, units: Sequence[tuple[int, str]]) -> str:

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Analysis:
-    """A trace with everything that was found in it; `analysis["breakdown"]` is one analyzer's result."""
+    """A trace with everything that was found in it; `analysis["breakdown"]` is one analyzer's result.
+
+    With a `baseline`, an earlier run's analysis, reports show what changed since.
+    """
 
     trace: Trace
     results: dict[str, Any]
@@ -23,6 +26,7 @@ class Analysis:
     passed: tuple[Passed, ...]
     warnings: tuple[str, ...] = ()
     combined: Combined | None = None
+    baseline: Analysis | None = None
 
     def __getitem__(self, analyzer: str) -> Any:
         return self.results[analyzer]

@@ -6,6 +6,7 @@ from importlib.resources import files
 
 STYLE = "report.css"
 SCRIPTS = ("tables.js", "timeline.js", "icicle.js", "figures.js", "page.js")
+TABLE_SCRIPTS = ("tables.js", "page.js")  # of a page that holds tables alone
 
 
 def text(name: str) -> str:

@@ -56,8 +56,8 @@
 
   const download = document.getElementById("download");
   const packed = document.getElementById("raw-json");
-  if ("DecompressionStream" in window) download.hidden = false;
-  download.addEventListener("click", async () => {
+  if (download && "DecompressionStream" in window) download.hidden = false;
+  download?.addEventListener("click", async () => {
     const bytes = await window.traceReport.inflate(packed);
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([bytes], { type: "application/json" }));

@@ -6,17 +6,23 @@ import base64
 import re
 import zlib
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from traceanalyzer.reporters import assets, json_report, method, names, tables, timeline, units
 from traceanalyzer.reporters.costs import work_lines
-from traceanalyzer.reporters.facts import PARTS, Facts, cause_text
-from traceanalyzer.reporters.html import cells, charts, figures, icicles, memory, plotly, policy
+from traceanalyzer.reporters.facts import Facts, cause_text
+from traceanalyzer.reporters.html import (
+    charts,
+    comparison,
+    environment,
+    figures,
+    icicles,
+    memory,
+    plotly,
+    policy,
+)
 from traceanalyzer.reporters.work_tables import work_rows
 from traceanalyzer.version import __version__
 
@@ -26,13 +32,7 @@ if TYPE_CHECKING:
     from traceanalyzer.analyzers.results import DeviceBreakdown, ModuleRow, Step
     from traceanalyzer.analyzers.roofline_results import Roofline, RooflineRow
     from traceanalyzer.rules.analysis import Analysis
-    from traceanalyzer.rules.findings import Evidence, Finding
-
-LINE_LIMIT = 400  # characters of a sentence: rules write shorter ones, hostile names longer ones
-SHEET_OF_TABLE = {
-    "kernels": "kernels", "ops": "ops", "copies": "copies", "collectives": "collectives",
-    "api_calls": "api-calls", "allocations": "holders",
-}  # fmt: skip
+    from traceanalyzer.rules.findings import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def _raw_json(analysis: Analysis) -> bytes:
 def _page(analysis: Analysis, top: int, drawn: str | None, **delivery: Any) -> str:
     """The page from its template; `delivery` says how style, scripts and data reach it."""
     facts = Facts.of(analysis)
-    return _environment().get_template("report.html.j2").render(
+    return environment.get().get_template("report.html.j2").render(
         facts=facts,
         analysis=analysis,
         version=__version__,
@@ -125,42 +125,18 @@ def _page(analysis: Analysis, top: int, drawn: str | None, **delivery: Any) -> s
         memory=memory.view(facts, top),
         queue_lines=_queues(facts),
         thresholds=method.all_thresholds(),
+        diff=_diff(analysis, top),
         **delivery,
     )  # fmt: skip
 
 
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(str(files("traceanalyzer.reporters").joinpath("templates"))),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "duration": units.duration,
-        "size": units.size,
-        "count": units.count,
-        "share": units.share,
-        "name": names.cut,
-        "kernel": names.kernel,
-        "full": names.full,
-        "prose": names.prose,
-        "rich": cells.rich,
-        "inline": lambda text: cells.inline(names.cut(text, LINE_LIMIT)),
-        "cause": cause_text,
-        "json_text": _json_text,
-    }
-    environment.globals |= {
-        "figure": cells.figure,
-        "cells": cells.rows,
-        "evidence_link": _evidence_link,
-        "plotly_styles": plotly.style_ids,
-        "PARTS": PARTS,
-        "CHART": (charts.CHART_WIDTH, charts.CHART_HEIGHT),
-    }
-    return environment
+def _diff(analysis: Analysis, top: int) -> comparison.View | None:
+    """What changed since the baseline, where there is one."""
+    if analysis.baseline is None:
+        return None
+    from traceanalyzer.rules.comparison import compare
+
+    return comparison.view(compare(analysis.baseline, analysis), top)
 
 
 def _figures(analysis: Analysis) -> list[figures.Figure]:
@@ -177,11 +153,6 @@ def _icicles(analysis: Analysis) -> list[icicles.Icicle]:
     results = analysis.results
     found = (icicles.modules(results.get("modules")), icicles.python_stacks(results.get("python_stacks")))
     return [icicle for icicle in found if icicle]
-
-
-def _json_text(text: str) -> Markup:
-    """JSON as the text of a script element: nothing in it can end the element."""
-    return Markup(text.replace("<", "\\u003c"))
 
 
 def _device(device: DeviceBreakdown, facts: Facts) -> Device:
@@ -213,11 +184,6 @@ def _opportunities(facts: Facts) -> list[Opportunity]:
             saving = units.size(finding.saving_bytes)
         result.append(Opportunity(finding, anchor, saving, "" if share is None else units.share(share)))
     return result
-
-
-def _evidence_link(evidence: Evidence) -> str | None:
-    """The anchor of the table that holds the row."""
-    return SHEET_OF_TABLE.get(evidence.table or "")
 
 
 def _sheets(facts: Facts, top: int) -> dict[str, tables.Sheet]:

@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 
 from traceanalyzer.reporters import names, tables, units
 
-_EXACT = {"duration": "ns", "bytes": "bytes"}
+_EXACT = {"duration": "ns", "change": "ns", "bytes": "bytes", "size_change": "bytes"}
 
 
 @dataclass(frozen=True, slots=True)
