@@ -80,12 +80,15 @@ def test_without_pytorch_the_op_stays_unknown(monkeypatch: pytest.MonkeyPatch) -
     assert costs_on_meta([CROSS]) == [None]
 
 
-def test_pytorch_is_not_started_for_a_trifle(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pytorch_is_not_started_for_a_trifle_nor_where_a_formula_lacks_an_argument(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     asked: list[Any] = []
     monkeypatch.setattr(
         attribution, "costs_on_meta", lambda calls: asked.append(calls) or [None] * len(calls)
     )
     b = Computing().work("aten::add", STREAM, 1000, [1 << 13, 1 << 13], [1 << 13, 1 << 13])
     b.work("aten::linalg_cross", STREAM, 5, [10, 3], [10, 3])
+    b.work("aten::mm", STREAM, 1000, [10, 3])
     RooflineAnalyzer().analyze(b.done().trace(), {})
     assert asked == []

@@ -26,7 +26,7 @@ import numpy as np
 
 from traceanalyzer.cost.call import parse_call
 from traceanalyzer.cost.experts import with_experts
-from traceanalyzer.cost.formulas import cost_of
+from traceanalyzer.cost.formulas import cost_of, has_formula
 from traceanalyzer.cost.kernel_costs import Costed, KernelCosts, Source
 from traceanalyzer.cost.meta import WORTHWHILE, costs_on_meta
 from traceanalyzer.cost.names import does_products
@@ -148,7 +148,7 @@ class _OpCosts:
             if cost is not None:
                 numbers[i] = len(self.calls)
                 self.calls.append(Costed(name or "", dims, types, cost))
-            elif call is not None:
+            elif call is not None and not has_formula(call.name):
                 unknown.append((i, (name or "", dims, types, strides, values)))
         if unknown:
             self._replay(

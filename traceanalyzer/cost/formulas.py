@@ -39,6 +39,11 @@ FORMULAS: Mapping[str, Formula] = {
 }
 
 
+def has_formula(name: str) -> bool:
+    """Whether some formula is for the op; it may still lack what was not recorded."""
+    return (FORMULAS.get(name) or formula_for(name)) is not None
+
+
 def cost_of(call: Call) -> Cost | None:
     """The cost of a call; None when no formula knows the op, or it lacks what was not recorded."""
     formula = FORMULAS.get(call.name) or formula_for(call.name)
