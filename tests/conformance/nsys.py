@@ -73,12 +73,12 @@ def differences(ours: StatsTable, theirs: list[dict[str, str]]) -> list[str]:
         found.append("rows with equal names")
     for name in wanted.keys() & mine.keys():
         for column, value in zip(ours.columns, mine[name], strict=True):
-            if not _same(value, wanted[name][column]):
+            if not same(value, wanted[name][column]):
                 found.append(f"{column} of {name}: {value} is not {wanted[name][column]}")
     return found
 
 
-def _same(value: Any, printed: str) -> bool:
+def same(value: Any, printed: str) -> bool:
     if isinstance(value, str):
         return _today(value) == _today(printed)
     if value is None or printed in {"", "None"}:

@@ -21,6 +21,7 @@ from traceanalyzer.analyzers.limits import LimitsAnalyzer
 from traceanalyzer.analyzers.mapped import MappedAnalyzer
 from traceanalyzer.analyzers.memory import MemoryAnalyzer
 from traceanalyzer.analyzers.modules import ModulesAnalyzer
+from traceanalyzer.analyzers.nsys_rules import NsysRulesAnalyzer
 from traceanalyzer.analyzers.ops import OpsAnalyzer
 from traceanalyzer.analyzers.overlap import OverlapAnalyzer
 from traceanalyzer.analyzers.peers import PeersAnalyzer
@@ -65,6 +66,7 @@ ANALYZERS: tuple[Analyzer, ...] = (
     GridsAnalyzer(),
     StreamsAnalyzer(),
     PeersAnalyzer(),
+    NsysRulesAnalyzer(),
     SnapshotAnalyzer(),
     OomAnalyzer(),
     MemoryAnalyzer(),

@@ -16,6 +16,9 @@ from traceanalyzer.model.frames import MODULE_PREFIX
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
     from traceanalyzer.model.trace import Capability, Trace
 
 
@@ -28,6 +31,10 @@ class ModulesAnalyzer:
     def analyze(self, trace: Trace, results: Mapping[str, Any]) -> Modules:  # noqa: ARG002
         """The tree in depth-first order, siblings with the most device time first."""
         calls, host = _calls(trace)
+        source = "nn_module" if calls else "module_hierarchy"
+        if not calls:
+            calls, host = _ranges(trace)
+            source = "annotations" if calls else source
         own, lost = _device_time(trace)
         paths = {ancestor for path in {*calls, *own} for ancestor in _with_ancestors(path)}
         inside: dict[str, int] = defaultdict(int)
@@ -46,8 +53,7 @@ class ModulesAnalyzer:
             )
             for path in _depth_first(paths, inside, host)
         ]
-        source = None if not rows else "nn_module" if calls else "module_hierarchy"
-        return Modules(source, tuple(rows), lost)
+        return Modules(source if rows else None, tuple(rows), lost)
 
 
 def _calls(trace: Trace) -> tuple[dict[str, int], dict[str, int]]:
@@ -55,10 +61,20 @@ def _calls(trace: Trace) -> tuple[dict[str, int], dict[str, int]]:
     table = trace.python_calls
     codes, names = texts(table, "name")
     is_module = np.array([*(n.startswith(MODULE_PREFIX) for n in names), False])[codes]
+    return _counted(table, is_module)
+
+
+def _ranges(trace: Trace) -> tuple[dict[str, int], dict[str, int]]:
+    """The same of NVTX ranges, where these are the module tree."""
+    module, _ = texts(trace.annotations, "module")
+    return _counted(trace.annotations, module >= 0)
+
+
+def _counted(table: pa.Table, chosen: NDArray[np.bool_]) -> tuple[dict[str, int], dict[str, int]]:
     module, paths = texts(table, "module")
-    rows = module[is_module].astype(np.int64)
+    rows = module[chosen].astype(np.int64)
     count = np.bincount(rows, minlength=len(paths))
-    time = weighted_count(rows, ints(table, "dur", 0)[is_module], len(paths))
+    time = weighted_count(rows, ints(table, "dur", 0)[chosen], len(paths))
     called = np.flatnonzero(count)
     return {paths[i]: int(count[i]) for i in called}, {paths[i]: int(time[i]) for i in called}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -11,6 +10,7 @@ from traceanalyzer.analyzers.device_time import up_the_tree, weighted_count
 from traceanalyzer.analyzers.results import PythonStacks, StackNode
 from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.model.trace import Capability
+from traceanalyzer.model.tree import merged_paths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +36,7 @@ class PythonStacksAnalyzer:
         calls = trace.python_calls
         codes, labels = texts(calls, "name")
         own, unattributed = _launched_by(trace)
-        node, parent, label = _merged(
+        node, parent, label = merged_paths(
             ints(calls, "parent"), ints(calls, "depth"), codes.astype(np.int64), len(labels)
         )
         count = len(parent)
@@ -69,28 +69,6 @@ def _launched_by(trace: Trace) -> tuple[Ints, int]:
         own += weighted_count(frame[known], duration[known], len(own))
         lost += int(duration[~known].sum())
     return own, lost
-
-
-def _merged(parent: Ints, depth: Ints, code: Ints, labels: int) -> tuple[Ints, Ints, Ints]:
-    """Level by level, calls of one name below one node become one node.
-
-    Returns:
-        The node of each call, shape (calls,), and parent and label of each node, shape (nodes,).
-    """
-    node = np.full(len(parent), -1, np.int64)
-    parents, codes = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    made = 0
-    by_depth = np.argsort(depth, kind="stable")
-    bounds = np.searchsorted(depth[by_depth], np.arange(int(depth.max(initial=-1)) + 2))
-    for first, last in pairwise(bounds):
-        rows = by_depth[first:last]
-        above = np.where(parent[rows] >= 0, node[parent[rows]], -1)
-        keys, of_row = np.unique((above + 1) * labels + code[rows], return_inverse=True)
-        node[rows] = made + of_row
-        parents.append(keys // max(labels, 1) - 1)
-        codes.append(keys % max(labels, 1))
-        made += len(keys)
-    return node, np.concatenate(parents), np.concatenate(codes)
 
 
 def _depths(parent: Ints) -> Ints:

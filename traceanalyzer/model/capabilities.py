@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from traceanalyzer.model.columns import has_any, texts
+from traceanalyzer.model.ranges import own_ranges
 from traceanalyzer.model.trace import Capability
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ _TESTS: Mapping[Capability, Callable[[Tables], bool]] = {
     Capability.MODULES: lambda t: (
         _names(t, "python_calls", lambda name: name.startswith("nn.Module: "))
         or _names_present(t["ops"], "module_hierarchy")
+        or len(own_ranges(t["annotations"])) > 0
     ),
     Capability.MEMORY: lambda t: t["allocations"].num_rows > 0,
     Capability.MEMORY_SNAPSHOT: _snapshot,

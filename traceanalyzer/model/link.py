@@ -18,6 +18,7 @@ from traceanalyzer.model.columns import ints, nullable, text_column, texts
 from traceanalyzer.model.frames import frame_columns, module_paths
 from traceanalyzer.model.join import codes_of, first_match
 from traceanalyzer.model.moments import joined_rows, running_at
+from traceanalyzer.model.ranges import range_modules
 from traceanalyzer.model.schema import BY_NAME, arrow_schema
 from traceanalyzer.model.tree import enclosing, inherit, nest, self_times
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
 
-_HOST_TABLES = ("ops", "python_calls", "api_calls", "allocations")
+_HOST_TABLES = ("ops", "python_calls", "api_calls", "allocations", "annotations")
 HOWS = ["nesting", "external_id", "flow", "graph", "none"]
 _NESTING, _EXTERNAL_ID, _FLOW, _GRAPH, _NONE = range(5)
 
@@ -106,6 +107,23 @@ class _Linker:
             calls, self.parent["python_calls"], self.depth["python_calls"]
         )
         self.added["python_calls"]["module"] = text_column(self.frame_module, self.paths)
+        self._modules_of_ranges()
+
+    def _modules_of_ranges(self) -> None:
+        """Without modules among the frames, the program's NVTX ranges are the tree."""
+        annotations = self.trace.tables["annotations"]
+        module = np.full(annotations.num_rows, -1, np.int64)
+        self.ranges = None if self.paths else range_modules(annotations, self.lane["annotations"])
+        if self.ranges is not None and len(self.ranges.rows):
+            self.paths = self.ranges.paths
+            module[self.ranges.rows] = self.ranges.path
+        self.added["annotations"]["module"] = text_column(module, self.paths)
+
+    def _range_around(self, name: str) -> Ints:
+        """The path of the range around the start of each row."""
+        if self.ranges is None or not len(self.ranges.rows):
+            return np.full(self.trace.tables[name].num_rows, -1, np.int64)
+        return self.ranges.around(self.lane[name], self.ints(name, "ts"))
 
     def _forward(self) -> None:
         """Backward ops carry the sequence number of the forward op and a forward thread."""
@@ -125,6 +143,7 @@ class _Linker:
 
     def _modules_of_ops(self) -> None:
         module = _look_up(self.frame_module, self.op_frame)
+        module = np.where(module < 0, self._range_around("ops"), module)
         codes, written = texts(self.trace.tables["ops"], "module_hierarchy")
         if any(written):
             known = {path: i for i, path in enumerate(self.paths)}
@@ -151,6 +170,7 @@ class _Linker:
         }
         if name == "api_calls":
             self.api_op, self.api_frame, self.api_step = op, frame, step
+            self.api_range = self._range_around(name)
         else:
             module = _look_up(self.op_module, op)
             module = np.where(module < 0, _look_up(self.frame_module, frame), module)
@@ -195,6 +215,7 @@ class _Linker:
         how[self._is_graph_launch(api)] = _GRAPH
         module = _look_up(self.op_module, op)
         module = np.where(module < 0, _look_up(self.frame_module, _look_up(self.api_frame, api)), module)
+        module = np.where(module < 0, _look_up(self.api_range, api), module)
         step = _look_up(self.api_step, api)
         step = np.where(api < 0, self.steps.of(rank, self.ints(name, "ts")), step)
         self.added[name] |= {

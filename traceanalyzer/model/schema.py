@@ -116,6 +116,7 @@ ANNOTATIONS = Table(
         _EXTERNAL,
         Column("record_function_id", "int64", "the profiler's id of the recorded range"),
         Column("ev_idx", "int64", "index of the event in the profiler's own order"),
+        Column("module", "text", "path of the range when NVTX ranges are the module tree", linked=True),
     ),
 )
 PYTHON_CALLS = Table(

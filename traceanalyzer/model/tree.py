@@ -100,6 +100,35 @@ def self_times(parent: Ints, duration: Ints) -> Ints:
     return np.maximum(duration - inside[: len(duration)].astype(np.int64), 0)
 
 
+def merged_paths(parent: Ints, depth: NDArray[Any], code: Ints, labels: int) -> tuple[Ints, Ints, Ints]:
+    """The tree of paths: level by level, intervals of one label below one node become one node.
+
+    Args:
+        parent: parent of each interval, from `nest`.
+        depth: depth of each interval, from `nest`.
+        code: label of each interval, from 0.
+        labels: how many labels there are.
+
+    Returns:
+        The node of each interval, shape (intervals,), and parent and label of each node, shape (nodes,); a node
+        comes after its parent.
+    """
+    node = np.full(len(parent), -1, np.int64)
+    parents, codes = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    made = 0
+    by_depth = np.argsort(depth, kind="stable")
+    bounds = np.searchsorted(depth[by_depth], np.arange(int(depth.max(initial=-1)) + 2))
+    for first, last in pairwise(bounds):
+        rows = by_depth[first:last]
+        above = np.where(parent[rows] >= 0, node[parent[rows]], -1)
+        keys, of_row = np.unique((above + 1) * labels + code[rows], return_inverse=True)
+        node[rows] = made + of_row
+        parents.append(keys // max(labels, 1) - 1)
+        codes.append(keys % max(labels, 1))
+        made += len(keys)
+    return node, np.concatenate(parents), np.concatenate(codes)
+
+
 def enclosing(
     lane: Ints, start: Ints, duration: Ints, parent: Ints, query_lane: Ints, query_at: Ints
 ) -> Ints:

@@ -18,6 +18,7 @@ from traceanalyzer.rules import (
     kernels,
     loading,
     memory,
+    nsight,
     operators,
     opportunities,
     ranks,
@@ -58,6 +59,8 @@ RULES: tuple[Rule, ...] = (
     *capture.RULES,
     *recording.RULES,
 )
+ALL_RULES: tuple[Rule, ...] = (*RULES, *nsight.RULES)
+"""Those of nsys too, which are asked about exports of Nsight Systems only."""
 _SURENESS = {"high": 1.0, "medium": 0.6, "low": 0.3}
 _SEVERITY = ("high", "medium", "low", "info")
 
@@ -81,7 +84,7 @@ def judge(trace: Trace, results: Mapping[str, Any]) -> Judgement:
     findings: list[Finding] = []
     not_assessed: list[NotAssessed] = []
     passed: list[Passed] = []
-    for rule in RULES:
+    for rule in ALL_RULES if facts.of_nsys else RULES:
         _apply(rule, facts, findings, not_assessed, passed)
     plugins, problems = load_plugins(ENTRY_POINTS)
     not_assessed += [NotAssessed("PLUGIN", "A plugin with rules could not be loaded", p) for p in problems]
@@ -121,4 +124,4 @@ def _importance(finding: Finding) -> tuple[float, int, str]:
     return (-saving * _SURENESS[finding.confidence], _SEVERITY.index(finding.severity), finding.code)
 
 
-__all__ = ["ENTRY_POINTS", "RULES", "Facts", "Judgement", "Rule", "judge"]
+__all__ = ["ALL_RULES", "ENTRY_POINTS", "RULES", "Facts", "Judgement", "Rule", "judge"]

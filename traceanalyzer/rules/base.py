@@ -125,6 +125,11 @@ class Facts:
         return bool(self.sources) and {s.format for s in self.sources} <= {"memory snapshot", "oom text"}
 
     @property
+    def of_nsys(self) -> bool:
+        """Whether a source is an export of Nsight Systems."""
+        return any(source.format.startswith("nsys") for source in self.sources)
+
+    @property
     def wall_ns(self) -> int:
         """Wall time of all devices' windows."""
         return self.sum("wall_ns")

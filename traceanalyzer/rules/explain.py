@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from traceanalyzer.model.trace import HOW_TO_CAPTURE
-from traceanalyzer.rules import RULES
+from traceanalyzer.rules import ALL_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ class Page:
     needs: tuple[str, ...]
 
 
-def pages(rules: Sequence[Rule] = RULES) -> tuple[Page, ...]:
+def pages(rules: Sequence[Rule] = ALL_RULES) -> tuple[Page, ...]:
     """A page per rule, by code."""
     return tuple(sorted(map(_page, rules), key=lambda page: page.code))
 

@@ -1,0 +1,216 @@
+"""The rules of `nsys analyze`, with its definitions, beside ours: they apply to exports of Nsight Systems.
+
+What the time that they name costs is told by our own rules; so these promise no saving. The seventh rule of nsys,
+dx12_mem_ops, is about Direct3D and has no place here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from traceanalyzer.analyzers.nsys_rules import CHUNKS, GAP_NS, UTILISATION_PERCENT
+from traceanalyzer.model.trace import Capability
+from traceanalyzer.rules.findings import Evidence, Finding
+from traceanalyzer.rules.wording import duration, size
+from traceanalyzer.text import say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from traceanalyzer.rules.base import Facts
+    from traceanalyzer.text import Text
+
+SHOWN = 5
+_LAUNCHES = frozenset({Capability.LAUNCHES})
+_DEVICE_WORK = frozenset({Capability.DEVICE_WORK})
+
+
+class _NsysRule:
+    """One table of nsys: its rows are the finding."""
+
+    code: ClassVar[str]
+    title: ClassVar[str]
+    requires: ClassVar[frozenset[Capability]]
+    table: ClassVar[str]
+    elsewhere: ClassVar[str]  # the rule of ours that tells what it costs
+    fix: ClassVar[Text]
+
+    def _claim(self, rows: int, total_ns: int) -> Text:
+        raise NotImplementedError
+
+    def check(self, facts: Facts) -> Iterable[Finding]:
+        """One finding when nsys' rule has rows."""
+        found = facts.results["nsys_rules"].tables[self.table]
+        if not found.rows:
+            return
+        rows = [dict(zip(found.columns, row, strict=True)) for row in found.rows]
+        total = sum(row["Duration (ns)"] for row in rows)
+        offset = facts.results["nsys_rules"].capture_start_ns
+        yield Finding(
+            code=self.code,
+            title=self.title,
+            severity="low",
+            claim=self._claim(len(rows), total),
+            evidence=tuple(
+                Evidence(
+                    _described(row),
+                    start_ns=row["Start (ns)"] - offset,
+                    duration_ns=row["Duration (ns)"],
+                )
+                for row in rows[:SHOWN]
+            ),
+            fix=self.fix,
+            confidence="high",
+            saving_reason=say("{code} tells what it costs", code=self.elsewhere),
+        )
+
+
+def _described(row: Mapping[str, Any]) -> str:
+    """A row in the words of its columns: 12.6 ms, cudaStreamSynchronize, thread 144."""
+    parts = [duration(row["Duration (ns)"])]
+    if "In-Use (%)" in row:
+        parts.append(f"{row['In-Use (%)']:.1f} % used")
+    if "API Name" in row:
+        parts.append(str(row["API Name"]))
+    if "Src Kind" in row:
+        parts.append(f"{row['Src Kind']} to {row['Dst Kind']}, {size(row['Bytes (MB)'] * 1e6)}")
+    parts.append(f"thread {row['TID']}" if "TID" in row else f"GPU {row['Device ID']}")
+    return ", ".join(parts)
+
+
+class PageableAsyncCopies(_NsysRule):
+    """Asynchronous copies from or to pageable memory (nsys: cuda_memcpy_async).
+
+    The driver copies pageable memory through a buffer of its own, so the call blocks although it is called
+    asynchronous.
+    """
+
+    code = "NSYS001"
+    title = "Asynchronous copies of pageable memory"
+    requires = _LAUNCHES
+    table = "cuda_memcpy_async"
+    elsewhere = "COPY001"
+    fix = say("Pin the memory: DataLoader(pin_memory=True), tensor.pin_memory(), then non_blocking=True.")
+
+    def _claim(self, rows: int, total_ns: int) -> Text:
+        return say(
+            "{rows} asynchronous copies use pageable memory and block; they take {total}.",
+            rows=rows,
+            total=duration(total_ns),
+        )
+
+
+class SynchronousCopies(_NsysRule):
+    """Synchronous copies between host and device (nsys: cuda_memcpy_sync).
+
+    The call returns when the copy is done, and the host launches nothing meanwhile. Copies within the device are
+    not meant.
+    """
+
+    code = "NSYS002"
+    title = "Synchronous copies"
+    requires = _LAUNCHES
+    table = "cuda_memcpy_sync"
+    elsewhere = "SYNC001"
+    fix = say(
+        "Use cudaMemcpyAsync on a stream, in PyTorch .to(device, non_blocking=True) from pinned memory."
+    )
+
+    def _claim(self, rows: int, total_ns: int) -> Text:
+        return say("{rows} copies block the host; they take {total}.", rows=rows, total=duration(total_ns))
+
+
+class SynchronousFills(_NsysRule):
+    """Synchronous fills of pinned or managed memory (nsys: cuda_memset_sync).
+
+    The call returns when the memory is set, and the host launches nothing meanwhile.
+    """
+
+    code = "NSYS003"
+    title = "Synchronous fills"
+    requires = _LAUNCHES
+    table = "cuda_memset_sync"
+    elsewhere = "SYNC001"
+    fix = say("Use cudaMemsetAsync.")
+
+    def _claim(self, rows: int, total_ns: int) -> Text:
+        return say("{rows} fills block the host; they take {total}.", rows=rows, total=duration(total_ns))
+
+
+class BlockingCalls(_NsysRule):
+    """Calls that block the host until the device is through (nsys: cuda_api_sync).
+
+    cudaDeviceSynchronize and cudaStreamSynchronize wait for all that was issued before them.
+    """
+
+    code = "NSYS004"
+    title = "Calls that wait for the device"
+    requires = _LAUNCHES
+    table = "cuda_api_sync"
+    elsewhere = "SYNC001"
+    fix = say(
+        "Wait for the one event that is needed, or read results later: no .item(), .cpu() or print in the step."
+    )
+
+    def _claim(self, rows: int, total_ns: int) -> Text:
+        return say(
+            "The {rows} longest synchronising calls hold the host up for {total}.",
+            rows=rows,
+            total=duration(total_ns),
+        )
+
+
+class LongGaps(_NsysRule):
+    """The GPU has nothing to do for half a second and more (nsys: gpu_gaps).
+
+    Between the first and the last work of a device, per process and context.
+    """
+
+    code = "NSYS005"
+    title = "Long gaps"
+    requires = _DEVICE_WORK
+    table = "gpu_gaps"
+    elsewhere = "IDLE001"
+    fix = say("See what the host did in them: the timeline and the causes of idle time name it.")
+
+    def _claim(self, rows: int, total_ns: int) -> Text:
+        return say(
+            "The GPU has nothing to do for more than {limit} {rows} times, {total} in all.",
+            limit=duration(GAP_NS),
+            rows=rows,
+            total=duration(total_ns),
+        )
+
+
+class LowUse(_NsysRule):
+    """The GPU is used for less than half of the time (nsys: gpu_time_util).
+
+    The time from a device's first to its last work is cut into 30 equal parts; each counts by the time in which
+    something ran, whatever its size.
+    """
+
+    code = "NSYS006"
+    title = "Little use of the GPU's time"
+    requires = _DEVICE_WORK
+    table = "gpu_time_util"
+    elsewhere = "IDLE001"
+    fix = say("See what the host did meanwhile: the timeline and the causes of idle time name it.")
+
+    def _claim(self, rows: int, total_ns: int) -> Text:
+        return say(
+            "In {rows} of {chunks} parts of the time the GPU is used for less than {limit} %, {total} in all.",
+            rows=rows,
+            chunks=CHUNKS,
+            limit=f"{UTILISATION_PERCENT:.0f}",
+            total=duration(total_ns),
+        )
+
+
+RULES = (
+    PageableAsyncCopies(),
+    SynchronousCopies(),
+    SynchronousFills(),
+    BlockingCalls(),
+    LongGaps(),
+    LowUse(),
+)
