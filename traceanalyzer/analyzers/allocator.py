@@ -2,8 +2,7 @@
 
 The rules are those of CUDACachingAllocator.cpp: blocks in a pool of small and one of large blocks per private pool
 and stream, the smallest that fits, split and merged; on failure free memory is given back and the request tried
-again. Addresses are made up. Not modelled: the releases that wait for another stream take the block away from the
-request to its completion, as recorded.
+again. Addresses are made up, and when a release completes that waits for another stream is up to the caller.
 """
 
 from __future__ import annotations
