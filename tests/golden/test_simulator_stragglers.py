@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 import fixtures
 from traceanalyzer import analyze, load
 
@@ -14,6 +16,9 @@ def test_the_slow_rank_is_named() -> None:
     trace = load(*(SIMULATED / f"sim_straggler_rank{rank}.json.gz" for rank in (0, 1)))
     (finding,) = [f for f in analyze(trace).findings if f.code == "COMM003"]
     assert "wait for rank 1 in 4 of 4 collectives" in finding.claim
+    assert finding.saving_basis == "replay"
+    assert finding.saving_ns is not None
+    assert finding.saving_ns[1] == pytest.approx(32_275_836 / 4, rel=0.02)  # what rank 0 waits, of four steps
     by_rank = [e.text for e in finding.evidence]
     assert by_rank[0].startswith("rank 0:")
     assert "is the last in 0" in by_rank[0]

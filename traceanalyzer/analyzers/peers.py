@@ -31,12 +31,14 @@ if TYPE_CHECKING:
 class PeerRow:
     """One rank.
 
-    `wait_ns` is its time in collectives beyond that of the last rank to join, `caused_ns` what the mean
+    `matched_ns` is its time in collectives that all ranks ran, `wait_ns` the part of it beyond that of the last rank
+    to join, `caused_ns` what the mean
     other rank waited for it; `last` is how many collectives it was the last to join.
     """
 
     rank: int
     compute_ns: int
+    matched_ns: int
     wait_ns: int
     caused_ns: int
     last: int
@@ -58,6 +60,7 @@ class Peers:
 
     rows: tuple[PeerRow, ...]
     matched: int
+    kernels: tuple[str, ...]  # names of those collectives' kernels
     tails: tuple[TailRow, ...]
 
 
@@ -72,10 +75,10 @@ class PeersAnalyzer:
         works = device_work(trace)
         steps = results["steps"].steps
         tails = tuple(_tail(w, [s for s in steps if s.rank == w.rank]) for w in works)
-        durations = _matched(trace)
-        if durations is None:
-            return Peers((), 0, tails)
-        ranks, took = durations
+        matched = _matched(trace)
+        if matched is None:
+            return Peers((), 0, (), tails)
+        ranks, took, names = matched
         waited = took - took.min(axis=0)
         last = took.argmin(axis=0)
         others = max(len(ranks) - 1, 1)
@@ -83,32 +86,34 @@ class PeersAnalyzer:
             PeerRow(
                 rank,
                 sum(total(w.busy(COMPUTE)) for w in works if w.rank == rank),
+                int(took[i].sum()),
                 int(waited[i].sum()),
                 int(waited[:, last == i].sum()) // others,
                 int((last == i).sum()),
             )
             for i, rank in enumerate(ranks)
         )
-        return Peers(rows, took.shape[1], tails)
+        return Peers(rows, took.shape[1], names, tails)
 
 
-def _matched(trace: Trace) -> tuple[list[int], NDArray[np.int64]] | None:
-    """Ranks, and how long each took for the same collectives, shape (ranks, collectives); None without any."""
+def _matched(trace: Trace) -> tuple[list[int], NDArray[np.int64], tuple[str, ...]] | None:
+    """Ranks, how long each took for the same collectives, shape (ranks, collectives), and their names; or None."""
     kernels = np.flatnonzero(communication_kernels(trace))
     rank = ints(trace.kernels, "rank")[kernels]
     ranks = np.unique(rank).tolist()
     if len(ranks) < 2:
         return None
-    codes, _ = texts(trace.kernels, "name")
+    codes, names = texts(trace.kernels, "name")
     duration = np.maximum(ints(trace.kernels, "dur", 0), 0)
-    columns = []
+    columns, matched = [], []
     for code in np.unique(codes[kernels]).tolist():
         per_rank = [duration[kernels[(rank == r) & (codes[kernels] == code)]] for r in ranks]
         if (
             len({len(d) for d in per_rank}) == 1
         ):  # else a rank runs it in another group, or was recorded for longer
             columns.append(np.stack(per_rank))
-    return (ranks, np.concatenate(columns, axis=1)) if columns else None
+            matched.append(names[code])
+    return (ranks, np.concatenate(columns, axis=1), tuple(sorted(matched))) if columns else None
 
 
 def _tail(work: DeviceWork, steps: list[Step]) -> TailRow:

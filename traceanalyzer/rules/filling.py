@@ -35,6 +35,7 @@ class GridRule:
     requires: ClassVar[frozenset[Capability]] = WITH_GRIDS
     says: ClassVar[str]
     fix: ClassVar[str]
+    most: ClassVar[float] = 1.0  # which part of the lost time a cure saves at best
 
     def lacks(self, facts: Facts) -> str:
         """The grid of kernels, and the number of multiprocessors."""
@@ -70,9 +71,6 @@ class GridRule:
                 for r in sorted(rows, key=lambda r: r.kernel)
             ),
         )
-
-    most: ClassVar[float] = 1.0
-    """Which part of the lost time a cure saves at best."""
 
     def lost_ns(self, row: GridRow) -> int:
         """Kernel time that the rule is about."""

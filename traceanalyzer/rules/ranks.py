@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.trace import Capability
-from traceanalyzer.rules.findings import Evidence, Finding
+from traceanalyzer.rules.findings import Evidence, Finding, Speedup
 from traceanalyzer.rules.idle import severity
 from traceanalyzer.rules.wording import count, duration, percent, size
 from traceanalyzer.text import say
@@ -84,7 +84,17 @@ class Straggler:
             ),
             confidence=facts.confidence,
             saving_ns=facts.saving(worst.caused_ns * ranks),
+            speedups=_without_waiting(peers, worst.rank),
         )
+
+
+def _without_waiting(peers: Peers, straggler: int) -> tuple[Speedup, ...]:
+    """For the rank that is replayed, the first: collectives without half of its waiting, and without all of it."""
+    first = peers.rows[0]
+    if first.rank == straggler or not first.matched_ns:
+        return ()
+    waiting = first.wait_ns / first.matched_ns
+    return tuple(Speedup(name, 1 - waiting / 2, 1 - waiting) for name in peers.kernels)
 
 
 class LateBucket:
