@@ -121,3 +121,17 @@ def test_a_step_too_large_to_replay_for_every_finding_keeps_bounds(monkeypatch: 
     assert (finding.saving_ns, finding.saving_basis) == ((1, 2), "bound")
     assert "too large" in finding.saving_reason
     assert combined is None
+
+
+def test_where_no_saving_can_be_told_what_is_at_stake_orders_findings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trace = pausing(2000).trace()
+    results = run_analyzers(trace)[0]
+    told = [f.code for f in judge(trace, results).findings]
+    monkeypatch.setattr(thresholds, "REPLAY_ERROR_SHARE", -1.0)
+    judged = judge(trace, results)
+    assert judged.combined is not None
+    assert judged.combined.distrust
+    assert all(f.saving_ns is None for f in judged.findings)
+    assert judged.findings[0].code == told[0] == "IDLE004"

@@ -32,8 +32,7 @@ class PeerRow:
     """One rank.
 
     `matched_ns` is its time in collectives that all ranks ran, `wait_ns` the part of it beyond that of the last rank
-    to join, `caused_ns` what the mean
-    other rank waited for it; `last` is how many collectives it was the last to join.
+    to join, `caused_ns` what the mean other rank waited for it; `last` is how many collectives it was the last to join.
     """
 
     rank: int

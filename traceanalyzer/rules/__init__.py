@@ -96,8 +96,10 @@ def judge(trace: Trace, results: Mapping[str, Any]) -> Judgement:
             not_assessed.append(
                 NotAssessed(code, title, f"the rule failed with {type(error).__name__}: {error}")
             )
+    findings.sort(key=_importance)  # by what is at stake: that order stays where no saving can be told
     replayed, combined = with_savings(trace, results, findings)
-    ordered = tuple(sorted(replayed, key=_importance))
+    distrusted = combined is not None and bool(combined.distrust)
+    ordered = replayed if distrusted else tuple(sorted(replayed, key=_importance))
     return Judgement(verdict(facts), ordered, tuple(not_assessed), tuple(passed), combined)
 
 
