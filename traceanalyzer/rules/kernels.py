@@ -134,7 +134,7 @@ class GraphLaunches:
             evidence=(),
             fix=(
                 "To see operators, record the same program once more with graphs off "
-                "(enforce_eager=True in vLLM)."
+                "(enforce_eager=True in vLLM), and give it beside this one with --mapping."
             ),
             confidence="high",
             saving_reason="nothing is lost; this says why operators are missing",
