@@ -52,16 +52,14 @@ class PhasesAnalyzer:
         rows = _rows(trace, results["roofline"], work, names, calls, phase) if kind else ()
         busy = sum(total(device.busy()) for device in work)
         recomputed = [row.busy_ns for row in rows if row.phase == "recompute"]
-        kernels = phase["kernels"]
+        redone = (phase["kernels"] == _RECOMPUTE) & (kind == "training")
         return Phases(
             kind=kind,
             rows=rows,
             recompute_share=sum(recomputed) / busy if kind == "training" and busy else None,
             graph_share=results["kernels"].graph_share,
             compiled=compiled(trace),
-            utilisation=_utilisation(
-                results["roofline"], results["breakdown"], kernels if kind == "training" else kernels * 0
-            ),
+            utilisation=_utilisation(results["roofline"], results["breakdown"], redone),
         )
 
 
@@ -153,7 +151,7 @@ def _rows(
     return tuple(rows)
 
 
-def _utilisation(roofline: Roofline, breakdown: Breakdown, phase: Ints) -> Utilisation | None:
+def _utilisation(roofline: Roofline, breakdown: Breakdown, redone: NDArray[np.bool_]) -> Utilisation | None:
     """None unless most kernels have a cost and the peak for the type of most products is known."""
     wall = sum(device.whole.wall_ns for device in breakdown.devices)
     products: dict[str, float] = {}
@@ -167,8 +165,8 @@ def _utilisation(roofline: Roofline, breakdown: Breakdown, phase: Ints) -> Utili
     peak = peaks.pop() if len(peaks) == 1 else None
     if peak is None:
         return None
-    redone = np.bincount(roofline.of_kernel[phase == _RECOMPUTE], minlength=len(roofline.rows))
+    times = np.bincount(roofline.of_kernel[redone], minlength=len(roofline.rows))
     flops = sum(row.flops or 0.0 for row in roofline.rows)
-    again = sum((row.flops or 0.0) / row.count * int(n) for row, n in zip(roofline.rows, redone, strict=True))
+    again = sum((row.flops or 0.0) / row.count * int(n) for row, n in zip(roofline.rows, times, strict=True))
     could = peak * wall / 1e9
     return Utilisation((flops - again) / could, flops / could, flops, peak, dtype, roofline.coverage.cost)
