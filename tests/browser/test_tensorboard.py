@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import zlib
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 SIMULATED = ROOT / "fixtures/simulated/sim_training_mixed.json.gz"
+TUNED = ROOT / "fixtures/simulated/sim_dataloader_stall.json.gz"
 RECORDED = ROOT / "fixtures/recorded/cpu_train.json.gz"
 HOSTILE = """<img src=x onerror="window.pwned=1">.pt.trace.json"""
 SECTIONS = ["verdict", "quality", "where", "opportunities", "timeline", "tables", "code", "limits", "roofline",
@@ -79,8 +81,9 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
     """`tensorboard --logdir` over a simulated, a recorded and a broken trace, and what tries to lead outside."""
     place = tmp_path_factory.mktemp("tensorboard")
     logs = place / "logs"
-    for run in ("gpu/baseline", "cpu", "broken"):
+    for run in ("gpu/baseline", "gpu/tuned", "cpu", "broken"):
         (logs / run).mkdir(parents=True)
+    shutil.copy(TUNED, logs / "gpu/tuned/tuned.pt.trace.json.gz")
     shutil.copy(SIMULATED, logs / "gpu/baseline/rank0.pt.trace.json.gz")
     shutil.copy(RECORDED, logs / "cpu/host.pt.trace.json.gz")
     (logs / "broken" / HOSTILE).write_text("not a trace")
@@ -144,6 +147,7 @@ def test_the_tab_shows_and_lists_every_run(tab: Tab) -> None:
         "broken",
         "cpu",
         "gpu/baseline",
+        "gpu/tuned",
     ]
 
 
@@ -220,6 +224,41 @@ def test_the_choice_outlives_a_reload(tab: Tab) -> None:
     assert report(tab.page).locator("h1").is_visible()
 
 
+def test_two_runs_are_compared(tab: Tab) -> None:
+    page = tab.page
+    pick(page, "tuned.pt.trace.json.gz")
+    report(page)
+    outer(page).locator("#base").select_option(label="gpu/baseline: rank0.pt.trace.json.gz")
+    frame = _frame(page, lambda frame: "/diff?" in frame.url)
+    frame.locator("#diff h1").wait_for()
+    assert re.match(r"The step (is|takes) ", frame.locator("#diff h1").inner_text())
+    sides = frame.locator(".side h3").all_inner_texts()
+    assert "rank0.pt.trace.json.gz" in sides[0]
+    assert "tuned.pt.trace.json.gz" in sides[1]
+    frame.locator("table[data-sheet=diff-kernels] th[data-key=change_ns] button").click()
+    assert (
+        frame.locator("table[data-sheet=diff-kernels] th[data-key=change_ns]").get_attribute("aria-sort")
+        == "descending"
+    )
+    light = background(frame)
+    page.evaluate("document.body.classList.add('dark-mode')")
+    page.wait_for_timeout(200)
+    assert background(frame) == background(outer(page)) != light
+    page.evaluate("document.body.classList.remove('dark-mode')")
+    page.reload()
+    assert _frame(page, lambda frame: "/diff?" in frame.url).locator("#diff h1").inner_text()
+    outer(page).locator("#base").select_option(label="nothing")
+    assert report(page).locator("h1").is_visible()
+
+
+def test_a_broken_file_cannot_be_chosen_to_compare_with(tab: Tab) -> None:
+    outer(tab.page).locator("tr", has_text="broken").locator(".failed").wait_for()
+    pick(tab.page, "rank0.pt.trace.json.gz")
+    report(tab.page)
+    options = outer(tab.page).locator("#base option").all_inner_texts()
+    assert not [option for option in options if "broken" in option]
+
+
 def test_dark_mode_follows_tensorboard(tab: Tab) -> None:
     page = tab.page
     pick(page, "rank0.pt.trace.json.gz")
@@ -263,6 +302,31 @@ def test_paths_that_lead_outside_are_refused(board: Board, route: str, run: str,
     status, body = board.get(route, run=run, file=file)
     assert status == 404
     assert body == b"no such trace below the log directory"
+
+
+@pytest.mark.parametrize("route", ["diff", "analyze-diff"])
+@pytest.mark.parametrize(
+    "file", ["../../outside.json.gz", "link.pt.trace.json.gz", "", "host.pt.trace.json.gz\0"]
+)
+def test_what_is_compared_with_is_guarded_as_well(board: Board, route: str, file: str) -> None:
+    board.traces()
+    gpu = {"run": "gpu/baseline", "file": "rank0.pt.trace.json.gz"}
+    status, body = board.get(route, **gpu, base_run="cpu", base_file=file)
+    assert (status, body) == (404, b"no such trace below the log directory")
+    broken = next(row for row in board.traces() if row["run"] == "broken")
+    status, body = board.get("diff", **gpu, base_run="broken", base_file=broken["file"])
+    assert status == 422
+    assert b"is not of a known format" in body
+
+
+def test_every_script_that_the_page_uses_is_served(board: Board) -> None:
+    board.traces()
+    page = board.get("page", run="cpu", file="host.pt.trace.json.gz")[1].decode()
+    used = re.findall(r'<(?:script|link)[^>]* (?:src|href)="([^"]+)"', page)
+    assert "report.css" in used
+    assert "page.js" in used
+    for name in [*used, "index.js", "view.css", "plotly.js"]:
+        assert board.get(name)[0] == 200, name
 
 
 def test_the_routes_answer_for_what_is_listed(board: Board) -> None:

@@ -107,7 +107,7 @@ def test_an_unexpected_error_is_a_line_too(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_reading_is_told_as_progress(tmp_path: Path) -> None:
-    job = room.Job(found(tmp_path, "a.json"))
+    job = room.Job((found(tmp_path, "a.json"),))
     job.start("a.json", 200)
     job.advance(50)
     assert (job.done_bytes, job.total_bytes) == (50, 200)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from traceanalyzer.display import Displayed
 from traceanalyzer.model.schema import BY_NAME
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Trace:
+class Trace(Displayed):
     """Tables by name (also as attributes: `trace.kernels.to_pandas()`), sources and capabilities.
 
     `mapping` is what a second trace of the same program says of the kernels, where one was given.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from traceanalyzer.display import Displayed
+
 if TYPE_CHECKING:
     from traceanalyzer.model.trace import Trace
     from traceanalyzer.rules.findings import Finding, NotAssessed, Passed, Verdict
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Analysis:
+class Analysis(Displayed):
     """A trace with everything that was found in it; `analysis["breakdown"]` is one analyzer's result.
 
     With a `baseline`, an earlier run's analysis, reports show what changed since.

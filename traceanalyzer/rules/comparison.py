@@ -14,6 +14,7 @@ import numpy as np
 
 from traceanalyzer.analyzers.matching import matched
 from traceanalyzer.analyzers.per_step import per_step
+from traceanalyzer.display import Displayed
 from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class LaunchChange:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Displayed):
     """What changed from `before` to `after`.
 
     `parts` sum to `step` exactly; `idle_causes` sum to the idle part but for rounding. `tables` holds, by subject of

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from traceanalyzer.display import Displayed
+
 Severity = Literal["high", "medium", "low", "info"]
 Confidence = Literal["high", "medium", "low"]
 
@@ -33,7 +35,7 @@ class Speedup:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Displayed):
     """A cause, its evidence and its cure.
 
     `saving_ns` is the (low, high) range per step; None when it cannot be told, and `saving_reason` says why.

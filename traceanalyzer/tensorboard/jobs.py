@@ -1,8 +1,9 @@
-"""Analyses in the background: one at a time, each file once, the rendered pages kept within bounds."""
+"""Analyses in the background: one at a time, each file (or pair of files) once, the pages kept within bounds."""
 
 from __future__ import annotations
 
 import threading
+import zlib
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from traceanalyzer.reporters.html import Served
-    from traceanalyzer.tensorboard.logdir import Found, Stamp
+    from traceanalyzer.rules.analysis import Analysis
+    from traceanalyzer.tensorboard.logdir import Found
     from traceanalyzer.tensorboard.summary import Summary
 
 MAX_PAGES = 16
@@ -23,11 +25,14 @@ MAX_PAGE_BYTES = 256 << 20
 State = Literal["new", "waiting", "reading", "analyzing", "done", "failed"]
 
 
+Files = tuple["Found", ...]  # one: its report; two, AFTER and BEFORE: what changed
+
+
 @dataclass
 class Job:
-    """The work on one file as it is now; also ingest's Progress. Written by the working thread alone."""
+    """The work on files as they are now; also ingest's Progress. Written by the working thread alone."""
 
-    found: Found
+    files: Files
     state: State = "waiting"
     total_bytes: int | None = None
     done_bytes: int = 0
@@ -37,7 +42,7 @@ class Job:
 
     def start(self, path: str, total_bytes: int | None) -> None:  # noqa: ARG002 - the protocol's
         """The file is opened."""
-        self.total_bytes, self.done_bytes = total_bytes, 0
+        self.state, self.total_bytes, self.done_bytes = "reading", total_bytes, 0
 
     def advance(self, count: int) -> None:
         """`count` more bytes have been read."""
@@ -49,26 +54,26 @@ class Job:
 
 
 class Jobs:
-    """Every file's latest job by path, and the pages used last."""
+    """Every file's latest job by path, and the pages used last. All take one file, or AFTER and BEFORE."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._jobs: dict[Path, Job] = {}
-        self._pages: OrderedDict[tuple[Path, Stamp], Served] = OrderedDict()
+        self._jobs: dict[tuple[Path, ...], Job] = {}
+        self._pages: OrderedDict[Files, Served] = OrderedDict()
         self._queue: SimpleQueue[Job] = SimpleQueue()
         self._worker: threading.Thread | None = None
 
-    def known(self, found: Found) -> Job | None:
-        """The job of a file as it is on disk; None when it was not asked for, or has changed since."""
-        job = self._jobs.get(found.path)
-        return job if job and job.found.stamp == found.stamp else None
+    def known(self, *files: Found) -> Job | None:
+        """The job of files as they are on disk; None when it was not asked for, or one has changed since."""
+        job = self._jobs.get(_paths(files))
+        return job if job and job.files == files else None
 
-    def ask(self, found: Found) -> Job:
-        """The file's job; it is queued when there is none."""
+    def ask(self, *files: Found) -> Job:
+        """The files' job; it is queued when there is none."""
         with self._lock:
-            return self.known(found) or self._queued(found)
+            return self.known(*files) or self._queued(files)
 
-    def page(self, found: Found) -> Served:
+    def page(self, *files: Found) -> Served:
         """The rendered page, made (again) when it is not at hand.
 
         Raises:
@@ -76,19 +81,19 @@ class Jobs:
         """
         while True:
             with self._lock:
-                page = self._pages.get((found.path, found.stamp))
+                page = self._pages.get(files)
                 if page is not None:
-                    self._pages.move_to_end((found.path, found.stamp))
+                    self._pages.move_to_end(files)
                     return page
-                job = self.known(found)
+                job = self.known(*files)
                 if job is None or job.state == "done":  # its page made room for others
-                    job = self._queued(found)
+                    job = self._queued(files)
             job.ended.wait()
             if job.state == "failed":
                 raise TraceAnalyzerError(job.error)
 
-    def _queued(self, found: Found) -> Job:
-        job = self._jobs[found.path] = Job(found)
+    def _queued(self, files: Files) -> Job:
+        job = self._jobs[_paths(files)] = Job(files)
         self._queue.put(job)
         if self._worker is None:  # a daemon: Ctrl+C ends TensorBoard at once, whatever is being read
             self._worker = threading.Thread(target=self._work, name="traceanalyzer-work", daemon=True)
@@ -99,43 +104,65 @@ class Jobs:
         while True:
             job = self._queue.get()
             try:
-                page, summary = _analyze(job)
+                page, summary = _analyze(job) if len(job.files) == 1 else (_compare(job), None)
             except Exception as error:  # whatever one file does, the others go on
-                job.error = _in_a_line(error, job.found)
+                job.error = _in_a_line(error, job.files)
                 job.state = "failed"
             else:
                 job.summary = summary
                 with self._lock:
-                    self._keep(job.found, page)
+                    self._keep(job.files, page)
                     job.state = "done"
             job.ended.set()
 
-    def _keep(self, found: Found, page: Served) -> None:
-        self._pages[found.path, found.stamp] = page
+    def _keep(self, files: Files, page: Served) -> None:
+        self._pages[files] = page
         while len(self._pages) > 1 and (
             len(self._pages) > MAX_PAGES or sum(map(_size, self._pages.values())) > MAX_PAGE_BYTES
         ):
             self._pages.popitem(last=False)
 
 
+def _paths(files: Files) -> tuple[Path, ...]:
+    return tuple(found.path for found in files)
+
+
 def _analyze(job: Job) -> tuple[Served, Summary]:
-    from traceanalyzer import pipeline
     from traceanalyzer.reporters.html import serve
     from traceanalyzer.tensorboard.summary import summarize
 
-    job.state = "reading"
-    trace = pipeline.load(job.found.path, progress=job)
-    job.state = "analyzing"
-    analysis = pipeline.analyze(trace)
+    analysis = _analysis(job, job.files[0])
     return serve(analysis), summarize(analysis)
 
 
-def _in_a_line(error: Exception, found: Found) -> str:
+def _compare(job: Job) -> Served:
+    """What changed; both are read again, from the cache of files read before, rather than kept in memory."""
+    from traceanalyzer.reporters.comparison import as_json
+    from traceanalyzer.reporters.html import Served, comparison
+    from traceanalyzer.rules.comparison import compare
+
+    after, before = (_analysis(job, found) for found in job.files)
+    found = compare(before, after)
+    return Served(comparison.serve(found), None, zlib.compress(as_json(found).encode()))
+
+
+def _analysis(job: Job, found: Found) -> Analysis:
+    from traceanalyzer import pipeline
+
+    job.state = "reading"
+    trace = pipeline.load(found.path, progress=job)
+    job.state = "analyzing"
+    return pipeline.analyze(trace)
+
+
+def _in_a_line(error: Exception, files: Files) -> str:
     """The error without the server's folders: the page names the file already."""
     text = (
         str(error) if isinstance(error, TraceAnalyzerError) else f"unexpected {type(error).__name__}: {error}"
     )
-    return " ".join(text.replace(str(found.path), found.file).split())
+    for found in files:
+        text = text.replace(str(found.path), found.file)
+    return " ".join(text.split())
 
 
 def _size(page: Served) -> int:

@@ -50,6 +50,8 @@ class Routes:
             "/page": self._page,
             "/timeline": self._timeline,
             "/report.json": self._report_json,
+            "/diff": self._diff,
+            "/analyze-diff": self._analyze_diff,
         }
         answers |= {path: partial(self._with_trace, answer) for path, answer in of_trace.items()}
         return {path: Request.application(answer) for path, answer in answers.items()}
@@ -57,7 +59,7 @@ class Routes:
     def _with_trace(self, answer: OfTrace, request: Request) -> Response:
         found = self.logdir.find(request.args.get("run", ""), request.args.get("file", ""))
         if found is None:
-            return _respond(request, "no such trace below the log directory", "text/plain", code=404)
+            return _no_such(request)
         try:
             return answer(request, found)
         except TraceAnalyzerError as error:
@@ -82,6 +84,26 @@ class Routes:
     def _report_json(self, request: Request, found: Found) -> Response:
         return _respond(request, self._jobs.page(found).report_json, "application/octet-stream")
 
+    def _before(self, request: Request) -> Found | None:
+        """The trace that a request names to compare with, guarded like the other."""
+        return self.logdir.find(request.args.get("base_run", ""), request.args.get("base_file", ""))
+
+    def _analyze_diff(self, request: Request, found: Found) -> Response:
+        before = self._before(request)
+        if before is None:
+            return _no_such(request)
+        return _respond(request, _work(self._jobs.ask(found, before)), "application/json")
+
+    def _diff(self, request: Request, found: Found) -> Response:
+        before = self._before(request)
+        if before is None:
+            return _no_such(request)
+        return _respond(request, self._jobs.page(found, before).page, "text/html")
+
+
+def _no_such(request: Request) -> Response:
+    return _respond(request, "no such trace below the log directory", "text/plain", code=404)
+
 
 def _plotly(request: Request) -> Response:
     from traceanalyzer.reporters.html import plotly
@@ -99,17 +121,24 @@ def _respond(request: Request, content: object, content_type: str, code: int = 2
     return response
 
 
+def _work(job: Job | None) -> dict[str, Any]:
+    """How far the work is."""
+    share = job.done_bytes / job.total_bytes if job and job.total_bytes else None
+    return {
+        "state": job.state if job else "new",
+        "progress": min(share, 1.0) if share is not None else None,
+        "error": job.error if job else "",
+    }
+
+
 def _row(found: Found, job: Job | None) -> dict[str, Any]:
     """A line of the overview: the file, and how far the work on it is."""
-    share = job.done_bytes / job.total_bytes if job and job.total_bytes else None
     return {
         "run": found.run,
         "file": found.file,
         "bytes": found.stamp.bytes,
         "version": f"{found.stamp.modified_ns:x}-{found.stamp.bytes:x}",
         "modified_ms": found.stamp.modified_ns // 1_000_000,
-        "state": job.state if job else "new",
-        "progress": min(share, 1.0) if share is not None else None,
-        "error": job.error if job else "",
+        **_work(job),
         "summary": asdict(job.summary) if job and job.summary else None,
     }

@@ -38,6 +38,7 @@ def get() -> Environment:
         "size": units.size,
         "count": units.count,
         "share": units.share,
+        "saving": units.saving,
         "name": names.cut,
         "kernel": names.kernel,
         "full": names.full,

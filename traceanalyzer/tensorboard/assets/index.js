@@ -7,8 +7,9 @@ const STATES = { waiting: "waiting", reading: "reading", analyzing: "analysing" 
 const CHOICE = "traceanalyzer-choice";
 
 let traces = null; // as the server lists them; null before the first answer
-let chosen = recall(); // { run, file } or null for the overview
-let shown = ""; // address of the report in the frame
+let chosen = recall(); // { run, file, base: { run, file } or null } or null for the overview
+let compared = null; // how far the comparison with chosen.base is
+let shown = ""; // address of the page in the frame
 const asked = new Set();
 const rows = new Map(); // id → { text, element }
 const ui = {};
@@ -37,8 +38,9 @@ function recall() {
   try { return JSON.parse(sessionStorage.getItem(CHOICE)); } catch { return null; }
 }
 
-function choose(trace) {
-  chosen = trace && { run: trace.run, file: trace.file };
+function choose(trace, base = null) {
+  chosen = trace && { run: trace.run, file: trace.file, base: base && { run: base.run, file: base.file } };
+  compared = null;
   try { sessionStorage.setItem(CHOICE, JSON.stringify(chosen)); } catch { /* no storage, no memory */ }
   draw();
 }
@@ -53,7 +55,7 @@ export async function render() {
   followTheme();
   for (;;) {
     await look();
-    const busy = traces === null || traces.some(isBusy);
+    const busy = traces === null || traces.some(isBusy) || (basis() && (!compared || isBusy(compared)));
     await new Promise((resolve) => { setTimeout(resolve, busy ? BUSY_MS : IDLE_MS); });
   }
 }
@@ -70,6 +72,7 @@ async function look() {
   }
   draw();
   await goOn();
+  if (basis()) await askComparison();
 }
 
 // The chosen trace first; else the newest of each run, one after the other.
@@ -101,6 +104,23 @@ async function ask(trace) {
   draw();
 }
 
+async function askComparison() {
+  const pair = chosen;
+  if (compared?.state === "done" || compared?.state === "failed") return;
+  const answer = await fetch(comparisonUrl("analyze-diff")).catch(() => null);
+  if (!answer?.ok || pair !== chosen) return;
+  compared = await answer.json();
+  draw();
+}
+
+function comparisonUrl(route) {
+  const after = current(), base = basis();
+  return urlOf(route, after, { base_run: base.run, base_file: base.file, version: `${after.version}-${base.version}` });
+}
+
+const same = (one, other) => one.run === other.run && one.file === other.file;
+// What the chosen trace is compared with, as listed now.
+const basis = () => (chosen?.base && current() ? traces.find((trace) => same(trace, chosen.base)) : undefined);
 const current = () => (chosen && traces ? traces.find((trace) => idOf(trace) === idOf(chosen)) : undefined);
 
 // The frame around the report
@@ -108,6 +128,7 @@ function build() {
   ui.all = make("button", { type: "button", on: { click: () => choose(null) } }, "All traces");
   ui.run = make("select", { id: "run", on: { change: () => choose(newestOf(ui.run.value)) } });
   ui.file = make("select", { id: "file", on: { change: () => choose({ run: ui.run.value, file: ui.file.value }) } });
+  ui.base = make("select", { id: "base", on: { change: () => choose(current(), JSON.parse(ui.base.value)) } });
   ui.count = make("span", { class: "muted", id: "count", role: "status" });
   ui.lost = make("span", { class: "lost", role: "alert", hidden: "" }, "TensorBoard does not answer");
   ui.overview = make("main", { id: "overview" });
@@ -116,7 +137,7 @@ function build() {
   document.body.className = "view";
   document.body.append(
     make("header", { class: "view-bar" }, ui.all, make("label", {}, "Run ", ui.run), make("label", {}, "File ", ui.file),
-      ui.count, ui.lost),
+      make("label", {}, "Compare with ", ui.base), ui.count, ui.lost),
     ui.overview, ui.message, ui.frame,
   );
   const heads = [["Trace"], ["Verdict"], ["Step", "num"], ["GPU busy", "num"], ["Do first"], ["Saves per step", "num"]];
@@ -139,11 +160,17 @@ function draw() {
   drawOverview();
   ui.all.setAttribute("aria-pressed", String(!chosen));
   ui.overview.hidden = Boolean(chosen);
-  ui.message.hidden = !chosen || trace?.state === "done";
-  ui.frame.hidden = !chosen || trace?.state !== "done";
+  const work = chosen?.base ? comparedOr(trace) : trace, ready = work?.state === "done";
+  ui.message.hidden = !chosen || ready;
+  ui.frame.hidden = !chosen || !ready;
   if (!chosen) return;
-  if (trace?.state === "done") drawReport(trace);
-  else drawMessage(trace);
+  if (ready) drawPage(chosen.base ? comparisonUrl("diff") : urlOf("page", trace, { version: trace.version }));
+  else drawMessage(work);
+}
+
+// The comparison's progress; undefined when one of the two is no longer there.
+function comparedOr(trace) {
+  return trace && basis() ? compared ?? { state: "waiting", progress: null } : undefined;
 }
 
 function drawPickers(trace) {
@@ -152,6 +179,10 @@ function drawPickers(trace) {
   const names = chosen ? traces.filter((t) => t.run === chosen.run).map((t) => t.file) : [];
   fill(ui.file, names.map((name) => [name, name]), chosen?.file ?? "");
   ui.file.parentElement.hidden = !chosen;
+  const others = traces.filter((other) => trace && !same(other, trace) && other.state !== "failed");
+  const places = others.map((other) => [JSON.stringify({ run: other.run, file: other.file }), `${other.run}: ${other.file}`]);
+  fill(ui.base, [["null", "nothing"], ...places], chosen?.base ? JSON.stringify(chosen.base) : "null");
+  ui.base.parentElement.hidden = !trace || !others.length;
   ui.run.disabled = !runs.length;
   const working = traces.filter(isBusy).length;
   ui.count.textContent = trace ? "" : `${traces.length} trace${traces.length === 1 ? "" : "s"} in ${runs.length} run${runs.length === 1 ? "" : "s"}${working ? `, ${working} in work` : ""}`;
@@ -261,8 +292,7 @@ function size(bytes) {
 }
 
 // One report
-function drawReport(trace) {
-  const address = urlOf("page", trace, { version: trace.version });
+function drawPage(address) {
   if (address === shown) return;
   shown = address;
   ui.frame.style.visibility = "hidden"; // till it has its theme
@@ -276,7 +306,7 @@ function frameLoaded() {
 }
 
 function drawMessage(trace) {
-  const title = make("h1", {}, chosen.file);
+  const title = make("h1", {}, chosen.base ? `${chosen.base.file} → ${chosen.file}` : chosen.file);
   if (!trace) ui.message.replaceChildren(title, make("p", {}, "This file is no longer below the log directory."));
   else if (trace.state === "failed") ui.message.replaceChildren(title, make("p", {}, stateOf(trace)));
   else ui.message.replaceChildren(title, make("p", {}, progressOf(trace)));

@@ -1,0 +1,86 @@
+"""How results look in a notebook: a few lines of HTML without scripts, styled in place, with SVG bars."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from pathlib import PurePath
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from traceanalyzer.model.trace import Capability, Trace, how_to_capture
+from traceanalyzer.reporters import comparison, tables
+from traceanalyzer.reporters.facts import Facts
+from traceanalyzer.reporters.html import charts, environment
+from traceanalyzer.rules.analysis import Analysis
+from traceanalyzer.rules.comparison import Comparison
+from traceanalyzer.rules.findings import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+COLOURS: Mapping[str, str] = MappingProxyType(
+    {"compute": "#3f80c6", "communication": "#9068be", "copy": "#c9761d", "idle": "#aab2bb"}
+)
+"""Of the parts; they can be told apart on light and on dark paper."""
+_FINDINGS, _ROWS, _DEVICES = 5, 8, 8
+
+
+@singledispatch
+def html(shown: object) -> str:
+    """The HTML of an analysis, a comparison, a finding or a trace; everything from files is escaped."""
+    raise TypeError(f"{type(shown).__name__} has no look of its own")
+
+
+@html.register
+def _(shown: Analysis) -> str:
+    facts = Facts.of(shown)
+    kernels = (
+        tables.sheet(tables.KERNELS, facts.kernels.rows, _ROWS)
+        if facts.kernels and facts.kernels.rows
+        else None
+    )
+    return _render(
+        "analysis",
+        facts=facts,
+        bars=[(f"rank {d.rank}, GPU {d.device}", charts.stack(d.whole)) for d in facts.devices[:_DEVICES]],
+        more_devices=max(0, len(facts.devices) - _DEVICES),
+        findings=facts.findings[:_FINDINGS],
+        more=max(0, len(facts.findings) - _FINDINGS),
+        sheets=[kernels] if kernels else [],
+    )
+
+
+@html.register
+def _(shown: Comparison) -> str:
+    sheets = comparison.sheets(shown, _ROWS)
+    wanted = (comparison.PARTS_LAYOUT, comparison.IDLE_LAYOUT, comparison.LAYOUTS["kernels"])
+    return _render(
+        "comparison",
+        sentence=comparison.headline(shown),
+        notes=shown.notes,
+        sheets=[s for s in sheets if s.layout in wanted],
+    )
+
+
+@html.register
+def _(shown: Finding) -> str:
+    return _render("finding", finding=shown)
+
+
+@html.register
+def _(shown: Trace) -> str:
+    missing = [c for c in Capability if c not in shown.capabilities]
+    needs = how_to_capture(shown.sources)
+    return _render(
+        "trace",
+        sources=[(PurePath(s.path).name, s) for s in shown.sources],
+        rows=[(name, table.num_rows) for name, table in shown.tables.items() if table.num_rows],
+        can=[c.value.replace("_", " ") for c in Capability if c in shown.capabilities],
+        missing=[(c.value.replace("_", " "), needs[c]) for c in missing],
+        simulated=shown.simulated,
+    )
+
+
+def _render(kind: str, **values: Any) -> str:
+    template = environment.get().get_template("notebook.html.j2")
+    return template.render(kind=kind, colours=COLOURS, text_of=tables.text, value_of=tables.value, **values)
