@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 from nsys_files import Export
 
+from traceanalyzer.analyzers import run_analyzers
 from traceanalyzer.analyzers.kernel_metrics import KernelMetricsAnalyzer, base_name, labels_of, speed_of_light
 from traceanalyzer.errors import InputError
+from traceanalyzer.ingest.ncu.report import available
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.pipeline import load
+from traceanalyzer.reporters.costs import cost_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,15 +148,42 @@ def test_a_cut_page_and_one_without_metrics(tmp_path: Path) -> None:
         load(page, options=NO_CACHE)
 
 
-def test_a_report_needs_ncu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_needs_the_module_or_ncu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     report = tmp_path / "run.ncu-rep"
     report.write_bytes(b"opaque")
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("traceanalyzer.ingest.ncu.report.available", lambda: False)
     with pytest.raises(
-        InputError, match=r"Run where it is: ncu --import \S+run.ncu-rep --csv --page details >"
+        InputError,
+        match=r"traceanalyzer\[ncu\]', or run where ncu is: ncu --import \S+run.ncu-rep --csv --page details >",
     ):
+        load(report, options=NO_CACHE)
+
+
+@pytest.mark.skipif(not available(), reason="NO NCU_REPORT: install traceanalyzer[ncu]")
+def test_what_the_module_cannot_read_is_one_line(tmp_path: Path) -> None:
+    report = tmp_path / "run.ncu-rep"
+    report.write_bytes(b"NVR\x00" + bytes(range(256)) * 40)
+    with pytest.raises(InputError, match="holds no profiled kernel|cannot be read by NVIDIA's ncu_report"):
         load(report, options=NO_CACHE)
 
 
 def test_texts_that_are_no_label_stand_for_none() -> None:
     assert labels_of("something new") == ()
+
+
+def test_what_ncu_measured_wins_over_the_roofline_and_both_are_told(tmp_path: Path) -> None:
+    """By its name it is a GEMM, limited by arithmetic; measured it is limited by memory."""
+    export = Export()
+    export.kernel(9, 100, 300, 1, name="void gemm<float>(float *)")
+    trace = load(export.write(tmp_path / "run.sqlite"), details(tmp_path / "page.csv"), options=NO_CACHE)
+    results, _ = run_analyzers(trace)
+    (row,) = results["kernels"].rows
+    assert (row.bound, row.measured_bound, row.rated_bound) == (
+        "memory_bandwidth",
+        "memory_bandwidth",
+        "compute",
+    )
+    told = " ".join(cost_lines(results))
+    assert "profiled 1 launches: 1 are found in the trace, 0 may be one of several, 0 are not there" in told
+    assert "is limited by memory bandwidth as measured, by compute as rated." in told

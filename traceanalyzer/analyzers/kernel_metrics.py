@@ -45,6 +45,17 @@ _SAID = (
 """Words of ncu's rule, and the labels that they leave open."""
 
 
+BOUND_OF_LABEL: Mapping[str, str] = {
+    "compute": "compute",
+    "compute saturated": "compute",
+    "memory": "memory_bandwidth",
+    "memory saturated": "memory_bandwidth",
+    "balanced": "balanced",
+    "latency": "latency",
+    "small grid": "latency",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class ProfiledLaunch:
     """One launch under ncu. Percentages are of the device's peak; None is not measured.
@@ -73,6 +84,14 @@ class KernelMetrics:
     """All profiled launches in their order; empty when ncu was not used."""
 
     launches: tuple[ProfiledLaunch, ...]
+
+    def bounds(self) -> dict[int, str]:
+        """What limits each row of `kernels` that a labelled launch was matched with, in the roofline's words."""
+        return {
+            launch.kernel: BOUND_OF_LABEL[launch.label]
+            for launch in self.launches
+            if launch.kernel is not None and launch.label is not None
+        }
 
 
 class KernelMetricsAnalyzer:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from traceanalyzer.analyzers.kernel_metrics import KernelMetrics
     from traceanalyzer.analyzers.roofline_results import Roofline
     from traceanalyzer.model.trace import Capability, Trace
 
@@ -33,7 +34,7 @@ class KernelsAnalyzer:
         table = trace.kernels
         duration = np.maximum(ints(table, "dur", 0), 0)
         total = int(duration.sum())
-        columns = _Columns(trace, duration, total, results.get("roofline"))
+        columns = _Columns(trace, duration, total, results.get("roofline"), results.get("kernel_metrics"))
         rows = [columns.row(rows) for rows in group_rows(columns.name)]
         rows.sort(key=lambda row: (-row.total_ns, row.name))
         return Kernels(
@@ -51,10 +52,16 @@ class _Columns:
     """The columns of `kernels` that a row is made of."""
 
     def __init__(
-        self, trace: Trace, duration: NDArray[np.int64], total: int, roofline: Roofline | None
+        self,
+        trace: Trace,
+        duration: NDArray[np.int64],
+        total: int,
+        roofline: Roofline | None,
+        metrics: KernelMetrics | None,
     ) -> None:
         table = trace.kernels
         self.roofs = roofline.kernels if roofline is not None else {}
+        self.measured = metrics.bounds() if metrics is not None else {}
         self.duration, self.total = duration, total
         self.name, self.names = texts(table, "name")
         self.module, self.modules = kernel_modules(trace)
@@ -72,6 +79,7 @@ class _Columns:
         code = int(self.name[rows[0]])
         name = self.names[code] if code >= 0 else "(no name)"
         roof = self.roofs.get(name)
+        measured, rated = self._measured(rows), roof.bound if roof else None
         return KernelRow(
             name=name,
             category="communication" if self.communication[rows].any() else "compute",
@@ -87,11 +95,22 @@ class _Columns:
             occupancy_percent=_weighted(self.occupancy[rows], duration),
             blocks=int(self.blocks[longest]) or None,
             threads=int(self.threads[longest]) or None,
-            bound=roof.bound if roof else None,
+            bound=measured or rated,
             flops=roof.flops if roof else None,
             bytes=roof.bytes if roof else None,
             percent_of_roof=roof.percent_of_roof if roof else None,
+            measured_bound=measured,
+            rated_bound=rated,
         )
+
+    def _measured(self, rows: NDArray[np.int64]) -> str | None:
+        """What Nsight Compute says of most of the profiled time of these executions; None when it profiled none."""
+        time: dict[str, int] = {}
+        for row in rows.tolist() if self.measured else ():
+            if row in self.measured:
+                bound = self.measured[row]
+                time[bound] = time.get(bound, 0) + int(self.duration[row])
+        return max(sorted(time), key=lambda bound: time[bound]) if time else None
 
 
 def _graph_share(trace: Trace, duration: NDArray[np.int64]) -> float | None:

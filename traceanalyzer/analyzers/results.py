@@ -133,6 +133,12 @@ class KernelRow:
     flops: int | None = None  # of all executions; None unless every one has a cost
     bytes: int | None = None
     percent_of_roof: float | None = None
+    measured_bound: str | None = (
+        None  # by Nsight Compute, where it profiled the kernel: `bound` is this one then
+    )
+    rated_bound: str | None = (
+        None  # by the roofline; differs from `bound` where Nsight Compute says otherwise
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from traceanalyzer.reporters import names, units
@@ -11,7 +12,9 @@ from traceanalyzer.text import Text, say
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from traceanalyzer.analyzers.kernel_metrics import KernelMetrics
     from traceanalyzer.analyzers.mapped_results import Mapped
+    from traceanalyzer.analyzers.results import Kernels
     from traceanalyzer.analyzers.roofline_results import Coverage, Roofline
 
 
@@ -25,7 +28,35 @@ def cost_lines(results: Mapping[str, Any]) -> tuple[Text, ...]:
     roofline: Roofline | None = results.get("roofline")
     if roofline is None or not roofline.rows:
         return ()
-    return (_coverage(roofline.coverage), *_origins(roofline.coverage), *_mapping(results.get("mapping")))
+    return (
+        _coverage(roofline.coverage),
+        *_origins(roofline.coverage),
+        *_mapping(results.get("mapping")),
+        *_measured(results.get("kernel_metrics"), results.get("kernels")),
+    )
+
+
+def _measured(metrics: KernelMetrics | None, kernels: Kernels | None) -> Iterator[Text]:
+    """What Nsight Compute was asked, found again in the trace, and sees otherwise."""
+    if metrics is None or not metrics.launches:
+        return
+    found = Counter(launch.match for launch in metrics.launches)
+    yield say(
+        "Nsight Compute profiled {count} launches: {matched} are found in the trace, {ambiguous} may be one of "
+        "several, {unmatched} are not there. What it measured wins over the roofline.",
+        count=len(metrics.launches),
+        matched=found["matched"],
+        ambiguous=found["ambiguous"],
+        unmatched=found["unmatched"],
+    )
+    for row in kernels.rows if kernels else ():
+        if row.measured_bound and row.rated_bound and row.measured_bound != row.rated_bound:
+            yield say(
+                "{kernel} is limited by {measured} as measured, by {rated} as rated.",
+                kernel=names.kernel(row.name),
+                measured=row.measured_bound.replace("_", " "),
+                rated=row.rated_bound.replace("_", " "),
+            )
 
 
 def _coverage(coverage: Coverage) -> Text:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from traceanalyzer.analyzers.kernel_metrics import KernelMetrics
     from traceanalyzer.analyzers.limits_results import Limit, LimitRow, Limits
     from traceanalyzer.analyzers.mapped_results import Mapped
     from traceanalyzer.analyzers.opportunities_results import Fusion, Overlap
@@ -21,12 +22,17 @@ def sections(results: Mapping[str, Any]) -> Document:
     """The keys that are added to the document; null for what was not made."""
     return {
         "roofline": _roofline(results.get("roofline")),
+        "kernel_metrics": _metrics(results.get("kernel_metrics")),
         "mapping": _mapping(results.get("mapping")),
         "limits": _limits(results.get("limits")),
         "phases": _phases(results.get("phases")),
         "fusion": _plain(results.get("fusion")),
         "overlap": _plain(results.get("overlap")),
     }
+
+
+def _metrics(metrics: KernelMetrics | None) -> list[Document] | None:
+    return None if metrics is None else [asdict(launch) for launch in metrics.launches]
 
 
 def _roofline(roofline: Roofline | None) -> Document | None:

@@ -62,7 +62,6 @@ def document(analysis: Analysis) -> Document:
         "idle_gaps": _rows(facts.breakdown.largest_gaps if facts.breakdown else None),
         "idle_lines": _rows(facts.breakdown.idle_lines if facts.breakdown else None),
         "kernels": _rows(facts.kernels.rows if facts.kernels else None),
-        "kernels_by_shape": _rows(facts.roofline.rows if facts.roofline else None),
         "kernel_totals": _without(facts.kernels, "rows"),
         **json_costs.sections(analysis.results),
         "ops": _rows(facts.ops.by_name if facts.ops else None, facts.unknown_columns),

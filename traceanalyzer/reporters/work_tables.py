@@ -57,6 +57,24 @@ def _limited(id_: str, title: str, what: str) -> Layout:
 STEP_LIMITS = _limited("step-limits", "What limits each step", "Step")
 MODULE_LIMITS = _limited("module-limits", "What limits each module", "Module")
 OP_LIMITS = _limited("op-limits", "What limits each op", "Op")
+MEASURED = Layout(
+    "measured",
+    "Measured by Nsight Compute",
+    (
+        Column("name", "Kernel", "kernel", brief=True),
+        Column(
+            "compute_percent", "Compute", "percent", brief=True, hint="of the peak of the multiprocessors"
+        ),
+        Column("memory_percent", "Memory", "percent", brief=True, hint="of the peak of the memory system"),
+        Column("label", "Limited by", "text", brief=True, hint="NVIDIA's speed-of-light rule"),
+        Column("waves", "Waves", "number", hint="per multiprocessor"),
+        Column("occupancy_percent", "Occupancy", "percent"),
+        Column(
+            "duration_ns", "Duration there", "duration", hint="ncu fixes the clocks and empties the caches"
+        ),
+        Column("match", "In the trace", "text", brief=True),
+    ),
+)
 FUSION = Layout(
     "fusion",
     "Chains that would fuse",
@@ -95,6 +113,8 @@ def work_rows(results: Mapping[str, Any]) -> Iterator[tuple[Layout, Sequence[Any
     """Each table with its rows; None where the analyzer had nothing."""
     mapped, phases, limits = (results.get(name) for name in ("mapping", "phases", "limits"))
     yield MAPPING, mapped.rows if mapped else None
+    metrics = results.get("kernel_metrics")
+    yield MEASURED, metrics.launches if metrics else None
     yield PHASES, [_with_limit(row, row.limit) for row in phases.rows] if phases else None
     for layout, level in ((STEP_LIMITS, "steps"), (MODULE_LIMITS, "modules"), (OP_LIMITS, "ops")):
         rows = getattr(limits, level) if limits else ()

@@ -62,16 +62,12 @@ class NcuCsv:
             raise InputError(
                 path, "holds no metrics", "Print them with `ncu --import REPORT --csv --page details`."
             )
-        tables = {table.name: empty(table.name) for table in TABLES}
-        tables["kernel_metrics"] = from_rows("kernel_metrics", rows)
         notes = (Note("partial", f"{broken} lines are not whole and were left out"),) if broken else ()
-        digest = hashlib.sha256(content).hexdigest()
-        source = Source(str(path), self.name, digest, len(content), len(rows), rank=0, notes=notes)
-        return Trace((source,), tables, capabilities_of(tables))
+        return _trace(path, self.name, content, rows, notes)
 
 
 class NcuReport:
-    """Ingester of `.ncu-rep`, whose format only ncu knows: prints it with the ncu on PATH."""
+    """Ingester of `.ncu-rep`, whose format only NVIDIA knows: by its module `ncu_report`, or by the ncu on PATH."""
 
     name = "ncu-rep"
 
@@ -80,16 +76,25 @@ class NcuReport:
         return path.suffix.lower() == ".ncu-rep"
 
     def read(self, path: Path, options: LoadOptions, progress: Progress | None = None) -> Trace:
-        """Print and read.
+        """Read with the module, or print with ncu and read that.
 
         Raises:
-            InputError: there is no ncu, or it cannot print the file.
+            InputError: there is neither, or it cannot read the file.
         """
+        from traceanalyzer.ingest.ncu import report
+
+        if report.available():
+            rows = report.report_rows(path)
+            if not rows:
+                raise InputError(path, "holds no profiled kernel", "Profile one: ncu --set full -o REPORT …")
+            return _trace(path, self.name, path.read_bytes(), rows, ())
         ncu = shutil.which("ncu")
         by_hand = f"ncu --import {path} --csv --page details > {path.with_suffix('.csv')}"
         if ncu is None:
             raise InputError(
-                path, "needs ncu to be read, which is not on PATH", f"Run where it is: {by_hand}"
+                path,
+                "needs NVIDIA's ncu_report, or ncu on PATH, to be read",
+                f"pip install 'traceanalyzer[ncu]', or run where ncu is: {by_hand}",
             )
         command = [ncu, "--import", str(path.absolute()), "--csv", "--page", "details"]
         with tempfile.TemporaryDirectory(prefix="traceanalyzer-") as folder:
@@ -105,6 +110,16 @@ class NcuReport:
             bytes=len(content),
         )  # fmt: skip
         return replace(trace, sources=(source,))
+
+
+def _trace(
+    path: Path, form: str, content: bytes, rows: list[dict[str, Any]], notes: tuple[Note, ...]
+) -> Trace:
+    tables = {table.name: empty(table.name) for table in TABLES}
+    tables["kernel_metrics"] = from_rows("kernel_metrics", rows)
+    digest = hashlib.sha256(content).hexdigest()
+    source = Source(str(path), form, digest, len(content), len(rows), rank=0, notes=notes)
+    return Trace((source,), tables, capabilities_of(tables))
 
 
 def _rows(text: str) -> tuple[list[dict[str, Any]], int]:
