@@ -164,7 +164,7 @@ def test_a_report_needs_the_module_or_ncu(tmp_path: Path, monkeypatch: pytest.Mo
 def test_what_the_module_cannot_read_is_one_line(tmp_path: Path) -> None:
     report = tmp_path / "run.ncu-rep"
     report.write_bytes(b"NVR\x00" + bytes(range(256)) * 40)
-    with pytest.raises(InputError, match="holds no profiled kernel|cannot be read by NVIDIA's ncu_report"):
+    with pytest.raises(InputError, match=r"holds no profiled kernel|cannot be read by NVIDIA's ncu_report"):
         load(report, options=NO_CACHE)
 
 
