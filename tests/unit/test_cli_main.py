@@ -179,3 +179,23 @@ def test_no_color_is_honoured(
 def test_shell_completion(shell: str) -> None:
     done = trace_analyze_process(env={**os.environ, "_TRACE_ANALYZE_COMPLETE": f"{shell}_source"})
     assert "_TRACE_ANALYZE_COMPLETE" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("trace-analyze", "dif"), "plain,diff"),
+        (("trace-analyze", "diff", "--fail"), "plain,--fail-on-slower"),
+        (("trace-analyze", "report", "run"), "file,run"),
+        (("trace-analyze", "findings", "--output-format", "jun"), "plain,junit"),
+    ],
+)
+def test_the_shell_completes_commands_options_values_and_files(words: tuple[str, ...], expected: str) -> None:
+    environment = os.environ | {
+        "_TRACE_ANALYZE_COMPLETE": "bash_complete",
+        "COMP_WORDS": " ".join(words),
+        "COMP_CWORD": str(len(words) - 1),
+    }
+    command = [sys.executable, "-c", "from traceanalyzer.cli import main; main()"]
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert expected in told.stdout.splitlines()

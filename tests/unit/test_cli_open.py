@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import webbrowser
+from http.server import ThreadingHTTPServer
 from pathlib import Path
+from queue import SimpleQueue
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -16,6 +21,7 @@ import zstandard
 from chrome_files import dump, simple_events, trace
 
 from traceanalyzer.cli import run
+from traceanalyzer.cli.open import HTML, serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,6 +79,43 @@ def test_the_page_is_served_on_this_machine_only(serving: Callable[..., str], pl
     assert address.startswith("http://127.0.0.1:")
     assert get(address).startswith(b"<!doctype html>")
     assert sorted(p.name for p in place.iterdir()) == ["cache", "run.json"], "no report is written"
+
+
+def test_where_nobody_has_a_browser_it_says_how_to_reach_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSH_CONNECTION", "192.0.2.1 50000 192.0.2.2 22")
+    for display in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(display, raising=False)
+    monkeypatch.setattr(ThreadingHTTPServer, "serve_forever", interrupted)
+    serve({"": (HTML, lambda: [b""])}, with_browser=True)
+    out, err = capsys.readouterr()
+    port = out.split("/")[2].split(":")[1]
+    assert f"ssh -N -L {port}:127.0.0.1:{port} " in err
+
+
+def test_where_there_is_a_browser_it_gets_the_address(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: SimpleQueue[str] = SimpleQueue()
+    monkeypatch.delenv("SSH_CONNECTION", raising=False)
+    monkeypatch.setattr(webbrowser, "get", lambda: SimpleNamespace(open=shown.put))
+    monkeypatch.setattr(ThreadingHTTPServer, "serve_forever", interrupted)
+    serve({"": (HTML, lambda: [b""])}, with_browser=True)
+    out, err = capsys.readouterr()
+    assert shown.get(timeout=10) == out.strip()
+    assert "ssh" not in err
+
+
+def test_a_port_that_is_taken_is_named(capsys: pytest.CaptureFixture[str], place: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert run(["open", str(place / "run.json"), "--port", str(port), "--no-browser"]) == 2
+    assert f"port {port}: " in capsys.readouterr().err
+
+
+def interrupted(_server: object) -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("path", ["", "run.json", "../run.json", "trace"])

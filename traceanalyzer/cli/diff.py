@@ -32,7 +32,13 @@ def _share(_context: click.Context, _parameter: click.Parameter, given: str | No
 @click.command(short_help="What changed between two runs.")
 @reads_inputs
 @analysis_options
-@click.option("-o", "--output", metavar="FILE", help="Write a page (.html), .md, .json, .csv or .txt there.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=click.Path(),
+    help="Write a page (.html), .md, .json, .csv or .txt there.",
+)
 @click.option("--force", is_flag=True, help="Overwrite a file that exists.")
 @click.option(
     "--output-format",

@@ -38,7 +38,7 @@ def reads_inputs(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(options=options, **rest)
 
     decorators = (
-        click.argument("inputs", metavar="INPUT...", nargs=-1, required=True),
+        click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path()),
         click.option("--no-cache", is_flag=True, help="Parse anew and leave no copy in the cache."),
         click.option(
             "--workers",
@@ -103,6 +103,7 @@ def analysis_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--mapping",
             metavar="FILE",
+            type=click.Path(),
             help="A second trace of the program, with CUDA graphs off: it says what kernels in graphs belong to.",
         ),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
 from contextlib import suppress
@@ -17,6 +18,7 @@ from traceanalyzer.cli.inputs import analysis_options, analyze, reads_inputs
 from traceanalyzer.errors import TraceAnalyzerError
 
 if TYPE_CHECKING:
+    import webbrowser
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from traceanalyzer.cli.inputs import Wanted
@@ -32,13 +34,17 @@ HTML, SCRIPT, BYTES = "text/html; charset=utf-8", "text/javascript; charset=utf-
 @analysis_options
 @click.option("--perfetto", is_flag=True, help="Hand the trace itself to ui.perfetto.dev, in your browser.")
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="Serve there. Default: any port that is free."
+)
 def command(
-    inputs: Sequence[str], options: LoadOptions, wanted: Wanted, perfetto: bool, no_browser: bool
+    inputs: Sequence[str], options: LoadOptions, wanted: Wanted, perfetto: bool, no_browser: bool, port: int
 ) -> None:
     """Show the report page in the browser, from memory, until Ctrl+C.
 
     The address has a random part and is on 127.0.0.1: nobody else reads it. --perfetto loads Perfetto's UI
-    from the network; the trace goes from your browser tab to its tab and to no server.
+    from the network; the trace goes from your browser tab to its tab and to no server. Where this machine has
+    no browser, it says how to reach it from one that has.
     """
     if perfetto:
         contents = _for_perfetto(inputs, options)
@@ -47,26 +53,67 @@ def command(
 
         page = render(analyze(inputs, options, wanted), "html").encode()
         contents = {"": (HTML, lambda: [page])}
-    serve(contents, with_browser=not no_browser)
+    serve(contents, with_browser=not no_browser, port=port)
 
 
-def serve(contents: Mapping[str, Content], *, with_browser: bool) -> None:
-    """Answer on a free port of 127.0.0.1 until Ctrl+C. `contents` are by name; "" is the page to look at."""
+def serve(contents: Mapping[str, Content], *, with_browser: bool, port: int = 0) -> None:
+    """Answer on a port of 127.0.0.1 until Ctrl+C. `contents` are by name; "" is the page to look at.
+
+    Raises:
+        TraceAnalyzerError: the port is taken.
+    """
     prefix = f"/{secrets.token_urlsafe(12)}/"  # others on this machine can reach the port, but not guess this
     handler = _handler({prefix + name: content for name, content in contents.items()})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with _listening(port, handler) as server:
         server.daemon_threads = True
         url = f"http://127.0.0.1:{server.server_port}{prefix}"
         try:
             click.echo(url)
             click.echo("Ctrl+C ends it.", err=True)
-            if with_browser:
-                import webbrowser
-
-                threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+            browser = _browser()
+            if browser is None:
+                click.echo(from_elsewhere(server.server_port), err=True)
+            elif with_browser:
+                threading.Thread(target=browser.open, args=(url,), daemon=True).start()
             server.serve_forever()
         except KeyboardInterrupt:  # the way to end it, so nothing went wrong
             click.echo(err=True)
+
+
+def _listening(port: int, handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
+    try:
+        return ThreadingHTTPServer(("127.0.0.1", port), handler)
+    except OSError as error:
+        raise TraceAnalyzerError(f"port {port}: {error.strerror}. Name another with --port.") from None
+
+
+def _browser() -> webbrowser.BaseBrowser | None:
+    """This machine's browser; None where there is none, or where nobody sits in front of it."""
+    import webbrowser
+
+    remote = (
+        "SSH_CONNECTION" in os.environ and "DISPLAY" not in os.environ and "WAYLAND_DISPLAY" not in os.environ
+    )
+    try:
+        return None if remote else webbrowser.get()
+    except webbrowser.Error:
+        return None
+
+
+def from_elsewhere(port: int) -> str:
+    """How a browser on another machine gets here: the address is only good on this one."""
+    import getpass
+    import socket
+
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        user = "USER"
+    return (
+        "No browser here. On the machine where you have one, run\n"
+        f"  ssh -N -L {port}:127.0.0.1:{port} {user}@{socket.gethostname()}\n"
+        "and open the address above there."
+    )
 
 
 def _handler(contents: Mapping[str, Content]) -> type[BaseHTTPRequestHandler]:

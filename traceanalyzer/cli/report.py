@@ -24,7 +24,7 @@ _SUFFIXES = {"html": ".report.html", "json": ".report.json", "markdown": ".repor
 @click.command(short_help="Say what limits a run and write the report page.")
 @reads_inputs
 @analysis_options
-@click.option("-o", "--output", metavar="FILE", help="Where the report goes; - is stdout.")
+@click.option("-o", "--output", metavar="FILE", type=click.Path(), help="Where the report goes; - is stdout.")
 @click.option(
     "--json",
     "json_output",
@@ -44,7 +44,12 @@ _SUFFIXES = {"html": ".report.html", "json": ".report.json", "markdown": ".repor
     show_default=True,
     help="Rows of each table in the report.",
 )
-@click.option("--baseline", metavar="BEFORE", help="An earlier run: the report shows what changed since.")
+@click.option(
+    "--baseline",
+    metavar="BEFORE",
+    type=click.Path(),
+    help="An earlier run: the report shows what changed since.",
+)
 @click.option("--force", is_flag=True, help="Overwrite files that exist.")
 def command(  # noqa: PLR0913, PLR0917 - one parameter per option
     inputs: Sequence[str],
