@@ -25,7 +25,7 @@ def unpack(packed: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
     length = int.from_bytes(data[:4], "little")
     head = json.loads(data[4 : 4 + length])
     at, columns = 4 + length, {}
-    for key, count, width in head["columns"] + head["sums"]:
+    for key, count, width in head["columns"]:
         planes = np.frombuffer(data, np.uint8, count * width, at).reshape(width, count).astype(np.int64)
         columns[key] = sum((planes[i] << (8 * i) for i in range(width)), np.zeros(count, np.int64))
         at += count * width

@@ -223,8 +223,8 @@ def _pack(analysis: Analysis, words: Words, device: Side, host: Side, gaps: list
         "name": name + 1 - offset,
         "by": by + 1 - offset,
     }
-    sums = _sums(device, host, origin, end)
-    blobs = {key: _planes(column) for key, column in (columns | sums).items()}
+    all_columns = columns | _sums(device, host, origin, end)
+    blobs = {key: _planes(column) for key, column in all_columns.items()}
     steps = analysis.results.get("steps")
     header = {
         "n": len(events),
@@ -235,10 +235,8 @@ def _pack(analysis: Analysis, words: Words, device: Side, host: Side, gaps: list
         "lanes": [{"label": text, "side": "device"} for text in device.labels]
         + [{"label": text, "side": "host"} for text in host.labels],
         "rows": [[int(lane[f]), int(row[f]), int(f)] for f in firsts],
-        "columns": [[key, len(columns[key]), len(blob) // max(1, len(columns[key]))]
-                    for key, blob in blobs.items() if key in columns],
-        "sums": [[key, len(sums[key]), len(blob) // max(1, len(sums[key]))]
-                 for key, blob in blobs.items() if key in sums],
+        "columns": [[key, len(all_columns[key]), len(blob) // max(1, len(all_columns[key]))]
+                    for key, blob in blobs.items()],
         "slice": (end - origin) / SLICES,
         "gaps": [gap | {"start": [s - origin for s in gap["start"]]} for gap in gaps],
         "causes": {c: cause_text(c) for c in sorted({c for gap in gaps for c in gap["cause"] if c})},

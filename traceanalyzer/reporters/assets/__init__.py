@@ -5,8 +5,11 @@ from __future__ import annotations
 from importlib.resources import files
 
 STYLE = "report.css"
-SCRIPTS = ("tables.js", "timeline.js", "icicle.js", "figures.js", "page.js")
-TABLE_SCRIPTS = ("tables.js", "page.js")  # of a page that holds tables alone
+SCRIPTS = (
+    "units.js", "packed.js", "tables.js", "timeline_data.js", "timeline_paint.js", "timeline_marks.js", "timeline.js",
+    "icicle.js", "figures.js", "page.js",
+)  # fmt: skip
+TABLE_SCRIPTS = ("units.js", "tables.js", "page.js")  # of a page that holds tables alone
 
 
 def text(name: str) -> str:

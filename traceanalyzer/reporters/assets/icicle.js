@@ -5,15 +5,9 @@
 "use strict";
 
 (() => {
+  const { duration, size } = window.traceReport;
   const ROW = 20, GLYPH = 6.62, FONT = "11px ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace";
   const MOST = 0.99; // a chain of rows that each hold this much of the whole is passed over at first
-
-  function bytes(value) {
-    const units = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let at = 0;
-    while (value >= 1000 && at < 4) { value /= 1024; at += 1; }
-    return `${at && value < 100 ? value.toPrecision(3) : Math.round(value)} ${units[at]}`;
-  }
 
   class Icicle {
     constructor(figure) {
@@ -38,7 +32,7 @@
       matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
     }
 
-    worded(value) { return this.data.unit === "bytes" ? bytes(value) : window.traceReport.duration(value); }
+    worded(value) { return this.data.unit === "bytes" ? size(value) : duration(value); }
     get values() { return this.data.metrics[this.metric].values; }
     nameOf(i) { return i < 0 ? "everything" : this.data.names[this.data.name[i]]; }
     childrenOf(i) {

@@ -93,7 +93,7 @@
     }
   }
 
-  window.traceReport = { sheets: {} };
+  window.traceReport.sheets = {};
   for (const table of document.querySelectorAll("table[data-sheet]")) {
     window.traceReport.sheets[table.dataset.sheet] = new Sheet(table);
   }

@@ -1,5 +1,8 @@
 // The tab in TensorBoard: pick a run and a file, see all of them side by side, open the report of one in a frame.
 
+import "./units.js"; // window.traceReport, as in the report
+
+const { size } = window.traceReport;
 const here = new URL(".", import.meta.url);
 const BUSY_MS = 400, IDLE_MS = 4000; // between two looks at what there is
 const EAGER = 6; // newest traces of as many runs are analysed without being asked for
@@ -282,13 +285,6 @@ function partsBar(parts) {
     x += part.width;
   }
   return parts.length ? bar : "";
-}
-
-function size(bytes) {
-  const units = ["B", "KiB", "MiB", "GiB"];
-  let value = bytes, at = 0;
-  while (value >= 1000 && at < 3) { value /= 1024; at += 1; }
-  return `${at && value < 100 ? value.toPrecision(3) : Math.round(value)} ${units[at]}`;
 }
 
 // One report
