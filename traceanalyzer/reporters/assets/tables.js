@@ -22,6 +22,8 @@
       this.table = table;
       this.heads = [...table.tHead.rows[0].cells];
       this.rows = [...table.tBodies[0].rows];
+      this.given = [...this.rows]; // in the order of the server
+      this.within = null; // rows that a range of the timeline lets through
       this.texts = new Map(this.rows.map((row) => [row, [...row.cells].map(rawOf).join("\n").toLowerCase()]));
       this.words = [];
       this.open = this.rows.length <= FOLDED + 3;
@@ -39,7 +41,7 @@
     }
 
     get matching() {
-      return this.rows.filter((row) => this.words.every((word) => this.texts.get(row).includes(word)));
+      return this.rows.filter((row) => (!this.within || this.within.has(row)) && this.words.every((word) => this.texts.get(row).includes(word)));
     }
 
     unfold() {
@@ -48,20 +50,70 @@
     }
 
     refresh() {
-      const shown = new Set(this.open || this.words.length ? this.matching : this.rows.slice(0, FOLDED));
+      const all = this.open || this.words.length > 0 || this.within !== null;
+      const shown = new Set(all ? this.matching : this.rows.slice(0, FOLDED));
       this.rows.forEach((row) => { row.hidden = !shown.has(row); });
-      if (this.more) this.more.hidden = this.open || this.words.length > 0;
+      if (this.more) this.more.hidden = all;
     }
 
     makeSortable(column) {
       const head = this.heads[column], numeric = head.classList.contains("num");
       head.replaceChildren(makeButton(head.textContent, () => {
         const [first, other] = numeric ? ["descending", "ascending"] : ["ascending", "descending"];
-        const order = head.getAttribute("aria-sort") === first ? other : first;
-        this.heads.forEach((h) => h.removeAttribute("aria-sort"));
-        head.setAttribute("aria-sort", order);
-        this.sort(column, numeric, order === "descending" ? -1 : 1);
+        this.sortBy(column, head.getAttribute("aria-sort") === first ? other : first);
       }));
+    }
+
+    sortBy(column, order) {
+      this.heads.forEach((h) => h.removeAttribute("aria-sort"));
+      this.heads[column].setAttribute("aria-sort", order);
+      this.sort(column, this.heads[column].classList.contains("num"), order === "descending" ? -1 : 1);
+    }
+
+    // The exact numbers of a column, in the order of the server.
+    numbers(key) {
+      const column = this.heads.findIndex((head) => head.dataset.key === key);
+      return this.given.map((row) => Number(rawOf(row.cells[column])));
+    }
+
+    // Only rows with something in a range: columns { key, title, kind, values in the order of the server }, a note beside
+    // the title. Null shows everything again.
+    narrow(columns, note = "") {
+      this.table.querySelectorAll(".ranged").forEach((cell) => cell.remove());
+      this.note?.remove();
+      const before = this.within !== null;
+      this.within = null;
+      this.heads = [...this.table.tHead.rows[0].cells];
+      if (columns) {
+        this.addRanged(columns);
+        this.within = new Set(this.given.filter((_, i) => columns.some(({ values }) => values[i] > 0)));
+        this.note = Object.assign(document.createElement("p"), { className: "muted ranged-note", textContent: note });
+        this.note.setAttribute("role", "status");
+        this.table.parentElement.before(this.note);
+        this.sortBy(this.heads.length - columns.length, "descending");
+      } else if (before) {
+        this.heads.forEach((head) => head.removeAttribute("aria-sort"));
+        this.rows = [...this.given];
+        this.table.tBodies[0].append(...this.rows);
+        this.refresh();
+      }
+    }
+
+    addRanged(columns) {
+      const make = (tag, text) => Object.assign(document.createElement(tag), { className: "num ranged", textContent: text });
+      for (const { key, title, kind, values } of columns) {
+        const head = make("th", title);
+        head.scope = "col";
+        head.dataset.key = key;
+        this.table.tHead.rows[0].append(head);
+        this.heads.push(head);
+        this.makeSortable(this.heads.length - 1);
+        this.given.forEach((row, i) => {
+          const cell = make("td", window.traceReport[kind](values[i]));
+          cell.dataset.v = values[i];
+          row.append(cell);
+        });
+      }
     }
 
     sort(column, numeric, sign) {

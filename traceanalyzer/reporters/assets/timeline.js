@@ -54,7 +54,8 @@
       this.painter.drawAxis(axis);
       for (const layer of this.layers) layer.draw?.(view, pen, axis);
       this.canvas.dataset.view = `${this.t0} ${this.t1}`;
-      if (!this.selected) this.tell(`Showing ${duration(this.t1 - this.t0)} from ${duration(this.t0)}`);
+      if (!this.selected) this.tell(this.data.unit === "ns" ? `Showing ${duration(this.t1 - this.t0)} from ${duration(this.t0)}`
+        : `Showing ${count(Math.ceil((this.t1 - this.t0) / 1000))} entries`);
     }
 
     tell(text) { if (this.status.textContent !== text) this.status.textContent = text; }

@@ -60,8 +60,8 @@
     // Tracks: each device's idle gaps and streams, then the host's threads.
     layOut() {
       const summed = new Map();
-      this.sums.key.forEach((key, i) => {
-        const lane = Math.floor(key / (this.kinds.length * SLICES));
+      this.sums.key.forEach((_, i) => {
+        const lane = this.sumLane(i);
         if (!summed.has(lane)) summed.set(lane, []);
         summed.get(lane).push(i);
       });
@@ -162,6 +162,7 @@
       return { title: "Too short to draw one by one", lines, start: at * this.slice, dur: this.slice, y: track.y, h: track.h };
     }
 
+    sumLane(i) { return Math.floor(this.sums.key[i] / SLICES / this.kinds.length); }
     sumKind(i) { return Math.floor(this.sums.key[i] / SLICES) % this.kinds.length; }
     sumStart(i) { return (this.sums.key[i] % SLICES) * this.slice; }
 

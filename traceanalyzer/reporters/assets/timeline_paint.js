@@ -3,7 +3,7 @@
 "use strict";
 
 (() => {
-  const { duration, above } = window.traceReport;
+  const { above } = window.traceReport;
   const FONT = "11px ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace", GLYPH = 6.62;
   const SANS = "11px system-ui, sans-serif";
   const AXIS = 34, WIDE = 1.5, FAINT = 0.15; // px, px, opacity of what a search leaves out
@@ -204,6 +204,7 @@
 
     // As many digits as the distance between two ticks needs.
     tickText(t, tick) {
+      if (this.data.unit !== "ns") return tick < 1000 ? "" : `entry ${(t / 1000).toLocaleString("en")}`;
       const [scale, unit] = [[1e9, "s"], [1e6, "ms"], [1e3, "µs"], [1, "ns"]].find(([s]) => this.t1 >= s) ?? [1, "ns"];
       const digits = Math.max(0, Math.ceil(Math.log10(scale / tick)));
       return `${(t / scale).toFixed(Math.min(digits, 9))} ${unit}`;

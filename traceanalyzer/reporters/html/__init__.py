@@ -27,7 +27,7 @@ from traceanalyzer.reporters.work_tables import work_rows
 from traceanalyzer.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from traceanalyzer.analyzers.results import DeviceBreakdown, ModuleRow, Step
     from traceanalyzer.analyzers.roofline_results import Roofline, RooflineRow
@@ -73,12 +73,13 @@ class Served:
 def render(analysis: Analysis, *, top: int = 50) -> str:
     """The whole page. Equal analyses give equal bytes."""
     style, script = assets.text(assets.STYLE), "\n".join(map(assets.text, assets.SCRIPTS))
-    drawn = _figures(analysis)
+    drawn, sheets = _figures(analysis), _sheets(Facts.of(analysis), top)
     scripts = [script.encode(), *([plotly.script()] if drawn else [])]
     return _page(
         analysis,
         top,
-        timeline.embed(analysis),
+        sheets,
+        timeline.embed(analysis, listed=_named(sheets)),
         figures=drawn,
         plotly=plotly.packed() if drawn else "",
         raw_json=base64.b64encode(_raw_json(analysis)).decode(),
@@ -91,10 +92,12 @@ def render(analysis: Analysis, *, top: int = 50) -> str:
 
 def serve(analysis: Analysis, *, top: int = 50) -> Served:
     """The same page without anything inline, for hosts whose policy forbids inline scripts."""
-    events, drawn = timeline.embed(analysis), _figures(analysis)
+    sheets, drawn = _sheets(Facts.of(analysis), top), _figures(analysis)
+    events = timeline.embed(analysis, listed=_named(sheets))
     page = _page(
         analysis,
         top,
+        sheets,
         events,
         figures=drawn,
         scripts=assets.SCRIPTS,
@@ -108,7 +111,14 @@ def _raw_json(analysis: Analysis) -> bytes:
     return zlib.compress(json_report.render(analysis).encode(), 7)
 
 
-def _page(analysis: Analysis, top: int, drawn: str | None, **delivery: Any) -> str:
+def _named(sheets: Mapping[str, tables.Sheet]) -> dict[str, list[str]]:
+    """The names in the rows of the tables that a range of the timeline narrows."""
+    return {id_: [row.name for row in sheets[id_].rows] for id_ in ("kernels", "ops") if id_ in sheets}
+
+
+def _page(
+    analysis: Analysis, top: int, sheets: Mapping[str, tables.Sheet], drawn: str | None, **delivery: Any
+) -> str:
     """The page from its template; `delivery` says how style, scripts and data reach it."""
     facts = Facts.of(analysis)
     return environment.get().get_template("report.html.j2").render(
@@ -117,7 +127,7 @@ def _page(analysis: Analysis, top: int, drawn: str | None, **delivery: Any) -> s
         version=__version__,
         devices=[_device(d, facts) for d in facts.devices],
         opportunities=_opportunities(facts),
-        sheets=_sheets(facts, top),
+        sheets=sheets,
         work_lines=work_lines(analysis.results),
         timeline=drawn,
         icicles=_icicles(analysis),

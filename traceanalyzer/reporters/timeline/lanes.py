@@ -45,16 +45,20 @@ class Events:
 
 
 class Words:
-    """The dictionaries of several columns as one list of names."""
+    """The dictionaries of several columns as one list of names, each once."""
 
     def __init__(self) -> None:
-        self.all: list[str] = []
+        self._index: dict[str, int] = {}
+
+    @property
+    def all(self) -> list[str]:
+        """Every name once, by index."""
+        return list(self._index)
 
     def add(self, codes: NDArray[np.int32], dictionary: list[str]) -> Ints:
         """The codes as indexes into the joint list; -1 stays -1."""
-        offset = len(self.all)
-        self.all.extend(dictionary)
-        return np.where(codes < 0, -1, codes.astype(np.int64) + offset)
+        joint = np.array([*(self._index.setdefault(name, len(self._index)) for name in dictionary), -1])
+        return joint[codes]
 
 
 @dataclass(frozen=True)

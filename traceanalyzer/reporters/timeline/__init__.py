@@ -1,0 +1,201 @@
+"""The timeline of the page: every event that fits, as columns small enough to embed.
+
+Rows of a lane are drawn one below the other. A device stream has one row, a host thread one per nesting
+depth. An event never outlasts the one around it, so keeping the longest events keeps every kept event's
+surroundings; the short rest is summed per lane, kind and slice of time, and said to be so.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from traceanalyzer.reporters import names, units
+from traceanalyzer.reporters.facts import cause_text
+from traceanalyzer.reporters.timeline import gaps as idle
+from traceanalyzer.reporters.timeline.events import (
+    KINDS,
+    device_events,
+    host_events,
+    stream_labels,
+    thread_labels,
+)
+from traceanalyzer.reporters.timeline.lanes import Events, Side, Words, nesting, split
+from traceanalyzer.reporters.timeline.memory import curves_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from traceanalyzer.reporters.timeline.memory import Curve
+    from traceanalyzer.rules.analysis import Analysis
+
+    Ints = NDArray[np.int64]
+
+BUDGET = 500_000  # events drawn one by one: what a page of 6 MB holds
+GPU_BUDGET = 350_000  # of these, at most so many on devices when the host has more to show
+SLICES = 2_048  # of the whole trace, for summing what is not drawn one by one
+MAX_DEPTH = 14  # rows of a host thread
+NAME_LIMIT = 400  # characters of a name that travel with the timeline
+
+
+def embed(
+    analysis: Analysis, budget: int = BUDGET, *, listed: Mapping[str, Sequence[str]] | None = None
+) -> str | None:
+    """The timeline as base64 of zlib of [header length, JSON header, columns]; None without anything to draw.
+
+    Args:
+        analysis: what is drawn.
+        budget: how many events are drawn one by one.
+        listed: the names in the rows of the page's tables, by table: a range narrows these.
+    """
+    words = Words()
+    device = split(device_events(analysis, words), stream_labels(analysis), min(budget, GPU_BUDGET))
+    host = split(host_events(analysis, words), thread_labels(analysis), budget - len(device.drawn))
+    curves = curves_of(analysis)
+    if not (len(device.drawn) or len(host.drawn) or curves):
+        return None
+    packed = _pack(analysis, words, device, host, curves, listed or {})
+    return base64.b64encode(zlib.compress(packed, 7)).decode()
+
+
+def _pack(
+    analysis: Analysis,
+    words: Words,
+    device: Side,
+    host: Side,
+    curves: Sequence[Curve],
+    listed: Mapping[str, Sequence[str]],
+) -> bytes:
+    """Header and columns. Events are in the order lane, row, start; starts are differences within a row."""
+    events, lane, row, too_deep = _in_rows(device, host)
+    firsts = np.flatnonzero(np.diff(lane, prepend=-1) | np.diff(row, prepend=-1))
+    origin, end = _extent(analysis, curves, events, device.rest, host.rest)
+    start = events.start - origin
+    delta = np.diff(start, prepend=0)
+    delta[firsts] = start[firsts]
+    name, by, told = _coded(events, words)
+    columns = {
+        "start": delta, "dur": events.dur, "kind": events.kind, "name": name, "by": by,
+        **_sums(device, host, origin, end),
+    }  # fmt: skip
+    blobs = {key: _planes(column) for key, column in columns.items()}
+    gaps = idle.gaps_of(analysis)
+    drawn_curves = [c for c in curves if c.timed or not len(events)]
+    steps = analysis.results.get("steps")
+    header = {
+        "n": len(events),
+        "end": end - origin,
+        "origin": origin,
+        "unit": "ns" if len(events) or all(c.timed for c in drawn_curves) else "entries",
+        "kinds": KINDS,
+        "names": [_short(text) for text in told],
+        "lanes": [{"label": text, "side": "device"} for text in device.labels]
+        + [{"label": text, "side": "host"} for text in host.labels],
+        "rows": [[int(lane[f]), int(row[f]), int(f)] for f in firsts],
+        "columns": [[key, len(columns[key]), len(blob) // max(1, len(columns[key]))] for key, blob in blobs.items()],
+        "slice": (end - origin) / SLICES,
+        "gaps": [gap | {"start": [s - origin for s in gap["start"]]} for gap in gaps],
+        "causes": {c: cause_text(c) for c in sorted({c for gap in gaps for c in gap["cause"] if c})},
+        "steps": [[names.cut(s.name, 40), s.start_ns - origin, s.window_end_ns - origin]
+                  for s in (steps.steps if steps and steps.kind != "window" else ())][:2_000],
+        "memory": [curve.packed(origin) for curve in drawn_curves],
+        "listed": _listed(told, listed),
+        "notes": [*_notes(device, host, too_deep), *idle.notes_of(gaps), *_memory_notes(curves, drawn_curves)],
+    }  # fmt: skip
+    head = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    return len(head).to_bytes(4, "little") + head + b"".join(blobs.values())
+
+
+def _in_rows(device: Side, host: Side) -> tuple[Events, Ints, Ints, int]:
+    """All events drawn one by one, the lane and the row of each, and how many are nested too deep to be drawn."""
+    on_host, depth = nesting(host.drawn)
+    shallow = depth < MAX_DEPTH
+    on_host, depth = on_host.take(shallow), depth[shallow]
+    order = np.lexsort((on_host.start, depth, on_host.lane))
+    on_host, depth = on_host.take(order), depth[order]
+    on_device, _ = nesting(device.drawn)
+    lane = np.concatenate([on_device.lane, on_host.lane + len(device.labels)])
+    row = np.concatenate([np.zeros(len(on_device), np.int64), depth])
+    return Events.join([on_device, on_host]), lane, row, int((~shallow).sum())
+
+
+def _coded(events: Events, words: Words) -> tuple[Ints, Ints, list[str]]:
+    """Names and launching ops as codes from 1 into the names that occur; 0 means none."""
+    used, codes = np.unique(np.concatenate([[-1], events.name, events.by]), return_inverse=True)
+    name, by = codes[1 : 1 + len(events)], codes[1 + len(events) :]
+    every = words.all
+    return name, by, [every[i] for i in used[1:]]
+
+
+def _listed(told: Sequence[str], listed: Mapping[str, Sequence[str]]) -> dict[str, list[int]]:
+    """The code of the name in each row of each table; 0 where no event that is drawn has it."""
+    code = {name: i for i, name in enumerate(told, 1)}
+    return {table: [code.get(name, 0) for name in rows] for table, rows in listed.items()}
+
+
+def _short(name: str) -> str:
+    return names.visible(name) if len(name) <= NAME_LIMIT else names.cut(name, NAME_LIMIT)
+
+
+def _extent(analysis: Analysis, curves: Sequence[Curve], *events: Events) -> tuple[int, int]:
+    """Start of the first and end of the last event or step; without events, of what was recorded of memory."""
+    steps = analysis.results.get("steps")
+    marks = [(s.start_ns, s.window_end_ns) for s in steps.steps] if steps else []
+    marks += [(int(e.start.min()), int((e.start + e.dur).max())) for e in events if len(e)]
+    if not any(len(e) for e in events):
+        marks += [curve.extent for curve in curves]
+    origin = min(start for start, _ in marks)
+    return origin, max(origin + 1, *(end for _, end in marks))
+
+
+def _sums(device: Side, host: Side, origin: int, end: int) -> dict[str, Ints]:
+    """What is not drawn one by one, per lane, kind and slice of time: busy ns and how many."""
+    rest = Events.join([device.rest, host.rest])
+    lane = np.concatenate([device.rest.lane, host.rest.lane + len(device.labels)])
+    at = np.minimum((rest.start - origin) * SLICES // (end - origin), SLICES - 1)
+    key = (lane * len(KINDS) + rest.kind) * SLICES + at
+    count = np.bincount(key)
+    filled = np.flatnonzero(count)
+    busy = np.bincount(key, weights=rest.dur)[filled].astype(np.int64)
+    return {
+        "sum_key": np.diff(filled, prepend=0),
+        "sum_busy": busy,
+        "sum_count": count[filled],
+    }
+
+
+def _planes(values: Ints) -> bytes:
+    """Non-negative integers as their lowest bytes, then their next bytes, …: compresses far better."""
+    width = max(1, (int(values.max(initial=0)).bit_length() + 7) // 8)
+    octets = np.ascontiguousarray(values.astype("<u8")).view(np.uint8).reshape(-1, 8)
+    return octets[:, :width].T.tobytes()
+
+
+def _notes(device: Side, host: Side, too_deep: int) -> list[str]:
+    """What the timeline leaves out, in words."""
+    notes = []
+    for side, what in ((device, "device"), (host, "host")):
+        if side.longest_summed_ns is not None:
+            notes.append(
+                f"{len(side.rest):,} {what} events of at most {units.duration(side.longest_summed_ns)} are "
+                "summed per slice of time."
+            )
+        if side.lanes_left_out:
+            kind = "streams" if what == "device" else "threads"
+            notes.append(f"{side.lanes_left_out:,} quieter {kind} are not drawn.")
+    if too_deep:
+        notes.append(f"{too_deep:,} events nested deeper than {MAX_DEPTH} levels are not drawn.")
+    return notes
+
+
+def _memory_notes(curves: Sequence[Curve], drawn: Sequence[Curve]) -> list[str]:
+    """Why a curve of memory is missing."""
+    if len(drawn) == len(curves):
+        return []
+    return ["The memory snapshot carries no times, so its curve has no place beside the events; see Memory."]

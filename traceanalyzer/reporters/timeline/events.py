@@ -1,0 +1,119 @@
+"""The events of a trace as the timeline's columns: what ran on devices, what the host did, whose lanes it is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from traceanalyzer.model.columns import ints, texts
+from traceanalyzer.reporters import names
+from traceanalyzer.reporters.timeline.lanes import Events, Words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from traceanalyzer.rules.analysis import Analysis
+
+    Ints = NDArray[np.int64]
+
+KINDS = ("compute", "memory", "communication", "copy", "host", "api", "range", "idle")
+"""Categories by number, as the page colours them."""
+
+
+def _events(table: pa.Table, words: Words, kind: Ints | int, keys: tuple[str, ...]) -> tuple[Events, Ints]:
+    """A table's rows and their lane keys, shape (rows, len(keys))."""
+    n = table.num_rows
+    codes, dictionary = texts(table, "name")
+    lanes = np.stack([ints(table, key) for key in keys], axis=1) if n else np.zeros((0, len(keys)), np.int64)
+    nothing = np.full(n, -1, np.int64)
+    kinds = np.full(n, kind, np.int64) if isinstance(kind, int) else kind
+    return Events(
+        ints(table, "ts"),
+        np.maximum(ints(table, "dur", 0), 0),
+        nothing,
+        kinds,
+        words.add(codes, dictionary),
+        nothing,
+    ), lanes
+
+
+def device_events(analysis: Analysis, words: Words) -> tuple[Events, Ints]:
+    """Kernels and copies, and their lanes as (rank, device, stream)."""
+    tables = analysis.trace.tables
+    op_codes, op_names = texts(tables["ops"], "name")
+    op_words = words.add(op_codes, op_names)
+    parts = []
+    for name in ("kernels", "copies"):
+        table = tables[name]
+        if not table.num_rows:
+            continue
+        kind: Ints | int = _kernel_kinds(analysis, table) if name == "kernels" else KINDS.index("copy")
+        events, lanes = _events(table, words, kind, ("rank", "device", "stream"))
+        if "op" in table.column_names and len(op_words):
+            op = ints(table, "op")
+            by = np.where(op >= 0, op_words[np.maximum(op, 0)], -1)
+            events = replace(events, by=by)
+        parts.append((events, lanes))
+    return _joined(parts, 3)
+
+
+def _kernel_kinds(analysis: Analysis, kernels: pa.Table) -> Ints:
+    """What each kernel is, by its name: the analyzer that tells communication from compute has decided."""
+    codes, dictionary = texts(kernels, "name")
+    result = analysis.results.get("kernels")
+    category = {row.name: row.category for row in result.rows} if result else {}
+    by_name = [category.get(name, "compute") for name in dictionary]
+    table = np.array([KINDS.index(c) if c in KINDS else 0 for c in by_name] or [0], np.int64)
+    return np.where(codes < 0, 0, table[np.maximum(codes, 0)])
+
+
+def host_events(analysis: Analysis, words: Words) -> tuple[Events, Ints]:
+    """Annotations, ops and runtime calls, and their lanes as (rank, pid, tid)."""
+    tables = analysis.trace.tables
+    annotations = tables["annotations"]
+    if annotations.num_rows:
+        on_gpu = annotations.column("on_gpu")
+        annotations = annotations.filter(np.logical_not(_true(on_gpu)))
+    parts = []
+    for table, kind in ((annotations, "range"), (tables["ops"], "host"), (tables["api_calls"], "api")):
+        if table.num_rows:
+            parts.append(_events(table, words, KINDS.index(kind), ("rank", "pid", "tid")))
+    return _joined(parts, 3)
+
+
+def _true(column: pa.ChunkedArray) -> NDArray[np.bool_]:
+    return np.asarray(column.fill_null(False).to_numpy()).astype(bool)
+
+
+def _joined(parts: Sequence[tuple[Events, Ints]], keys: int) -> tuple[Events, Ints]:
+    lanes = [lane for _, lane in parts]
+    return Events.join([events for events, _ in parts]), (
+        np.concatenate(lanes) if lanes else np.zeros((0, keys), np.int64)
+    )
+
+
+def of_rank(analysis: Analysis, rank: int) -> str:
+    """How a lane says whose it is: not at all when there is only one rank."""
+    return f"rank {rank} · " if len({s.rank for s in analysis.trace.sources}) > 1 else ""
+
+
+def stream_labels(analysis: Analysis) -> Callable[[int, int, int], str]:
+    """What a device's lane is called."""
+    return lambda rank, device, stream: f"{of_rank(analysis, rank)}GPU {device} · stream {stream}"
+
+
+def thread_labels(analysis: Analysis) -> Callable[[int, int, int], str]:
+    """What a thread's lane is called: its recorded name where it has one."""
+    processes = analysis.trace.tables["processes"].to_pylist()
+    known = {(p["rank"], p["pid"], p["tid"]): p["name"] for p in processes if p["name"]}
+
+    def label(rank: int, pid: int, tid: int) -> str:
+        name = known.get((rank, pid, tid)) or f"thread {tid}"
+        return f"{of_rank(analysis, rank)}{names.cut(name, 48)}"
+
+    return label
