@@ -17,6 +17,7 @@ def frame(file: str, line: int, name: str) -> dict[str, Any]:
 
 
 def entry(action: str, addr: int, size: int, at: int, frames: Any = None, **rest: Any) -> dict[str, Any]:
+    """The call stack comes last, as torch has it."""
     where = "device_free" if action == "oom" else "addr"
     return {
         "action": action,
@@ -24,8 +25,9 @@ def entry(action: str, addr: int, size: int, at: int, frames: Any = None, **rest
         "size": size,
         "stream": 0,
         "time_us": at,
+        **rest,
         "frames": frames or [],
-    } | rest
+    }
 
 
 def block(

@@ -10,13 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from traceanalyzer.rules.analysis import Analysis
-
 if TYPE_CHECKING:
     from traceanalyzer.hardware.gpus import Choice
     from traceanalyzer.ingest.options import LoadOptions
     from traceanalyzer.ingest.progress import Progress
     from traceanalyzer.model.trace import Trace
+    from traceanalyzer.rules.analysis import Analysis
 
 
 def load(
@@ -54,6 +53,7 @@ def analyze(trace: Trace, *, step: str | None = None, hardware: Choice | None = 
     """
     from traceanalyzer.analyzers import run_analyzers
     from traceanalyzer.rules import judge
+    from traceanalyzer.rules.analysis import Analysis
 
     results, warnings = run_analyzers(trace, step=step, hardware=hardware)
     judged = judge(trace, results)

@@ -6,6 +6,8 @@ import builtins
 import gzip
 import json
 import pickle
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -207,3 +209,13 @@ def test_sums_that_contradict_the_blocks_are_noted() -> None:
     wrong = segment(BASE, [block(BASE, 2 * MIB, 5)], allocated_size=7)
     notes = assemble(walk(snapshot([wrong], []), 1 << 20)).notes
     assert any("1 segments have other allocated sums" in n.message for n in notes)
+
+
+def test_the_reader_does_without_pandas(tmp_path: Path) -> None:
+    """Its import would take longer than a small snapshot."""
+    path = write(tmp_path / "run.pickle", simple())
+    program = (
+        "import sys\nfrom traceanalyzer.ingest.snapshot.worker import main\n"
+        f"assert main([{str(path)!r}, {str(tmp_path)!r}, '{{}}']) == 0\nassert 'pandas' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from traceanalyzer.ingest.snapshot.refused import Refused
+from traceanalyzer.ingest.snapshot.runs import Run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,10 +18,21 @@ if TYPE_CHECKING:
     from traceanalyzer.ingest.snapshot.stacks import Stacks
 
 BATCH = 1000  # as many as a pickle hands over at a time
-TEXTS = ("action", "compile_context", "user_metadata")
-WORD = pa.dictionary(pa.int32(), pa.string())
-KEYS = (*TEXTS, "addr", "size", "stream", "time_us", "device_free", "pool_id", "frames")
+WORDS = ("action", "compile_context", "user_metadata", "pool_id")
+NUMBERS = ("size", "stream", "time_us", "device_free")
+KEYS = (*WORDS, *NUMBERS, "addr", "frames")
 CUT = (1 << 63) - 1
+
+
+class _Codes(dict[Any, int]):
+    """A number for each distinct value, in the order of their coming; -1 for None."""
+
+    def __init__(self) -> None:
+        super().__init__({None: -1})
+
+    def __missing__(self, value: Any) -> int:
+        code = self[value] = len(self) - 1
+        return code
 
 
 class Entries:
@@ -28,7 +41,8 @@ class Entries:
     def __init__(self, stacks: Stacks, max_rows: int) -> None:
         self.rows = 0
         self._stacks, self._max_rows = stacks, max_rows
-        self._parts: dict[str, list[pa.Array]] = {name: [] for name in KEYS}
+        self._parts: dict[str, list[Any]] = {name: [] for name in KEYS}
+        self._codes = {name: _Codes() for name in WORDS}
 
     @classmethod
     def of(cls, trace: list[dict[str, Any]], stacks: Stacks, max_rows: int) -> Entries:
@@ -38,39 +52,63 @@ class Entries:
             entries.extend(trace[start : start + BATCH])
         return entries
 
-    def extend(self, batch: list[dict[str, Any]]) -> None:
-        """Take the next entries over; called with at least one.
+    def extend(self, batch: Sequence[Any]) -> None:
+        """Take the next entries over: dicts, and tuples in the form of `Run`.
 
         Raises:
             Refused: they are more than a file of this size can hold.
         """
-        self.rows += len(batch)
+        for is_run, some in groupby(batch, lambda item: type(item) is tuple):
+            if is_run:
+                for item in some:
+                    self._take_run(Run(*item))
+            else:
+                self._take_entries(list(some))
+
+    def _count(self, rows: int) -> None:
+        self.rows += rows
         if self.rows > self._max_rows:
             raise Refused(f"unfolds to {self.rows} entries, more than a file of this size can hold")
+
+    def _take_entries(self, batch: list[dict[str, Any]]) -> None:
+        rows = len(batch)
+        self._count(rows)
         columns = _transposed(batch)
-        for name, part in self._parts.items():
-            values = columns.get(name)
-            if values is None:
-                part.append(pa.nulls(len(batch), WORD if name in (*TEXTS, "pool_id") else pa.int64()))
-                continue
-            match name:
-                case "frames":
-                    part.append(integers(self._stacks.rows(values)))
-                case "pool_id":
-                    part.append(words([pool_name(v) for v in values]))
-                case "addr":
-                    part.append(addresses(values))
-                case _:
-                    part.append(words(values) if name in TEXTS else integers(values))
+        nothing = (None,) * rows
+        parts = self._parts
+        for name, codes in self._codes.items():
+            values = columns.get(name, nothing)
+            parts[name].append(np.fromiter(map(codes.__getitem__, values), np.int32, rows))
+        for name in NUMBERS:
+            parts[name].append(integers(columns[name]) if name in columns else pa.nulls(rows, pa.int64()))
+        parts["addr"].append(addresses(columns.get("addr", nothing)))
+        parts["frames"].append(integers(self._stacks.rows(columns.get("frames", nothing))))
+
+    def _take_run(self, run: Run) -> None:
+        rows = len(run.frames)
+        self._count(rows)
+        action, *numbers, kind = np.frombuffer(run.columns, np.int64).reshape(2 + len(run.numbers), rows)
+        found = dict(zip(run.numbers, numbers, strict=True))
+        parts = self._parts
+        for name, codes in self._codes.items():
+            values = run.actions if name == "action" else [said.get(name) for said in run.kinds]
+            code = np.array([codes[value] for value in values], np.int32)
+            parts[name].append(code[action if name == "action" else kind])
+        for name in (*NUMBERS, "addr"):
+            parts[name].append(pa.array(found[name]) if name in found else pa.nulls(rows, pa.int64()))
+        parts["frames"].append(integers(self._stacks.rows(run.frames)))
 
     def column(self, name: str) -> pa.Array:
         """What the entries have under one of KEYS, shape (rows,); `frames` are rows as `Stacks.rows` gives them."""
-        parts = pa.chunked_array(self._parts[name], None if self._parts[name] else pa.int64())
-        if pa.types.is_dictionary(parts.type):
-            parts = parts.unify_dictionaries()
-        whole = parts.combine_chunks()
-        self._parts[name] = [whole]  # the parts would take as much memory again
-        return whole
+        parts = self._parts[name]
+        if name not in WORDS:
+            whole = pa.chunked_array(parts, pa.int64()).combine_chunks()
+            self._parts[name] = [whole]  # the parts would take as much memory again
+            return whole
+        code = np.concatenate([*parts, np.zeros(0, np.int32)])
+        _, *found = self._codes[name]
+        texts = [pool_name(pool) for pool in found] if name == "pool_id" else found
+        return pa.DictionaryArray.from_arrays(pa.array(code, mask=code < 0), pa.array(texts, pa.string()))
 
 
 def pool_name(pool: Any) -> str | None:
@@ -104,6 +142,4 @@ def addresses(values: Sequence[Any]) -> pa.Array:
 
 def words(values: Sequence[Any]) -> pa.DictionaryArray:
     """Texts, None as null."""
-    if values and isinstance(values[0], str) and values.count(values[0]) == len(values):
-        return pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(values), np.int32)), pa.array(values[:1]))
     return pa.array(values, pa.string()).dictionary_encode()

@@ -5,9 +5,9 @@ million entries stay in memory until the end. Nothing ever refers to an entry. S
 number is given to None; and where the list of a device's entries begins, the reader asks for an object in its
 place (`Entries`), which takes over 1000 entries at a time.
 
-A list of frames that were all seen before is nothing but references to them. It is handed over as the bytes of
-those opcodes: they tell stacks apart as well, and what they stand for is asked for once per distinct stack, at the
-end (`stacks_of`).
+Entries in the same form are decoded here, thousands at once (`runs`). A list of frames that were all seen before is
+nothing but references to them. It is handed over as the bytes of those opcodes: they tell stacks apart as well, and
+what they stand for is asked for once per distinct stack, at the end (`stacks_of`).
 
 C pickles of protocol 4 and 5 come in frames of 64 KiB, cut between opcodes, and each is changed as a whole. What is
 not written like that passes unchanged, and what is missed is only kept: the result is the same. A match inside of a
@@ -21,7 +21,9 @@ import re
 import struct
 from typing import IO, TYPE_CHECKING, Any
 
+from traceanalyzer.ingest.snapshot.entries import KEYS
 from traceanalyzer.ingest.snapshot.refused import Refused
+from traceanalyzer.ingest.snapshot.runs import Runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +32,6 @@ FRAME = b"\x95"
 JOINED_BYTES = 1 << 20
 NUMBERED_DICT, UNNUMBERED_DICT = b"}\x94(", b"N\x940}("  # the latter numbers None and drops it
 ASK = b")Q\x94("  # for an object by the name of (); numbered like the list in whose place it is
-_REFERENCES = re.compile(rb"\]\x94\(((?:h.|j.{4})++)e", re.DOTALL)
 _NOTHING_ELSE = re.compile(rb"(?:h.|j.{4})+", re.DOTALL)
 _FIRST_LIST = re.compile(rb"(device_traces\x94\]\x94\(?(?:\]\x94)*)\]\x94\((?=\}\x94\()")
 
@@ -48,6 +49,7 @@ class EntryStream:
         self.framed = start[1:2] in (b"\x04", b"\x05") and start[2:3] == FRAME
         self._ready, self._at = b"", 0
         self._entry: bytes | None = None  # how an entry begins; nothing when it cannot be known
+        self._runs: Runs | None = None
         self.asked = 0
         self.numbered: Callable[[], dict[int, Any]] = dict  # what the unpickler has numbered until now
 
@@ -97,25 +99,23 @@ class EntryStream:
             content, self.asked = _FIRST_LIST.subn(rb"\1" + ASK, content, count=1)
             return content
         if self._entry is None:
-            self._entry = self._beginning()
-        if self._entry:
-            content = _REFERENCES.sub(_in_bytes, content)
-            before = len(content)
-            content = content.replace(b"]\x94(" + self._entry, ASK + self._entry)
-            self.asked += len(content) - before
-            content = content.replace(self._entry, UNNUMBERED_DICT + self._entry[len(NUMBERED_DICT) :])
-        return content
+            self._learn()
+        if not self._entry or self._runs is None:
+            return content
+        before = len(content)
+        content = content.replace(b"]\x94(" + self._entry, ASK + self._entry)
+        self.asked += len(content) - before
+        parts = self._runs.split(content)
+        unnumbered = UNNUMBERED_DICT + self._entry[len(NUMBERED_DICT) :]
+        parts[::2] = [part.replace(self._entry, unnumbered) for part in parts[::2]]
+        return b"".join(parts)
 
-    def _beginning(self) -> bytes:
-        """The opcodes that an entry begins with: a new dict, and the number of its first key."""
-        number = next((n for n, value in self.numbered().items() if value == "action"), None)
-        if number is None:
-            return b""
-        key = b"h" + bytes([number]) if number < 256 else b"j" + struct.pack("<I", number)
-        return NUMBERED_DICT + key
-
-
-def _in_bytes(found: re.Match[bytes]) -> bytes:
-    """References as a bytes object that has the number of their list."""
-    references = found[1]
-    return b"B%b%b\x94" % (len(references).to_bytes(4, "little"), references)
+    def _learn(self) -> None:
+        """How an entry begins, a new dict and the number of its first key, and the numbers of its other keys."""
+        keys = {
+            name: b"h" + bytes([number]) if number < 256 else b"j" + struct.pack("<I", number)
+            for number, name in self.numbered().items()
+            if isinstance(name, str) and name in KEYS
+        }
+        self._entry = NUMBERED_DICT + keys["action"] if "action" in keys else b""
+        self._runs = Runs(self._entry, {opcodes: name for name, opcodes in keys.items()})
