@@ -23,8 +23,13 @@ OLD_NAMES = {
     "cuda_gpu_mem_time_sum": "gpumemtimesum",
     "cuda_gpu_mem_size_sum": "gpumemsizesum",
     "cuda_kern_exec_sum": "kernexecsum",
+    "cuda_gpu_trace": "gputrace",
     "nvtx_sum": "nvtxsum",
+    "nvtx_pushpop_sum": "nvtxppsum",
+    "nvtx_startend_sum": "nvtxsssum",
+    "osrt_sum": "osrtsum",
 }
+OLD_COLUMNS = {"Throughput (MB/s)": "Throughput (MBps)"}
 BACKTRACES = frozenset({"a100_exgpu_2021", "a100_saxpy_2022"})
 """Exports with a second record of each call, for its backtrace: nsys counts such calls twice, we once."""
 _SYMBOL_VERSION = re.compile(r"_v\d{4,}$")
@@ -54,7 +59,7 @@ def key(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 _KEYS = ("Name", "Range", "Style", "Operation", "Category", "GridXYZ", "BlockXYZ", "API Name", "Kernel Name", "PID",
-         "TID", "DevId", "RangeId", "RangeStack")  # fmt: skip
+         "TID", "DevId", "RangeId", "RangeStack", "Start (ns)", "CorrId")  # fmt: skip
 
 
 def _today(text: str) -> str:
@@ -73,8 +78,9 @@ def differences(ours: StatsTable, theirs: list[dict[str, str]]) -> list[str]:
         found.append("rows with equal names")
     for name in wanted.keys() & mine.keys():
         for column, value in zip(ours.columns, mine[name], strict=True):
-            if not same(value, wanted[name][column]):
-                found.append(f"{column} of {name}: {value} is not {wanted[name][column]}")
+            printed = wanted[name][column if column in wanted[name] else OLD_COLUMNS[column]]
+            if not same(value, printed):
+                found.append(f"{column} of {name}: {value} is not {printed}")
     return found
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import sqlite3
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
+RECORDED = Path(__file__).parents[2] / "fixtures" / "nsys"
 HOST = 0x1000000000000  # the bits above process and thread
 
 
@@ -77,3 +82,32 @@ class Export:
         connection.commit()
         connection.close()
         return path
+
+
+def as_folder(export: Path, folder: Path, form: str) -> Path:
+    """What `nsys export --type parquetdir` or `arrowdir` makes of the same report."""
+    folder.mkdir()
+    connection = sqlite3.connect(export)
+    connection.text_factory = lambda raw: raw.decode(errors="replace")
+    names = [n for (n,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    for name in names:
+        cursor = connection.execute(f'SELECT * FROM "{name}"')
+        columns = [c[0] for c in cursor.description]
+        values = zip(*cursor.fetchall(), strict=True)
+        table = pa.table(dict(zip(columns, map(pa.array, values), strict=False)))
+        if not table.num_rows:
+            continue
+        if form == "parquet":
+            pq.write_table(table, folder / f"{name}.parquet")
+        else:
+            with pa.ipc.new_file(folder / f"{name}.arrow", table.schema) as file:
+                file.write_table(table)
+    connection.close()
+    return folder
+
+
+def recorded(folder: Path) -> Path:
+    """The recorded export, unpacked into the folder."""
+    path = folder / "train.sqlite"
+    path.write_bytes(gzip.decompress((RECORDED / "train.sqlite.gz").read_bytes()))
+    return path

@@ -12,7 +12,7 @@ import pytest
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 MANIFEST = tomllib.loads((FIXTURES / "MANIFEST.toml").read_text())
-FOLDERS = ("recorded", "simulated", "cpu", "gpu", "snapshots")
+FOLDERS = ("recorded", "simulated", "cpu", "gpu", "nsys", "snapshots")
 FILES = [p for folder in FOLDERS for p in sorted((FIXTURES / folder).glob("*"))]
 RECORDED = sorted((FIXTURES / "recorded").glob("*.json.gz"))
 TRACES = [p for p in FILES if p.name.endswith(".trace.json.gz")]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from nsys_files import Export
+from nsys_files import Export, as_folder
 
 from traceanalyzer.errors import InputError
 from traceanalyzer.ingest.inputs import expand
@@ -17,28 +16,6 @@ from traceanalyzer.pipeline import load
 
 NO_CACHE = LoadOptions(use_cache=False)
 CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpus" / "nsys"
-
-
-def as_folder(export: Path, folder: Path, form: str) -> Path:
-    """What `nsys export --type parquetdir` or `arrowdir` makes of the same report."""
-    folder.mkdir()
-    connection = sqlite3.connect(export)
-    connection.text_factory = lambda raw: raw.decode(errors="replace")
-    names = [n for (n,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    for name in names:
-        cursor = connection.execute(f'SELECT * FROM "{name}"')
-        columns = [c[0] for c in cursor.description]
-        values = zip(*cursor.fetchall(), strict=True)
-        table = pa.table(dict(zip(columns, map(pa.array, values), strict=False)))
-        if not table.num_rows:
-            continue
-        if form == "parquet":
-            pq.write_table(table, folder / f"{name}.parquet")
-        else:
-            with pa.ipc.new_file(folder / f"{name}.arrow", table.schema) as file:
-                file.write_table(table)
-    connection.close()
-    return folder
 
 
 def an_export(path: Path) -> Path:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from traceanalyzer.analyzers.device_time import up_the_tree
-from traceanalyzer.analyzers.nsys_tables import StatsTable, grouped
+from traceanalyzer.analyzers.nsys_tables import StatsTable, capture_start, grouped
 from traceanalyzer.model.columns import ints, present, texts
 from traceanalyzer.model.join import codes_of
 from traceanalyzer.model.tree import enclosing, nest
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
 
-_PUSH_POP = "PushPop"
+_PUSH_POP, _START_END = "PushPop", "StartEnd"
 
 
 @dataclass(frozen=True)
@@ -83,21 +83,35 @@ def _label(domain: str | None, name: str) -> str:
 
 def nvtx_sum(trace: Trace) -> StatsTable:
     """Closed ranges by style and name."""
+    return _summed("nvtx_sum", _ranges(trace), with_style=True)
+
+
+def nvtx_pushpop_sum(trace: Trace) -> StatsTable:
+    """Ranges that were pushed and popped, by name."""
     ranges = _ranges(trace)
+    return _summed("nvtx_pushpop_sum", ranges.only(ranges.push_pop))
+
+
+def nvtx_startend_sum(trace: Trace) -> StatsTable:
+    """Ranges that were started and ended, by name."""
+    ranges = _ranges(trace)
+    return _summed("nvtx_startend_sum", ranges.only(~ranges.push_pop))
+
+
+def _summed(name: str, ranges: _Ranges, *, with_style: bool = False) -> StatsTable:
     groups = grouped(ranges.label * 2 + ranges.push_pop, ranges.duration)
     everything = int(groups.total.sum())
     rows = []
     for i, first in enumerate(groups.first.tolist()):
-        style = _PUSH_POP if ranges.push_pop[first] else "StartEnd"
+        style = (_PUSH_POP if ranges.push_pop[first] else _START_END,) if with_style else ()
         total = int(groups.total[i])
         share = 100 * total / everything if everything else 0.0
-        rows.append(
-            (share, total, int(groups.count[i]), *groups.spread(i), style, ranges.labels[ranges.label[first]])
-        )
+        label = ranges.labels[ranges.label[first]]
+        rows.append((share, total, int(groups.count[i]), *groups.spread(i), *style, label))
     rows.sort(key=lambda r: (-r[1], *r[8:]))
     columns = ("Time (%)", "Total Time (ns)", "Instances", "Avg (ns)", "Med (ns)", "Min (ns)", "Max (ns)",
-               "StdDev (ns)", "Style", "Range")  # fmt: skip
-    return StatsTable("nvtx_sum", columns, tuple(rows))
+               "StdDev (ns)", *(("Style",) if with_style else ()), "Range")  # fmt: skip
+    return StatsTable(name, columns, tuple(rows))
 
 
 def nvtx_gpu_proj_trace(trace: Trace) -> StatsTable:
@@ -108,7 +122,7 @@ def nvtx_gpu_proj_trace(trace: Trace) -> StatsTable:
     """
     ranges = _ranges(trace)
     ranges = ranges.only(ranges.push_pop)
-    offset = _offset(trace)
+    offset = capture_start(trace)
     calls = trace.api_calls
     lanes = codes_of(
         *(
@@ -163,12 +177,6 @@ def nvtx_gpu_proj_sum(trace: Trace) -> StatsTable:
                "Proj Med (ns)", "Proj Min (ns)", "Proj Max (ns)", "Proj StdDev (ns)", "Total GPU Ops", "Avg GPU Ops",
                "Avg Range Lvl", "Avg Num Child")  # fmt: skip
     return StatsTable("nvtx_gpu_proj_sum", columns, tuple(rows))
-
-
-def _offset(trace: Trace) -> int:
-    """Time since the beginning of the capture at `ts == 0`; 0 when several sources share the axis."""
-    found = trace.sources[0].metadata.get("capture_offset_ns") if len(trace.sources) == 1 else None
-    return found if isinstance(found, int) else 0
 
 
 def _launched(trace: Trace) -> tuple[Ints, Ints, Ints]:

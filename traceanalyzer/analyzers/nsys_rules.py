@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from traceanalyzer.analyzers.nsys_tables import StatsTable
+from traceanalyzer.analyzers.nsys_tables import StatsTable, capture_start
 from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.model.intervals import union
 
@@ -67,7 +67,7 @@ def cuda_api_sync(trace: Trace) -> StatsTable:
     blocking = np.array([*(n.startswith(_BLOCKING) for n in names), False])[codes]
     pid, tid, start, length = (ints(calls, c) for c in ("pid", "tid", "ts", "dur"))
     rows = _longest(np.flatnonzero(blocking), length, start)
-    epoch = _capture_start(trace)
+    epoch = capture_start(trace)
     return StatsTable(
         "cuda_api_sync",
         ("Duration (ns)", "Start (ns)", "PID", "TID", "API Name"),
@@ -140,9 +140,9 @@ class NsysRulesAnalyzer:
 
     def analyze(self, trace: Trace, results: Mapping[str, Any]) -> NsysRules:  # noqa: ARG002
         """One table per rule."""
-        of_nsys = any(source.format.startswith("nsys") for source in trace.sources)
+        of_nsys = any(source.of_nsys for source in trace.sources)
         tables = [analysis(trace) for analysis in ANALYSES] if of_nsys else []
-        return NsysRules({table.name: table for table in tables}, _capture_start(trace))
+        return NsysRules({table.name: table for table in tables}, capture_start(trace))
 
 
 def _covered(start: Ints, end: Ints, low: int, high: int) -> int:
@@ -162,7 +162,7 @@ def _operations(trace: Trace) -> Iterator[tuple[int, int, int, Ints, Ints]]:
     if not rows:
         return
     rank, device, context, start, length = np.concatenate(rows, axis=1)
-    start = start + _capture_start(trace)
+    start = start + capture_start(trace)
     pids = _pids(trace)
     for key in np.unique(np.stack((rank, device, context)), axis=1).T.tolist():
         own = (rank == key[0]) & (device == key[1]) & (context == key[2])
@@ -182,7 +182,7 @@ def _copies(name: str, trace: Trace, chosen: NDArray[np.bool_]) -> StatsTable:
         ints(copies, c) for c in ("ts", "dur", "bytes", "rank", "device", "context", "stream")
     )
     source, target, calls = _kinds(trace, "src_kind"), _kinds(trace, "dst_kind"), _api_names(trace)
-    pids, epoch = _pids(trace), _capture_start(trace)
+    pids, epoch = _pids(trace), capture_start(trace)
     rows = tuple(
         (
             int(length[i]), int(start[i]) + epoch, source[i].title(), target[i].title(), int(nbytes[i]) / _MB,
@@ -218,9 +218,3 @@ def _api_names(trace: Trace) -> NDArray[Any]:
 
 def _named(calls: NDArray[Any], what: str, *, asynchronous: bool) -> NDArray[np.bool_]:
     return np.array([what in c.lower() and ("async" in c.lower()) is asynchronous for c in calls], np.bool_)
-
-
-def _capture_start(trace: Trace) -> int:
-    """What is added to a time on the trace's axis to have the time since the capture began; 0 if that is not known."""
-    offsets = (source.metadata.get("capture_offset_ns") for source in trace.sources)
-    return next((offset for offset in offsets if isinstance(offset, int)), 0)

@@ -5,12 +5,20 @@ from __future__ import annotations
 import csv
 from typing import IO, TYPE_CHECKING
 
-from traceanalyzer.analyzers.nsys_ranges import nvtx_gpu_proj_sum, nvtx_gpu_proj_trace, nvtx_sum
+from traceanalyzer.analyzers.nsys_gpu_trace import cuda_gpu_trace
+from traceanalyzer.analyzers.nsys_ranges import (
+    nvtx_gpu_proj_sum,
+    nvtx_gpu_proj_trace,
+    nvtx_pushpop_sum,
+    nvtx_startend_sum,
+    nvtx_sum,
+)
 from traceanalyzer.analyzers.nsys_tables import (
     cuda_api_gpu_sum,
     cuda_api_sum,
     cuda_gpu_kern_gb_sum,
     cuda_gpu_kern_sum,
+    cuda_gpu_kern_sum_base,
     cuda_gpu_mem_size_sum,
     cuda_gpu_mem_time_sum,
     cuda_gpu_sum,
@@ -27,13 +35,17 @@ if TYPE_CHECKING:
 STATS: tuple[Callable[[Trace], StatsTable], ...] = (
     cuda_api_sum,
     cuda_gpu_kern_sum,
+    cuda_gpu_kern_sum_base,
     cuda_gpu_kern_gb_sum,
     cuda_gpu_mem_time_sum,
     cuda_gpu_mem_size_sum,
     cuda_gpu_sum,
     cuda_api_gpu_sum,
     cuda_kern_exec_sum,
+    cuda_gpu_trace,
     nvtx_sum,
+    nvtx_pushpop_sum,
+    nvtx_startend_sum,
     nvtx_gpu_proj_trace,
     nvtx_gpu_proj_sum,
     osrt_sum,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from traceanalyzer.analyzers.kernel_metrics import base_name
 from traceanalyzer.model.columns import ints, present, texts, triples
 from traceanalyzer.model.join import codes_of
 
@@ -77,6 +78,12 @@ def grouped(key: Ints, values: Ints) -> Groups:
     return Groups(order[start], count, total, mean, median, low, high, deviation)
 
 
+def capture_start(trace: Trace) -> int:
+    """What makes a time on the trace's axis one since the capture began; 0 if that is not known."""
+    found = [s.metadata.get("capture_offset_ns") for s in trace.sources if s.of_nsys]
+    return found[0] if len(found) == 1 and isinstance(found[0], int) else 0
+
+
 def _summary(
     name: str, key: Ints, duration: Ints, labels: Mapping[str, Callable[[int], str]], unit: str = "Instances"
 ) -> StatsTable:
@@ -110,7 +117,7 @@ def cuda_api_sum(trace: Trace) -> StatsTable:
     )
 
 
-def _single_kernels(trace: Trace) -> Ints:
+def single_kernels(trace: Trace) -> Ints:
     """Rows of kernels without the graphs that were traced as a whole: nsys has these in a table of their own."""
     whole_graph = present(trace.kernels, "graph") & ~present(trace.kernels, "grid")
     return np.flatnonzero(~whole_graph)
@@ -118,16 +125,26 @@ def _single_kernels(trace: Trace) -> Ints:
 
 def cuda_gpu_kern_sum(trace: Trace) -> StatsTable:
     """Kernels by name."""
-    rows = _single_kernels(trace)
+    rows = single_kernels(trace)
     codes, names = texts(trace.kernels, "name")
     codes = codes[rows]
     duration = _durations(trace, "kernels")[rows]
     return _summary("cuda_gpu_kern_sum", codes.astype(np.int64), duration, {"Name": _name_of(codes, names)})
 
 
+def cuda_gpu_kern_sum_base(trace: Trace) -> StatsTable:
+    """Kernels by name without template and arguments."""
+    rows = single_kernels(trace)
+    codes, names = texts(trace.kernels, "name")
+    known: dict[str, int] = {}
+    base = np.array([*(known.setdefault(base_name(n), len(known)) for n in names), -1], np.int64)[codes]
+    labels = {"Name": _name_of(base[rows], list(known))}
+    return _summary("cuda_gpu_kern_sum_base", base[rows], _durations(trace, "kernels")[rows], labels)
+
+
 def cuda_gpu_kern_gb_sum(trace: Trace) -> StatsTable:
     """Kernels by name, grid and block."""
-    rows = _single_kernels(trace)
+    rows = single_kernels(trace)
     codes, names = texts(trace.kernels, "name")
     codes = codes[rows]
     grid, block = (triples(trace.kernels, name)[rows] for name in ("grid", "block"))
@@ -140,7 +157,7 @@ def cuda_gpu_kern_gb_sum(trace: Trace) -> StatsTable:
     return _summary("cuda_gpu_kern_gb_sum", key, _durations(trace, "kernels")[rows], labels)
 
 
-def _operations(trace: Trace) -> tuple[Ints, list[str]]:
+def copy_operations(trace: Trace) -> tuple[Ints, list[str]]:
     """What nsys calls each copy: `[CUDA memcpy Host-to-Device]`, as (codes, names)."""
     kind, kinds = texts(trace.copies, "kind")
     way, ways = texts(trace.copies, "direction")
@@ -165,14 +182,14 @@ def _operation(kind: str, way: str | None, unified: bool) -> str:
 
 def cuda_gpu_mem_time_sum(trace: Trace) -> StatsTable:
     """Copies and fills by operation: time."""
-    codes, names = _operations(trace)
+    codes, names = copy_operations(trace)
     labels = {"Operation": _name_of(codes, names)}
     return _summary("cuda_gpu_mem_time_sum", codes, _durations(trace, "copies"), labels, "Count")
 
 
 def cuda_gpu_mem_size_sum(trace: Trace) -> StatsTable:
     """Copies and fills by operation: size in MB of 10^6 bytes; rows of unknown size are left out."""
-    codes, names = _operations(trace)
+    codes, names = copy_operations(trace)
     known = np.flatnonzero(ints(trace.copies, "bytes") >= 0)
     groups = grouped(codes[known], ints(trace.copies, "bytes")[known])
     rows = []
@@ -204,9 +221,9 @@ def cuda_api_gpu_sum(trace: Trace) -> StatsTable:
 
 def _device_operations(trace: Trace) -> tuple[Ints, Ints, list[str], list[str]]:
     """Key and duration of every kernel and copy; category and name of every key."""
-    rows = _single_kernels(trace)
+    rows = single_kernels(trace)
     kernel, kernels = texts(trace.kernels, "name")
-    copy, copies = _operations(trace)
+    copy, copies = copy_operations(trace)
     key = np.concatenate((kernel[rows].astype(np.int64), copy + len(kernels)))
     duration = np.concatenate((_durations(trace, "kernels")[rows], _durations(trace, "copies")))
     categories = ["CUDA_KERNEL"] * len(kernels) + ["MEMORY_OPER"] * len(copies)
@@ -220,7 +237,7 @@ def cuda_kern_exec_sum(trace: Trace) -> StatsTable:
     kernel's start (not counted when the kernel starts first), K the kernel.
     """
     kernels, calls = trace.kernels, trace.api_calls
-    rows = _single_kernels(trace)
+    rows = single_kernels(trace)
     rows = rows[ints(kernels, "api_call")[rows] >= 0]
     call = ints(kernels, "api_call")[rows]
     start, length = ints(kernels, "ts")[rows], _durations(trace, "kernels")[rows]

@@ -69,7 +69,7 @@ _WITH_NSYS: Mapping[Capability, str] = {
 
 def how_to_capture(sources: Sequence[Source]) -> Mapping[Capability, str]:
     """What to do for each capability, in the words of the profiler that made the files."""
-    return _WITH_NSYS if sources and all(s.format.startswith("nsys") for s in sources) else HOW_TO_CAPTURE
+    return _WITH_NSYS if sources and all(s.of_nsys for s in sources) else HOW_TO_CAPTURE
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,11 @@ class Source:
     simulated: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
+
+    @property
+    def of_nsys(self) -> bool:
+        """Whether Nsight Systems recorded it."""
+        return self.format.startswith("nsys")
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ class Facts:
     @property
     def of_nsys(self) -> bool:
         """Whether a source is an export of Nsight Systems."""
-        return any(source.format.startswith("nsys") for source in self.sources)
+        return any(source.of_nsys for source in self.sources)
 
     @property
     def wall_ns(self) -> int:
