@@ -44,6 +44,7 @@ lint: .venv/ready ## Style, types, and the direction of imports
 bench: .venv/bench-ready ## Compare with other tools on 100 MB and 500 MB, write reports/benchmarks.md (half an hour)
 	$(BIN)/python tests/benchmarks/run.py
 	$(BIN)/python tests/benchmarks/snapshot.py --report reports/benchmarks.md
+	$(BIN)/python tests/benchmarks/page.py --report reports/benchmarks.md
 
 fuzz: .venv/ready ## Damage traces at random for MINUTES, and see that every command stands it
 	$(BIN)/python tests/fuzz/run.py --minutes $(MINUTES)

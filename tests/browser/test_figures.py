@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import report_cases as cases
 from compute_situations import FAST, STREAM, Computing
+from pages import until
 
 import traceanalyzer.pipeline as ta
 from traceanalyzer.reporters.html import figures
@@ -71,7 +72,8 @@ def test_the_figures_follow_the_theme(open_page: Callable[..., Opened]) -> None:
     page = open_page(computing(), color_scheme="light").page
     before = show(page, "roofline")[0]["colour"]
     page.emulate_media(color_scheme="dark")
-    page.wait_for_function(
+    until(
+        page,
         "old => document.querySelector('figure[data-figure=roofline] .plot').data[0].marker.color !== old",
         arg=before,
     )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import report_cases as cases
+from pages import until
+
+from traceanalyzer.rules.findings import Evidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,11 +17,13 @@ if TYPE_CHECKING:
     from conftest import Opened
     from playwright.sync_api import Page
 
+    from traceanalyzer.rules.analysis import Analysis
+
 pytestmark = pytest.mark.browser
 
 
 def marks(page: Page) -> list[dict[str, Any]]:
-    page.wait_for_function("window.traceReport.marks")
+    until(page, "window.traceReport.marks")
     found: list[dict[str, Any]] = page.evaluate(
         "traceReport.marks.all.map(({code, start, dur}) => ({code, start, dur}))"
     )
@@ -50,8 +56,10 @@ def test_a_link_marks_the_place_and_the_flag_leads_back(open_page: Callable[...,
     axis.hover(position={"x": middle, "y": 30})
     assert first["code"] in page.locator("#timeline-tip").inner_text()
     axis.click(position={"x": middle, "y": 30})
-    page.wait_for_function(
-        "id => document.getElementById(id).getBoundingClientRect().top < 100", arg=f"finding-{first['code']}"
+    until(
+        page,
+        "id => document.getElementById(id).getBoundingClientRect().top < 100",
+        arg=f"finding-{first['code']}",
     )
 
 
@@ -65,3 +73,56 @@ def test_escape_takes_the_mark_away(open_page: Callable[..., Opened]) -> None:
     page.wait_for_timeout(60)
     assert page.evaluate("traceReport.marks.current === null")
     assert page.locator("#timeline-status").inner_text().startswith("Showing")
+
+
+def with_proofs() -> Analysis:
+    """Two findings: one proved by a kernel and by an idle gap, one by the same kernel."""
+    base = cases.training(16)
+    gap = base["breakdown"].largest_gaps[15]
+    idle = Evidence(
+        "a gap", "idle_gaps", None, gap.start_ns, gap.duration_ns, rank=gap.rank, device=gap.device
+    )
+    kernel = Evidence("a kernel", "kernels", name=cases.NORM)
+    first = replace(base.findings[0], evidence=(kernel, idle))
+    second = replace(base.findings[1], evidence=(kernel,))
+    return replace(base, findings=(first, second))
+
+
+def test_evidence_leads_to_the_row_that_proves_it_and_back(open_page: Callable[..., Opened]) -> None:
+    page = open_page(with_proofs()).page
+    page.locator("#finding-LOAD001 a.row").first.click()
+    row = page.locator("table[data-sheet=kernels] tr:target")
+    assert "layer_norm" in row.inner_text()
+    assert row.locator("a.proves").all_inner_texts() == ["LOAD001", "COPY001"]
+    row.locator("a.proves").last.click()
+    assert page.evaluate("location.hash") == "#finding-COPY001"
+    assert "LOAD001" not in page.evaluate("traceReport.sheets.kernels.csv()"), (
+        "the mark is not part of the data"
+    )
+
+
+def test_a_row_that_is_folded_away_is_unfolded(open_page: Callable[..., Opened]) -> None:
+    page = open_page(with_proofs()).page
+    assert page.locator("table[data-sheet=idle-gaps] tr[id]").count() == 1
+    assert not page.locator("table[data-sheet=idle-gaps] tr[id]").is_visible()
+    page.locator("#finding-LOAD001 a.row").last.click()
+    page.wait_for_timeout(60)
+    assert page.locator("table[data-sheet=idle-gaps] tr:target").is_visible()
+
+
+def test_the_place_is_marked_in_its_lane(open_page: Callable[..., Opened]) -> None:
+    analysis = with_proofs()
+    page = open_page(analysis).page
+    marks(page)
+    page.locator("#finding-LOAD001 a.at").click()
+    selected = page.evaluate("(({y, start}) => ({y, start}))(traceReport.timeline.selected)")
+    lane = page.evaluate("traceReport.timeline.tracks.find(t => t.type === 'gaps' && t.gap.of === 'GPU 0').y")
+    assert selected["y"] == lane
+
+
+def test_a_kernel_that_proves_is_found_on_the_timeline(open_page: Callable[..., Opened]) -> None:
+    page = open_page(with_proofs()).page
+    marks(page)
+    page.locator("#finding-COPY001 a.search").click()
+    assert page.locator("#timeline-found").inner_text() == "192 found"
+    assert "layer_norm" in page.locator("#timeline-status").inner_text()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import report_cases as cases
+from pages import until
 from snapshot_files import BASE, MIB, USER, block, entry, segment, snapshot, write
 
 import traceanalyzer as ta
@@ -37,7 +38,7 @@ def inked(page: Page, share: float) -> bool:
 
 def ready(open_page: Callable[..., Opened], analysis: object) -> Page:
     page = open_page(analysis).page
-    page.wait_for_function("window.traceReport.curves")
+    until(page, "window.traceReport.curves")
     page.wait_for_timeout(80)
     return page
 

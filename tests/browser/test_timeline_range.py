@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import report_cases as cases
+from pages import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +24,7 @@ MS = 1_000_000
 
 def opened(open_page: Callable[..., Opened], analysis: Analysis) -> Page:
     page = open_page(analysis).page
-    page.wait_for_function("window.traceReport.range")
+    until(page, "window.traceReport.range")
     page.locator("#timeline-canvas").scroll_into_view_if_needed()
     return page
 
@@ -159,7 +160,7 @@ def test_the_idle_gaps_are_narrowed_by_their_times(open_page: Callable[..., Open
 
 def test_what_ran_in_it_and_is_not_listed_is_told(open_page: Callable[..., Opened]) -> None:
     page = open_page(cases.training(), top=1).page
-    page.wait_for_function("window.traceReport.range")
+    until(page, "window.traceReport.range")
     page.evaluate("traceReport.range.set(0, traceReport.timeline.data.end)")
     settled(page)
     assert "more in 4 that this table does not list" in page.locator("#kernels .ranged-note").inner_text()

@@ -119,7 +119,9 @@ def _described(row: CollectiveRow) -> Evidence:
     bandwidth = f", bus bandwidth {row.bus_gb_per_s:.1f} GB/s at best" if row.bus_gb_per_s is not None else ""
     return Evidence(
         f"{count(row.count, 'execution')} of {what}{dtype}{group}: {duration(row.total_ns)} in total, "
-        f"{duration(row.exposed_ns)} exposed, shortest {duration(row.min_ns)}{bandwidth}"
+        f"{duration(row.exposed_ns)} exposed, shortest {duration(row.min_ns)}{bandwidth}",
+        table="collectives",
+        name=row.name,
     )
 
 

@@ -124,7 +124,8 @@ def _described(row: CopyRow) -> Evidence:
         f"{count(row.count, 'copy').replace('copys', 'copies')} {row.direction} "
         f"({row.src_kind or 'unknown'} to "
         f"{row.dst_kind or 'unknown'} memory){moved}, {duration(row.total_ns)}, "
-        f"of which {duration(row.exposed_ns)} exposed{caller}"
+        f"of which {duration(row.exposed_ns)} exposed{caller}",
+        table="copies",
     )
 
 

@@ -85,7 +85,9 @@ class GridRule:
                 total=duration(row.total_ns),
                 blocks=f"{row.blocks:,}",
                 occupancy="unknown" if row.occupancy_percent is None else f"{row.occupancy_percent:.0f} %",
-            )
+            ),
+            table="kernels",
+            name=row.kernel,
         )
 
 

@@ -15,7 +15,8 @@ Confidence = Literal["high", "medium", "low"]
 class Evidence:
     """One fact that supports a finding.
 
-    `table`/`row` name the rows that prove it (for links), `start_ns`/`duration_ns` the place on the timeline.
+    `table` is the table with the row that proves it, `name` the row's name in the report's table, `row` its number in
+    the trace's; `start_ns`/`duration_ns` is the place on the timeline, `rank`/`device` whose lane it is.
     """
 
     text: str
@@ -23,6 +24,9 @@ class Evidence:
     row: int | None = None
     start_ns: int | None = None
     duration_ns: int | None = None
+    name: str | None = None
+    rank: int | None = None
+    device: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

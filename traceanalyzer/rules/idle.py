@@ -186,7 +186,11 @@ class HostSync(IdleRule):
         yield from super().facts(facts)
         for api in facts.launches.api:
             if "Synchronize" in api.name:
-                yield Evidence(f"{count(api.count, 'call')} of {api.name}, {duration(api.total_ns)} in total")
+                yield Evidence(
+                    f"{count(api.count, 'call')} of {api.name}, {duration(api.total_ns)} in total",
+                    table="api_calls",
+                    name=api.name,
+                )
 
 
 class Allocator(IdleRule):
@@ -314,7 +318,15 @@ def _place(where: tuple[str | None, str | None, str | None], gaps: list[IdleGap]
         f"before {_short(gaps[0].next_work)}" if gaps[0].next_work else "",
     ]
     text = " ".join(p for p in parts if p)
-    return Evidence(text, start_ns=gaps[0].start_ns, duration_ns=gaps[0].duration_ns)
+    first = gaps[0]
+    return Evidence(
+        text,
+        table="idle_gaps",
+        start_ns=first.start_ns,
+        duration_ns=first.duration_ns,
+        rank=first.rank,
+        device=first.device,
+    )
 
 
 def _short(name: str) -> str:

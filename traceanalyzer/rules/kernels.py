@@ -58,7 +58,9 @@ class TinyKernels:
             evidence=tuple(
                 Evidence(
                     f"{r.count:,} of {duration(r.mean_ns)} each: "
-                    f"{r.name[:80]}{f' from {r.op}' if r.op else ''}"
+                    f"{r.name[:80]}{f' from {r.op}' if r.op else ''}",
+                    table="kernels",
+                    name=r.name,
                 )
                 for r in frequent
             ),

@@ -241,7 +241,9 @@ class MathAttention:
                         "{calls}, {time} on the device",
                         calls=count(r.count, "call"),
                         time=duration(r.device_ns),
-                    )
+                    ),
+                    table="ops",
+                    name=r.name,
                 )
                 for r in rows
             ),

@@ -195,7 +195,9 @@ class LowBandwidth:
                         ranks=r.group_size or "unknown",
                         each=size(max(r.in_bytes or 0, r.out_bytes or 0) / r.count),
                         bandwidth=f"{r.bus_gb_per_s:.1f}",
-                    )
+                    ),
+                    table="collectives",
+                    name=r.name,
                 )
                 for r in slow
             ),

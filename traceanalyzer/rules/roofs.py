@@ -41,7 +41,8 @@ def described(row: RooflineRow) -> Evidence:
     roof = f", {percent(row.efficiency)} of its roof" if row.efficiency is not None else ""
     op = f"{row.op}{shapes}: " if row.op else ""
     each = duration(row.total_ns // row.count)
-    return Evidence(f"{op}{count(row.count, 'execution')} of {each}{roof}, kernel {row.kernel[:80]}")
+    text = f"{op}{count(row.count, 'execution')} of {each}{roof}, kernel {row.kernel[:80]}"
+    return Evidence(text, table="kernels", name=row.kernel)
 
 
 def evidence(rows: Sequence[RooflineRow]) -> tuple[Evidence, ...]:

@@ -109,7 +109,8 @@ def _described(row: CopyRow) -> Evidence:
             each="unknown size" if row.bytes is None else size(row.bytes / row.count),
             time=duration(row.total_ns),
             op=row.op or "an unknown operator",
-        )
+        ),
+        table="copies",
     )
 
 

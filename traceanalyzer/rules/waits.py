@@ -69,7 +69,9 @@ def _described(row: WaitRow) -> Evidence:
             place=row.python or "a place that was not recorded",
             waited=duration(row.host_ns),
             idle=duration(row.idle_ns),
-        )
+        ),
+        table="ops",
+        name=row.op,
     )
 
 

@@ -66,6 +66,20 @@
     URL.revokeObjectURL(link.href);
   });
 
+  // What an address leads to is unfolded first: a row that is folded away, a table within a closed part.
+  function reveal() {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (!target) return;
+    for (let part = target.closest("details"); part; part = part.parentElement.closest("details")) part.open = true;
+    const sheet = window.traceReport.sheets[target.closest("table[data-sheet]")?.dataset.sheet];
+    if (!sheet || !target.matches("tr")) return;
+    sheet.unfold();
+    target.scrollIntoView({ block: "center" });
+  }
+  window.addEventListener("hashchange", reveal);
+  document.querySelectorAll("a.row").forEach((link) => link.addEventListener("click", () => setTimeout(reveal)));
+  reveal();
+
   const links = new Map([...document.querySelectorAll("nav a")].map((a) => [a.hash.slice(1), a]));
   const inView = new Set();
   const watcher = new IntersectionObserver((entries) => {

@@ -192,22 +192,31 @@
     }
 
     listenToSearch() {
-      const input = document.getElementById("timeline-search"), told = document.getElementById("timeline-found");
-      let at = -1;
-      input.addEventListener("input", () => {
-        this.found = this.data.find(input.value.trim().toLowerCase());
-        told.textContent = this.found ? `${count(this.found.events.length)} found` : "";
-        at = -1;
-        this.schedule();
-      });
-      input.addEventListener("keydown", (event) => {
-        const events = this.found?.events;
-        if (event.key !== "Enter" || !events?.length) return;
-        at = (at + (event.shiftKey ? -1 : 1) + events.length) % events.length;
-        const hit = this.data.eventHit(this.data.trackOf(events[at]), events[at]), room = Math.max(hit.dur * 4, 1000);
-        this.showAround({ ...hit, start: hit.start + hit.dur / 2 - room / 2, dur: room });
-        this.select(hit);
-      });
+      this.search = document.getElementById("timeline-search");
+      this.search.addEventListener("input", () => this.lookFor(this.search.value));
+      this.search.addEventListener("keydown", (event) => { if (event.key === "Enter") this.nextFound(event.shiftKey ? -1 : 1); });
+    }
+
+    lookFor(text) {
+      this.found = this.data.find(text.trim().toLowerCase());
+      this.foundAt = -1;
+      document.getElementById("timeline-found").textContent = this.found ? `${count(this.found.events.length)} found` : "";
+      this.schedule();
+    }
+
+    nextFound(direction) {
+      const events = this.found?.events;
+      if (!events?.length) return;
+      this.foundAt = (this.foundAt + direction + events.length) % events.length;
+      const i = events[this.foundAt], hit = this.data.eventHit(this.data.trackOf(i), i), room = Math.max(hit.dur * 4, 1000);
+      this.showAround({ ...hit, start: hit.start + hit.dur / 2 - room / 2, dur: room });
+      this.select(hit);
+    }
+
+    searchFor(name) {
+      this.search.value = name;
+      this.lookFor(name);
+      this.nextFound(1);
     }
 
     // What is under the pointer, beside a place within the box around the canvases.

@@ -24,6 +24,7 @@
         if (mark) this.show(mark);
         mark?.finding?.scrollIntoView({ block: "start" });
       });
+      document.querySelectorAll("a.search").forEach((link) => link.addEventListener("click", () => timeline.searchFor(link.dataset.name)));
       timeline.layers.push(this);
     }
 

@@ -64,11 +64,14 @@
     drawRows(pen, tracks) {
       if (!tracks.length) return;
       const columns = Math.ceil(this.width);
-      this.lines = new ImageData(columns, tracks.length);
-      this.words = new Uint32Array(this.lines.data.buffer);
+      if (this.lines?.width !== columns || this.lines.height < tracks.length) { // kept from picture to picture
+        this.lines = new ImageData(columns, tracks.length);
+        this.words = new Uint32Array(this.lines.data.buffer);
+        this.specks.width = columns;
+        this.specks.height = tracks.length;
+      }
+      this.words.fill(0);
       tracks.forEach((track, line) => this.drawRow(pen, track, line * columns));
-      this.specks.width = columns;
-      this.specks.height = tracks.length;
       this.specks.getContext("2d").putImageData(this.lines, 0, 0);
       pen.imageSmoothingEnabled = false;
       tracks.forEach(({ y, h }, line) => pen.drawImage(this.specks, 0, line, columns, 1, 0, y, columns, h - 2));

@@ -22,6 +22,7 @@ from traceanalyzer.reporters.html import (
     memory,
     plotly,
     policy,
+    proofs,
 )
 from traceanalyzer.reporters.work_tables import work_rows
 from traceanalyzer.version import __version__
@@ -55,6 +56,7 @@ class Opportunity:
     anchor: str
     saving: str
     share: str
+    proofs: tuple[proofs.Proof, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +123,14 @@ def _page(
 ) -> str:
     """The page from its template; `delivery` says how style, scripts and data reach it."""
     facts = Facts.of(analysis)
+    opportunities = _opportunities(facts, sheets)
     return environment.get().get_template("report.html.j2").render(
         facts=facts,
         analysis=analysis,
         version=__version__,
         devices=[_device(d, facts) for d in facts.devices],
-        opportunities=_opportunities(facts),
+        opportunities=opportunities,
+        proven=proofs.proven([(o.finding.code, o.anchor, o.proofs) for o in opportunities]),
         sheets=sheets,
         work_lines=work_lines(analysis.results),
         timeline=drawn,
@@ -181,7 +185,7 @@ def _device(device: DeviceBreakdown, facts: Facts) -> Device:
     )  # fmt: skip
 
 
-def _opportunities(facts: Facts) -> list[Opportunity]:
+def _opportunities(facts: Facts, sheets: Mapping[str, tables.Sheet]) -> list[Opportunity]:
     seen: dict[str, int] = {}
     result = []
     for finding in facts.findings:
@@ -192,7 +196,10 @@ def _opportunities(facts: Facts) -> list[Opportunity]:
         saving = units.saving(finding.saving_ns)
         if finding.saving_ns is None and finding.saving_bytes is not None:
             saving = units.size(finding.saving_bytes)
-        result.append(Opportunity(finding, anchor, saving, "" if share is None else units.share(share)))
+        proven_by = tuple(proofs.proof_of(e, sheets, facts.analysis) for e in finding.evidence)
+        result.append(
+            Opportunity(finding, anchor, saving, "" if share is None else units.share(share), proven_by)
+        )
     return result
 
 

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from traceanalyzer.reporters import names, units
+from traceanalyzer.reporters import names, timeline, units
 from traceanalyzer.reporters.facts import PARTS, cause_text
-from traceanalyzer.reporters.html import cells, charts, plotly
-
-if TYPE_CHECKING:
-    from traceanalyzer.rules.findings import Evidence
+from traceanalyzer.reporters.html import cells, charts, plotly, proofs
 
 LINE_LIMIT = 400  # characters of a sentence: rules write shorter ones, hostile names longer ones
-SHEET_OF_TABLE = {
-    "kernels": "kernels", "ops": "ops", "copies": "copies", "collectives": "collectives",
-    "api_calls": "api-calls", "allocations": "holders",
-}  # fmt: skip
 
 
 @cache
@@ -46,12 +38,13 @@ def get() -> Environment:
         "rich": cells.rich,
         "inline": lambda text: cells.inline(names.cut(text, LINE_LIMIT)),
         "cause": cause_text,
+        "searched": lambda name: names.cut(name, timeline.NAME_LIMIT),
         "json_text": _json_text,
     }
     environment.globals |= {
         "figure": cells.figure,
         "cells": cells.rows,
-        "evidence_link": _evidence_link,
+        "anchor_of": proofs.anchor_of,
         "plotly_styles": plotly.style_ids,
         "PARTS": PARTS,
         "CHART": (charts.CHART_WIDTH, charts.CHART_HEIGHT),
@@ -62,8 +55,3 @@ def get() -> Environment:
 def _json_text(text: str) -> Markup:
     """JSON as the text of a script element: nothing in it can end the element."""
     return Markup(text.replace("<", "\\u003c"))
-
-
-def _evidence_link(evidence: Evidence) -> str | None:
-    """The anchor of the table that holds the row."""
-    return SHEET_OF_TABLE.get(evidence.table or "")

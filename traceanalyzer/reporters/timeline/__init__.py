@@ -94,7 +94,7 @@ def _pack(
         "origin": origin,
         "unit": "ns" if len(events) or all(c.timed for c in drawn_curves) else "entries",
         "kinds": KINDS,
-        "names": [_short(text) for text in told],
+        "names": [names.cut(text, NAME_LIMIT) for text in told],
         "lanes": [{"label": text, "side": "device"} for text in device.labels]
         + [{"label": text, "side": "host"} for text in host.labels],
         "rows": [[int(lane[f]), int(row[f]), int(f)] for f in firsts],
@@ -137,10 +137,6 @@ def _listed(told: Sequence[str], listed: Mapping[str, Sequence[str]]) -> dict[st
     """The code of the name in each row of each table; 0 where no event that is drawn has it."""
     code = {name: i for i, name in enumerate(told, 1)}
     return {table: [code.get(name, 0) for name in rows] for table, rows in listed.items()}
-
-
-def _short(name: str) -> str:
-    return names.visible(name) if len(name) <= NAME_LIMIT else names.cut(name, NAME_LIMIT)
 
 
 def _extent(analysis: Analysis, curves: Sequence[Curve], *events: Events) -> tuple[int, int]:
