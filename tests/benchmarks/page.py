@@ -199,8 +199,9 @@ def lines(found: Measured, bars: dict[int, dict[str, Any] | str], release: str) 
         "| --- | ---: | --- |",
         *(f"| {text} | {value} | {'pass' if met else '**fail**'} |" for text, value, met in goals),
         "",
-        f"Opening takes {found.cpu_ms / 1000:.2f} s of the CPU time of the page's thread. Each picture while panning costs {middle(found.paints):.1f} ms of script in the middle, "
-        f"{middle(found.paints, 0.99):.1f} ms at the 99th percentile; the page holds {found.heap_bytes / 1e6:.0f} MB.",
+        f"Opening takes {found.cpu_ms / 1000:.2f} s of CPU time of the page's thread. A picture while panning costs "
+        f"{middle(found.paints):.1f} ms of script in the middle, {middle(found.paints, 0.99):.1f} ms at the 99th "
+        f"percentile; the page holds {found.heap_bytes / 1e6:.0f} MB.",
         "",
         "| way | events drawn | first picture, s | next picture while panning, ms |",
         "| --- | ---: | ---: | ---: |",
