@@ -5,8 +5,17 @@ from __future__ import annotations
 import pickle
 from typing import TYPE_CHECKING, Any
 
+from traceanalyzer.ingest.combine import combine
+from traceanalyzer.model.capabilities import capabilities_of
+from traceanalyzer.model.link import link
+from traceanalyzer.model.schema import TABLES
+from traceanalyzer.model.tables import empty
+from traceanalyzer.model.trace import Source, Trace
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from traceanalyzer.ingest.snapshot.assemble import Read
 
 MIB = 1 << 20
 BASE = 0x7F00_0000_0000
@@ -101,3 +110,12 @@ def simple() -> dict[str, Any]:
             entry("free_completed", BASE + 5 * MIB, freed, 1_700_000_000_000_004),
         ],
     )
+
+
+def trace_of(done: Read) -> Trace:
+    """What reading a file with these tables gives."""
+    tables = {table.name: done.tables.get(table.name, empty(table.name)) for table in TABLES}
+    source = Source(
+        "a", "memory snapshot", "", 1, done.events, 0, metadata={"allocator_settings": done.settings}
+    )
+    return link(combine([Trace((source,), tables, capabilities_of(tables))]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import pickle
+import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from measure import measure
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+ROOT = Path(__file__).parents[2]
 MIB = 1 << 20
 HEADING = "## A large memory snapshot"
 NO_CACHE = "from traceanalyzer.ingest.options import LoadOptions\noptions = LoadOptions(use_cache=False)\n"
@@ -62,20 +63,9 @@ def ways(path: Path, folder: Path) -> list[Way]:
 
 
 def make(path: Path, entries: int, depth: int) -> None:
-    """Blocks that come and go: a fresh list of shared frames per call, as torch writes them."""
-    outer = [{"filename": f"m{i}.py", "line": i, "name": "_call_impl"} for i in range(depth - 1)]
-    inner = [{"filename": "/app/model.py", "line": i, "name": "forward"} for i in range(200)]
-    trace, address = [], 0x7F00_0000_0000
-    for i in range(entries // 3):
-        where, fresh = address + i % 1000 * MIB, [[inner[i % 200], *outer], [inner[-1 - i % 200], *outer]]
-        for action, frames in zip(
-            ("alloc", "free_requested", "free_completed"), (*fresh, fresh[1]), strict=True
-        ):
-            trace.append(
-                {"action": action, "addr": where, "size": 500_000, "stream": 0, "frames": frames,
-                 "time_us": 1_700_000_000_000_000 + len(trace), "compile_context": "N/A", "user_metadata": ""}
-            )  # fmt: skip
-    path.write_bytes(pickle.dumps({"segments": [], "device_traces": [trace], "external_annotations": []}, 4))
+    """A training run as `fixtures.allocations` writes it."""
+    wanted = ["--entries", str(entries), "--depth", str(depth), "-o", str(path)]
+    subprocess.run([sys.executable, "-m", "fixtures.allocations", *wanted], check=True, cwd=ROOT)
 
 
 def table(entries: int, depth: int) -> str:

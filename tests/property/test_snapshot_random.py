@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from snapshot_files import trace_of
 
 from fixtures.random_memory import generate
 from traceanalyzer.analyzers.oom_whatif import what_if
 from traceanalyzer.analyzers.snapshot_state import device_states
-from traceanalyzer.ingest.combine import combine
-from traceanalyzer.ingest.snapshot.assemble import Read, assemble
+from traceanalyzer.ingest.snapshot.assemble import assemble
 from traceanalyzer.ingest.snapshot.walk import walk
-from traceanalyzer.model.capabilities import capabilities_of
 from traceanalyzer.model.columns import ints
-from traceanalyzer.model.link import link
-from traceanalyzer.model.schema import TABLES
-from traceanalyzer.model.tables import empty
-from traceanalyzer.model.trace import Source, Trace
 
 CASES = [(seed, expandable) for seed in range(6) for expandable in (False, True)]
-
-
-def trace_of(done: Read) -> Trace:
-    tables = {table.name: done.tables.get(table.name, empty(table.name)) for table in TABLES}
-    source = Source(
-        "a", "memory snapshot", "", 1, done.events, 0, metadata={"allocator_settings": done.settings}
-    )
-    return link(combine([Trace((source,), tables, capabilities_of(tables))]))
 
 
 @pytest.mark.parametrize(("seed", "expandable"), CASES)
