@@ -17,4 +17,9 @@ def test_nsys_users_are_not_told_torch_options() -> None:
     assert "nsys profile" in told[Capability.DEVICE_WORK]
     assert not any("record_shapes=True" in hint and "emit_nvtx" not in hint for hint in told.values())
     assert how_to_capture([TORCH]) == HOW_TO_CAPTURE
-    assert how_to_capture([TORCH, NSYS]) == HOW_TO_CAPTURE
+
+
+def test_of_both_together_each_is_asked_for_what_it_records() -> None:
+    told = how_to_capture([TORCH, NSYS])
+    assert told[Capability.DEVICE_WORK] == how_to_capture([NSYS])[Capability.DEVICE_WORK]
+    assert told[Capability.SHAPES] == HOW_TO_CAPTURE[Capability.SHAPES]

@@ -12,8 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from traceanalyzer.errors import UsageError
+from traceanalyzer.ingest.one_run import as_one_run, window
+from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.model.schema import TABLES, Table
-from traceanalyzer.model.tables import with_ids
+from traceanalyzer.model.tables import start_order, with_ids
 from traceanalyzer.model.trace import Note, Source, Trace
 
 if TYPE_CHECKING:
@@ -30,13 +32,16 @@ def combine(traces: Sequence[Trace]) -> Trace:
 
     The time axes are joined over the wall clock; a source without one starts at 0. Two sources that claim the same
     rank get different ones (from the file name where it tells), with a note: rows of different processes must not
-    share a lane. A snapshot or a log beside a profile tells of the same process.
+    share a lane. A snapshot or a log beside a profile tells of the same process, and so do a torch trace and an export
+    of Nsight Systems that are of one run (see `as_one_run`).
     """
     if not traces:
         raise UsageError("no input")
     if len(traces) == 1:
         return traces[0]
-    ranked = sorted(_with_own_ranks(traces), key=lambda t: t.sources[0].rank)
+    others = _with_own_ranks([t for t in traces if not t.sources[0].of_nsys])
+    others, joined, apart = as_one_run(others, [t for t in traces if t.sources[0].of_nsys])
+    ranked = sorted([*_with_own_ranks([*others, *apart]), *joined], key=lambda t: t.sources[0].rank)
     epochs = [t.sources[0].epoch_ns for t in ranked]
     known = [e for e in epochs if e is not None]
     start = min(known, default=0)
@@ -55,6 +60,8 @@ def combine(traces: Sequence[Trace]) -> Trace:
             ]
         parts = [_pointing(table, part, offsets, i) for i, part in enumerate(parts)]
         tables[table.name] = with_ids(pa.concat_tables(parts).unify_dictionaries().combine_chunks())
+    if joined:
+        _sort(tables)
     capabilities = frozenset().union(*(t.capabilities for t in shifted))
     return Trace(tuple(t.sources[0] for t in shifted), tables, capabilities)
 
@@ -72,8 +79,8 @@ def _with_note_on_time(trace: Trace, others: Sequence[Trace]) -> Trace:
     if source.epoch_ns is None or all(t.sources[0].epoch_ns is None for t in beside):
         message = "the snapshot or the profile beside it tells no wall-clock time, so they are not joined"
     else:
-        first, last = _window(trace)
-        windows = [_window(t) for t in beside if t.sources[0].epoch_ns is not None]
+        first, last = window(trace)
+        windows = [window(t) for t in beside if t.sources[0].epoch_ns is not None]
         if any(begin <= last and first <= end for begin, end in windows):
             return trace
         message = (
@@ -83,16 +90,6 @@ def _with_note_on_time(trace: Trace, others: Sequence[Trace]) -> Trace:
     return replace(trace, sources=(replace(source, notes=(*source.notes, note)),))
 
 
-def _window(trace: Trace) -> tuple[int, int]:
-    """From the first to the last start of a row, in ns since the epoch."""
-    epoch = trace.sources[0].epoch_ns or 0
-    spans = [
-        pc.min_max(t["ts"]).as_py() for t in trace.tables.values() if "ts" in t.column_names and t.num_rows
-    ]
-    known = [(s["min"], s["max"]) for s in spans if s["min"] is not None]
-    return epoch + min((a for a, _ in known), default=0), epoch + max((b for _, b in known), default=0)
-
-
 def _pointing(kind: Table, part: pa.Table, offsets: dict[str, list[int]], source: int) -> pa.Table:
     """The rows with their references into other tables moved to where those rows of the source now are."""
     for column in kind.source_columns:
@@ -100,6 +97,25 @@ def _pointing(kind: Table, part: pa.Table, offsets: dict[str, list[int]], source
             moved = pc.add(part[column.name], pa.scalar(by, pa.int64()))
             part = part.set_column(part.column_names.index(column.name), column.name, moved)
     return part
+
+
+def _sort(tables: dict[str, pa.Table]) -> None:
+    """Sort the rows of sources that share a rank, and what `extras` says of them along."""
+    place = {}
+    for name, table in tables.items():
+        order = start_order(table)
+        if order is not None:
+            tables[name] = with_ids(table.take(pa.array(order)).combine_chunks())
+            place[name] = np.argsort(order)
+    extras = tables["extras"]
+    if extras.num_rows and place:
+        codes, names = texts(extras, "table")
+        rows = ints(extras, "row")
+        for code, name in enumerate(names):
+            if name in place:
+                rows = np.where(codes == code, place[name][np.where(codes == code, rows, 0)], rows)
+        at = extras.column_names.index("row")
+        tables["extras"] = extras.set_column(at, "row", pa.array(rows))
 
 
 def _offsets(tables: Sequence[pa.Table]) -> list[int]:
@@ -163,4 +179,8 @@ def _moved(trace: Trace, by_ns: int, epoch_ns: int | None) -> Trace:
                 moved = pc.add(table["ts"], pa.scalar(by_ns, pa.int64()))
                 tables[name] = table.set_column(table.column_names.index("ts"), "ts", moved)
     source = trace.sources[0]
-    return Trace((replace(source, epoch_ns=source.epoch_ns and epoch_ns),), tables, trace.capabilities)
+    metadata = dict(source.metadata)
+    if "capture_offset_ns" in metadata:
+        metadata["capture_offset_ns"] -= by_ns
+    source = replace(source, epoch_ns=source.epoch_ns and epoch_ns, metadata=metadata)
+    return Trace((source,), tables, trace.capabilities)

@@ -67,9 +67,24 @@ _WITH_NSYS: Mapping[Capability, str] = {
 }
 
 
+_DEVICE_BY_NSYS = frozenset(
+    {
+        Capability.DEVICE_WORK,
+        Capability.LAUNCHES,
+        Capability.SYNC_EVENTS,
+        Capability.DEVICE_PROPERTIES,
+    }
+)
+"""What nsys records when torch.profiler runs beside it: only one of them can trace the device."""
+
+
 def how_to_capture(sources: Sequence[Source]) -> Mapping[Capability, str]:
-    """What to do for each capability, in the words of the profiler that made the files."""
-    return _WITH_NSYS if sources and all(s.of_nsys for s in sources) else HOW_TO_CAPTURE
+    """What to do for each capability, in the words of the profiler that records it in such files."""
+    if not any(s.of_nsys for s in sources):
+        return HOW_TO_CAPTURE
+    if all(s.of_nsys for s in sources):
+        return _WITH_NSYS
+    return {c: (_WITH_NSYS if c in _DEVICE_BY_NSYS else HOW_TO_CAPTURE)[c] for c in HOW_TO_CAPTURE}
 
 
 @dataclass(frozen=True, slots=True)
