@@ -9,7 +9,10 @@ from typing import Any
 
 
 def ours_tables(trace: str) -> int:
-    """Our ingest: the file to Arrow tables, nothing linked, no cache."""
+    """Our ingest: the file to Arrow tables, nothing linked, no cache; in a process set up as the commands do it."""
+    from traceanalyzer.own_process import start_light
+
+    start_light()
     from traceanalyzer.ingest.inputs import read_inputs
     from traceanalyzer.ingest.options import LoadOptions
 
@@ -18,6 +21,9 @@ def ours_tables(trace: str) -> int:
 
 def ours_reopen(trace: str) -> int:
     """Our ingest when the cache has the file."""
+    from traceanalyzer.own_process import start_light
+
+    start_light()
     from traceanalyzer.ingest.inputs import read_inputs
     from traceanalyzer.ingest.options import LoadOptions
 

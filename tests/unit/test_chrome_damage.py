@@ -214,7 +214,7 @@ def test_a_name_that_imitates_a_seam_does_not_break_anything(tmp_path: Path) -> 
 
 
 def test_parallel_reading_gives_the_same_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from traceanalyzer.ingest.chrome import read as room
+    from traceanalyzer.ingest.chrome import crew as room
 
     path = write(tmp_path, dump(trace(many(9000) + simple_events())))
     alone = read(path)

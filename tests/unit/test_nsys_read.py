@@ -12,7 +12,7 @@ import pytest
 from nsys_files import Export, global_id
 
 from traceanalyzer.errors import InputError
-from traceanalyzer.ingest.inputs import INGESTERS, expand, read_inputs
+from traceanalyzer.ingest.inputs import expand, read_inputs
 from traceanalyzer.ingest.nsys.host import plain_name
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.model.link import link
@@ -300,7 +300,7 @@ def test_other_databases_are_not_ours_and_a_folder_stands_for_its_exports(tmp_pa
     with sqlite3.connect(tmp_path / "other.sqlite") as connection:
         connection.execute("CREATE TABLE users (name)")
     connection.close()
-    assert expand([tmp_path], INGESTERS) == [run]
+    assert expand([tmp_path]) == [run]
 
 
 def test_a_report_needs_nsys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ out.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +35,7 @@ COMMUNICATION = re.compile(
 )
 
 
+@lru_cache(maxsize=1 << 14)  # a dozen analyzers ask for the same names
 def is_communication(name: str) -> bool:
     """Whether a kernel of this name moves data between ranks."""
     return COMMUNICATION.search(name) is not None

@@ -117,9 +117,11 @@ def load(inputs: Sequence[str], options: LoadOptions, mapping: str | None = None
     """Read the inputs into one linked trace; `-` is stdin. Progress on stderr where somebody watches."""
     from traceanalyzer import pipeline
     from traceanalyzer.cli.progress import for_terminal
+    from traceanalyzer.own_process import start_light
 
     if "-" in inputs and sys.stdin.isatty():
         raise TraceAnalyzerError("stdin is a terminal. Pipe a trace into it, or name a file.")
+    start_light()
     return pipeline.load(*inputs, options=options, progress=for_terminal(), mapping=mapping)
 
 

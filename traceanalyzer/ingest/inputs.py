@@ -1,4 +1,4 @@
-"""Bytes → trace. INGESTERS is tried in order; third parties add theirs through `traceanalyzer.ingesters`."""
+"""Bytes → trace. FORMATS are tried in order; third parties add theirs through `traceanalyzer.ingesters`."""
 
 from __future__ import annotations
 
@@ -7,24 +7,20 @@ import os
 import sys
 import tempfile
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from traceanalyzer.errors import InputError
-from traceanalyzer.ingest.chrome.read import ChromeTrace
-from traceanalyzer.ingest.combine import combine
-from traceanalyzer.ingest.ncu.read import NcuCsv, NcuReport
-from traceanalyzer.ingest.nsys.read import NsysFolder, NsysReport, NsysSqlite
-from traceanalyzer.ingest.oom_text import OomText
+from traceanalyzer.ingest.chrome.ingester import ChromeTrace
 from traceanalyzer.ingest.options import LoadOptions
-from traceanalyzer.ingest.snapshot.read import MemorySnapshot
 from traceanalyzer.ingest.source import read_head
-from traceanalyzer.model.trace import Note, Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from traceanalyzer.ingest.progress import Progress
+    from traceanalyzer.model.trace import Trace
 
 
 class Ingester(Protocol):
@@ -40,16 +36,18 @@ class Ingester(Protocol):
 
 
 STDIN = "-"
-INGESTERS: tuple[Ingester, ...] = (
-    MemorySnapshot(),
-    OomText(),
-    ChromeTrace(),
-    NsysReport(),
-    NsysSqlite(),
-    NsysFolder(),
-    NcuReport(),
-    NcuCsv(),
+FORMATS = (
+    "chrome.ingester:ChromeTrace",
+    "snapshot.read:MemorySnapshot",
+    "oom_text:OomText",
+    "nsys.read:NsysReport",
+    "nsys.read:NsysSqlite",
+    "nsys.read:NsysFolder",
+    "ncu.read:NcuReport",
+    "ncu.read:NcuCsv",
 )
+"""Where the ingesters are. Each is loaded when those before it did not know the file: a large trace is being read by
+its workers before the readers of other formats would be loaded."""
 SUPPORTED = (
     "torch.profiler Chrome traces (.json, .json.gz, .json.zst), Nsight Systems (.nsys-rep, .sqlite, parquetdir, "
     "arrowdir), Nsight Compute (.ncu-rep, .csv), CUDA memory snapshots (.pickle, .json), texts with out-of-memory "
@@ -66,31 +64,34 @@ def read_inputs(
         InputError: for the first input that cannot be read.
     """
     options = options or LoadOptions()
-    ingesters, warnings = _all_ingesters()
     named = [i for i in inputs if os.fspath(i) != STDIN]
-    traces = [_read_stdin(ingesters, options, progress)] if len(named) < len(inputs) else []
-    traces += [_read_one(path, ingesters, options, progress) for path in expand(named, ingesters)]
-    trace = combine(traces)
-    if warnings:
-        first = trace.sources[0]
-        notes = tuple(Note("info", w) for w in warnings)
-        trace = replace(trace, sources=(replace(first, notes=first.notes + notes), *trace.sources[1:]))
-    return trace
+    traces = [_read_stdin(options, progress)] if len(named) < len(inputs) else []
+    traces += [_read_one(path, options, progress) for path in expand(named)]
+    from traceanalyzer.ingest.combine import combine
+
+    return combine(traces)
 
 
-def _all_ingesters() -> tuple[tuple[Ingester, ...], list[str]]:
+def ingester_of(head: bytes, path: Path) -> Ingester | None:
+    """The first ingester that knows a file by its inflated head; None when none does."""
+    return next((i for i in _ingesters([]) if i.sniff(head, path)), None)
+
+
+def _ingesters(failures: list[str]) -> Iterator[Ingester]:
+    """Ours, then those of plugins; what could not be loaded is added to `failures`."""
+    for home in FORMATS:
+        module, name = home.split(":")
+        yield getattr(import_module(f"traceanalyzer.ingest.{module}"), name)()
     from importlib.metadata import entry_points
 
-    found, warnings = list(INGESTERS), []
     for point in entry_points(group="traceanalyzer.ingesters"):
         try:
-            found.append(point.load()())
+            yield point.load()()
         except Exception as error:
-            warnings.append(f"the ingester plugin {point.name} could not be loaded: {error}")
-    return tuple(found), warnings
+            failures.append(f"The ingester plugin {point.name} could not be loaded: {error}.")
 
 
-def expand(inputs: Sequence[str | Path], ingesters: Sequence[Ingester] = INGESTERS) -> list[Path]:
+def expand(inputs: Sequence[str | Path]) -> list[Path]:
     """The files that the inputs name, in a stable order, each once.
 
     A directory stands for every file below it whose content is a supported format.
@@ -106,29 +107,27 @@ def expand(inputs: Sequence[str | Path], ingesters: Sequence[Ingester] = INGESTE
         else:
             matches = [path]
         for match in matches:
-            for file in _below(match, ingesters) if match.is_dir() else [match]:
+            for file in _below(match) if match.is_dir() else [match]:
                 files[file] = None
     return list(files)
 
 
-def _below(folder: Path, ingesters: Sequence[Ingester]) -> list[Path]:
-    found = [p for p in sorted(folder.rglob("*")) if p.is_file() and _recognised(p, ingesters)]
+def _below(folder: Path) -> list[Path]:
+    found = [p for p in sorted(folder.rglob("*")) if p.is_file() and _recognised(p)]
     if not found:
         raise InputError(folder, "is a directory without a supported file", f"Supported: {SUPPORTED}.")
     return found
 
 
-def _recognised(path: Path, ingesters: Sequence[Ingester]) -> bool:
+def _recognised(path: Path) -> bool:
     try:
         head = read_head(path)
     except InputError:
         return False
-    return any(i.sniff(head, path) for i in ingesters)
+    return ingester_of(head, path) is not None
 
 
-def _read_one(
-    path: Path, ingesters: Sequence[Ingester], options: LoadOptions, progress: Progress | None
-) -> Trace:
+def _read_one(path: Path, options: LoadOptions, progress: Progress | None) -> Trace:
     head = read_head(path)
     if options.use_cache:
         from traceanalyzer.ingest import cache
@@ -136,12 +135,15 @@ def _read_one(
         cached = cache.lookup(path)
         if cached is not None:
             return cached
-    ingester = next((i for i in ingesters if i.sniff(head, path)), None)
+    failures: list[str] = []
+    ingester = next((i for i in _ingesters(failures) if i.sniff(head, path)), None)
     if ingester is None:
         if path.stat().st_size == 0:
             raise InputError(path, "is empty", "Was the profiler stopped before it wrote? Record again.", 0)
         if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] not in {b"{", b"["}:
-            raise InputError(path, "is not of a known format", f"Supported: {SUPPORTED}.", 0)
+            raise InputError(
+                path, "is not of a known format", " ".join([f"Supported: {SUPPORTED}.", *failures]), 0
+            )
         ingester = ChromeTrace()
     trace = ingester.read(path, options, progress)
     if options.use_cache:
@@ -151,7 +153,7 @@ def _read_one(
     return trace
 
 
-def _read_stdin(ingesters: Sequence[Ingester], options: LoadOptions, progress: Progress | None) -> Trace:
+def _read_stdin(options: LoadOptions, progress: Progress | None) -> Trace:
     """Read what comes in over a temporary file, since every reader needs to seek; it is called `-` in the report."""
     with tempfile.TemporaryDirectory(prefix="traceanalyzer-") as folder:
         file = Path(folder, "stdin")
@@ -159,7 +161,7 @@ def _read_stdin(ingesters: Sequence[Ingester], options: LoadOptions, progress: P
             while block := sys.stdin.buffer.read(1 << 20):
                 out.write(block)
         try:
-            trace = _read_one(file, ingesters, replace(options, use_cache=False), progress)
+            trace = _read_one(file, replace(options, use_cache=False), progress)
         except InputError as error:
             raise InputError(STDIN, error.problem, error.remedy, error.offset) from None
     return replace(trace, sources=(replace(trace.sources[0], path=STDIN),))

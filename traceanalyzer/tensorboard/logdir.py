@@ -130,14 +130,14 @@ class Logdir:
 
 
 def _is_trace(path: Path) -> bool:
-    from traceanalyzer.ingest.inputs import INGESTERS
+    from traceanalyzer.ingest.inputs import ingester_of
     from traceanalyzer.ingest.source import read_head
 
     try:
         head = read_head(path)
     except InputError:
         return False
-    return any(ingester.sniff(head, path) for ingester in INGESTERS)
+    return ingester_of(head, path) is not None
 
 
 def _stamp(status: os.stat_result) -> Stamp:

@@ -2,112 +2,61 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from traceanalyzer.errors import InputError
-from traceanalyzer.ingest.chrome import share as share_room
 from traceanalyzer.ingest.chrome.assemble import Assembled, assemble
 from traceanalyzer.ingest.chrome.damage import Broken
 from traceanalyzer.ingest.chrome.layout import NotJson
-from traceanalyzer.ingest.chrome.share import Share, claims, read_damaged, read_share
+from traceanalyzer.ingest.chrome.share import Share, claims, load, read_damaged, read_share
 from traceanalyzer.ingest.chrome.vocabulary import clean_header
-from traceanalyzer.ingest.progress import Progress, Silent
-from traceanalyzer.ingest.source import compression_of, sha256_of
+from traceanalyzer.ingest.source import sha256_of
 from traceanalyzer.model.capabilities import capabilities_of
 from traceanalyzer.model.tables import from_rows
 from traceanalyzer.model.trace import Note, Source, Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
+    from traceanalyzer.ingest.chrome.crew import Crew
     from traceanalyzer.ingest.options import LoadOptions
 
-PARALLEL_BYTES = {"plain": 24 << 20, "gzip": 2 << 20, "zstd": 2 << 20}
-"""Smaller files are read in one process: another one costs about half a second to start."""
+
+def read_trace(path: Path, options: LoadOptions, crew: Crew | None, advance: Callable[[int], None]) -> Trace:
+    """Read one file together with its workers.
+
+    Raises:
+        InputError: when nothing can be read of it, with the offset and the remedy.
+    """
+    shares = _read(path, options, crew, advance)
+    with ThreadPoolExecutor(1) as pool:  # all cores were at work until here; now one is free
+        digest = pool.submit(sha256_of, path)
+        trace = _trace(path, shares)
+        source = replace(trace.sources[0], sha256=digest.result())
+    return replace(trace, sources=(source,))
 
 
-class ChromeTrace:
-    """Ingester of torch.profiler traces and other Chrome trace files."""
-
-    name = "chrome"
-
-    def sniff(self, head: bytes, path: Path) -> bool:  # noqa: ARG002
-        """Whether the inflated head begins a JSON object or array and names the keys of trace events."""
-        begins = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in {b"{", b"["}
-        return begins and (b'"traceEvents"' in head or b'"ph"' in head)
-
-    def read(self, path: Path, options: LoadOptions, progress: Progress | None = None) -> Trace:
-        """Read one file.
-
-        Raises:
-            InputError: when nothing can be read of it, with the offset and the remedy.
-        """
-        progress = progress or Silent()
-        size = path.stat().st_size
-        if size == 0:
-            raise InputError(path, "is empty", "Was the profiler stopped before it wrote? Record again.", 0)
-        progress.start(str(path), size)
-        with ThreadPoolExecutor(1) as pool:
-            digest = pool.submit(sha256_of, path)
-            trace = _trace(path, _read(path, options, progress.advance))
-            source = replace(trace.sources[0], sha256=digest.result())
-        progress.finish()
-        return replace(trace, sources=(source,))
-
-
-def _read(path: Path, options: LoadOptions, advance: Callable[[int], None]) -> list[Share]:
+def _read(path: Path, options: LoadOptions, crew: Crew | None, advance: Callable[[int], None]) -> list[Share]:
     try:
-        count = _worker_count(path, options)
-        if count == 1:
+        if crew is None:
             return [read_share(path, options, advance=advance)]
-        return _read_together(path, options, count, advance)
+        own = read_share(path, options, claims(crew.common), advance)
+        if not crew.wait():
+            raise Broken
+        return [own, *map(load, crew.workers)]
     except Broken:
+        if crew is not None:
+            crew.stop()
         return [read_damaged(path, options)]
     except NotJson as error:
         raise InputError(
             path, "is not JSON", "Give a file that torch.profiler's export_chrome_trace wrote.", error.offset
         ) from None
-
-
-def _worker_count(path: Path, options: LoadOptions) -> int:
-    with path.open("rb") as file:
-        compression = compression_of(file.read(4))
-    if path.stat().st_size < PARALLEL_BYTES[compression] or not sys.executable:
-        return 1
-    return options.workers or min(os.cpu_count() or 1, 4)
-
-
-def _read_together(
-    path: Path, options: LoadOptions, count: int, advance: Callable[[int], None]
-) -> list[Share]:
-    with tempfile.TemporaryDirectory(prefix="traceanalyzer-", ignore_cleanup_errors=True) as name:
-        common = Path(name)
-        folders = [common / f"worker-{i}" for i in range(1, count)]
-        workers = []
-        for own in folders:
-            own.mkdir()
-            command = [sys.executable, "-m", "traceanalyzer.ingest.chrome.worker"]
-            command += [str(path), str(common), str(own), json.dumps(asdict(options))]
-            workers.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-        try:
-            shares = [read_share(path, options, claims(common), advance)]
-            if any(worker.wait() != 0 for worker in workers):
-                raise Broken
-        finally:
-            for worker in workers:
-                worker.kill()
-                worker.wait()
-        return shares + [share_room.load(own) for own in folders]
 
 
 def _trace(path: Path, shares: list[Share]) -> Trace:

@@ -5,9 +5,7 @@ All processes find the same chunks in the file by themselves, so nothing but res
 
 from __future__ import annotations
 
-import gc
 import json
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
@@ -86,14 +84,11 @@ def read_share(
         InputError: when the file cannot be opened or passes a limit.
     """
     share, layout, mapper = Share(), Layout(), Mapper()
-    with _no_collection():
-        for chunk in _chunks(path, options, layout, owned, advance):
-            last = chunk.last
-            events = (
-                tail_events(chunk, layout, share.damage, wanted) if last else events_of(chunk, share.damage)
-            )
-            _map(events, chunk.offset, mapper)
-        return _finish(share, layout, mapper)
+    for chunk in _chunks(path, options, layout, owned, advance):
+        last = chunk.last
+        events = tail_events(chunk, layout, share.damage, wanted) if last else events_of(chunk, share.damage)
+        _map(events, chunk.offset, mapper)
+    return _finish(share, layout, mapper)
 
 
 def _chunks(
@@ -121,22 +116,9 @@ def _chunks(
 def read_damaged(path: Path, options: LoadOptions, advance: Callable[[int], None] | None = None) -> Share:
     """Read the whole file in this process, taking what can be had of it."""
     share, layout, mapper = Share(), Layout(), Mapper()
-    with _no_collection():
-        for offset, events in salvage(blocks(path, options, advance), layout, share.damage, wanted):
-            _map(events, offset, mapper)
-        return _finish(share, layout, mapper)
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Millions of short-lived dicts make the cycle collector run for nothing: none of them can form a cycle."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
+    for offset, events in salvage(blocks(path, options, advance), layout, share.damage, wanted):
+        _map(events, offset, mapper)
+    return _finish(share, layout, mapper)
 
 
 def _map(events: list[Event], offset: int, mapper: Mapper) -> None:

@@ -6,21 +6,27 @@ A plain subprocess rather than multiprocessing, so that a script that calls `tra
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 import sys
 from pathlib import Path
 
 from traceanalyzer.errors import InputError
-from traceanalyzer.ingest.chrome.damage import Broken
-from traceanalyzer.ingest.chrome.layout import NotJson
-from traceanalyzer.ingest.chrome.share import claims, read_share, save
 from traceanalyzer.ingest.options import LoadOptions
+from traceanalyzer.own_process import start_light
 
 DAMAGED = 3
 
 
 def main(arguments: list[str]) -> int:
     """Arguments: path, folder of the claims, folder for the result, options as JSON."""
+    gc.disable()
+    start_light()
+    from traceanalyzer.ingest.chrome.damage import Broken
+    from traceanalyzer.ingest.chrome.layout import NotJson
+    from traceanalyzer.ingest.chrome.share import claims, read_share, save
+
     path, common, own, options = arguments
     try:
         share = read_share(Path(path), LoadOptions(**json.loads(options)), claims(Path(common)))
@@ -31,4 +37,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    os._exit(main(sys.argv[1:]))  # the parent waits: nothing is left to tidy up

@@ -11,7 +11,6 @@ import gc
 import json
 import os
 import sys
-from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from traceanalyzer.ingest.snapshot.refused import Refused
 from traceanalyzer.ingest.snapshot.unpickle import load_entries
 from traceanalyzer.ingest.snapshot.walk import walk
 from traceanalyzer.ingest.source import Truncated, blocks, compression_of
+from traceanalyzer.own_process import start_light
 
 if TYPE_CHECKING:
     from traceanalyzer.ingest.snapshot.assemble import Read
@@ -32,18 +32,10 @@ OBJECT_BYTES_PER_BYTE = 24
 FREE_BYTES = 4 << 30
 
 
-class _WithoutPandas(MetaPathFinder):
-    """Where pandas is installed, pyarrow would take 0.2 s to import it and see that a list is none of its Series."""
-
-    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:  # noqa: ARG002
-        if fullname == "pandas":
-            raise ModuleNotFoundError(fullname)
-
-
 def main(arguments: list[str]) -> int:
     """Arguments: path, folder for the result, options as JSON."""
     path, folder, options = arguments
-    sys.meta_path.insert(0, _WithoutPandas())
+    start_light()
     gc.disable()  # what is made here lives until the end, and looking at all of it again and again takes long
     try:
         save(read(Path(path), LoadOptions(**json.loads(options))), Path(folder))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -104,12 +104,18 @@ def _number(keys: Ints) -> tuple[Ints, Ints]:
     """Rows of keys as codes into the distinct rows, without sorting the rows."""
     combined = np.zeros(len(keys), np.int64)
     for column in keys.T:
-        codes, distinct = pd.factorize(column)
-        combined = combined * max(1, len(distinct)) + codes
-    codes, distinct = pd.factorize(combined)
-    first = np.zeros(len(distinct), np.int64)
+        codes, distinct = _factorize(column)
+        combined = combined * max(1, distinct) + codes
+    codes, distinct = _factorize(combined)
+    first = np.zeros(distinct, np.int64)
     first[codes[::-1]] = np.arange(len(keys))[::-1]  # the last write is the first row of its kind
-    return codes.astype(np.int64), keys[first]
+    return codes, keys[first]
+
+
+def _factorize(values: Ints) -> tuple[Ints, int]:
+    """Codes of the values in the order of their first appearance, and how many values are distinct."""
+    encoded = pa.array(values).dictionary_encode()
+    return np.asarray(encoded.indices).astype(np.int64), len(encoded.dictionary)
 
 
 def _longest(dur: Ints, budget: int) -> NDArray[np.bool_]:
