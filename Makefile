@@ -46,8 +46,9 @@ bench: .venv/bench-ready ## Compare with other tools on 100 MB and 500 MB, write
 	$(BIN)/python tests/benchmarks/snapshot.py --report reports/benchmarks.md
 	$(BIN)/python tests/benchmarks/page.py --report reports/benchmarks.md
 
-fuzz: .venv/ready ## Damage traces at random for MINUTES, and see that every command stands it
+fuzz: .venv/ready ## Damage traces, then snapshots and error texts, for MINUTES each, and see that nothing crashes or runs
 	$(BIN)/python tests/fuzz/run.py --minutes $(MINUTES)
+	$(BIN)/python tests/fuzz/memory.py --minutes $(MINUTES)
 
 fixtures: .venv/ready ## Simulate and record the traces in fixtures/ anew
 	$(BIN)/python -m fixtures.simulator -o fixtures/simulated

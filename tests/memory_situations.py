@@ -122,9 +122,31 @@ def inferring(*, backward: bool) -> Files:
     return one(snapshot([segment(BASE, blocks)], trace))
 
 
+def peaking(place: dict[str, Any], share: float) -> Files:
+    """A segment of 40 MiB, a share of which a place allocates, and other code the rest."""
+    mine = int(share * 40) * MIB
+    trace = [
+        entry("segment_alloc", BASE, 40 * MIB, START),
+        entry("alloc", BASE, mine, START + 1, [place, USER]),
+        entry("alloc", BASE + mine, 40 * MIB - mine, START + 2, [USER]),
+    ]
+    blocks = [block(BASE, mine, mine, frames=[place, USER])]
+    blocks.append(block(BASE + mine, 40 * MIB - mine, 40 * MIB - mine, frames=[USER]))
+    return one(snapshot([segment(BASE, blocks)], trace))
+
+
 def ranks(*used: int) -> Files:
     return Files({f"rank{i}.pickle": next(iter(reserving(u).contents.values())) for i, u in enumerate(used)})
 
+
+LOSS = frame("/venv/lib/site-packages/torch/nn/functional.py", 3462, "cross_entropy")
+STATE = frame("/venv/lib/site-packages/torch/optim/adamw.py", 117, "_init_group")
+CAST = frame("??", 0, "at::autocast::cached_cast(c10::ScalarType, at::Tensor const&, c10::DeviceType)")
+OUTSIDE = (
+    "CUDA out of memory. Tried to allocate 1.00 GiB. GPU 0 has a total capacity of 23.60 GiB of which 20.00 MiB is "
+    "free. Including non-PyTorch memory, this process has 23.50 GiB memory in use. Of the allocated memory "
+    "{held} GiB is allocated by PyTorch, and 0.50 GiB is reserved by PyTorch but unallocated."
+)
 
 ERROR = "CUDA out of memory. Tried to allocate 20.00 MiB (GPU 0; 7.80 GiB total capacity; 6.10 GiB already allocated)"
 
@@ -141,5 +163,12 @@ CASES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     ),
     "MEM008": (lambda: inferring(backward=False), lambda: inferring(backward=True)),
     "MEM010": (lambda: fragmenting(grows=True), lambda: fragmenting(grows=False)),
+    "MEM011": (lambda: peaking(LOSS, 0.3), lambda: peaking(LOSS, 0.1)),
+    "MEM012": (lambda: peaking(STATE, 0.5), lambda: peaking(STATE, 0.2)),
+    "MEM013": (lambda: peaking(CAST, 0.1), lambda: peaking(CAST, 0.025)),
+    "MEM014": (
+        lambda: Files({"a.log": OUTSIDE.format(held="19.00")}),
+        lambda: Files({"a.log": OUTSIDE.format(held="22.00")}),
+    ),
     "MEM009": (lambda: ranks(40 * MIB, 20 * MIB), lambda: ranks(40 * MIB, 39 * MIB)),
 }

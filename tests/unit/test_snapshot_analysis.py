@@ -73,6 +73,7 @@ def test_the_users_line_comes_before_installed_code_and_compiled_frames(tmp_path
         ("optimizer_state", [USER, frame("/v/site-packages/torch/optim/optimizer.py", 493, "wrapper")], None),
         ("temporaries", [USER, frame("/v/site-packages/torch/optim/optimizer.py", 493, "wrapper")], [USER]),
         ("kv_cache", [frame("/app/cache.py", 3, "append_kv"), FORWARD], None),
+        ("casts", [frame("??", 0, "at::autocast::cached_cast(c10::ScalarType)"), FORWARD], None),
         ("logits", [frame("/v/site-packages/torch/nn/functional.py", 3, "cross_entropy"), USER], None),
         ("inputs", [frame("/app/data.py", 3, "to_device"), USER], None),
         ("workspace", [frame("??", 0, "at::cuda::getCurrentCUDABlasHandle()"), FORWARD], None),

@@ -21,6 +21,7 @@ _SAYS = {
     "temporaries": "{held} were held, temporaries take {part} of it",
     "inputs": "{held} were held, inputs take {part} of it",
     "logits": "{held} were held, logits and loss take {part} of it",
+    "casts": "{held} were held, copies of weights by autocast take {part} of it",
     "workspace": "{held} were held, library workspaces take {part} of it",
     "unknown": "{held} were held, {part} of it is of unknown use",
 }

@@ -53,6 +53,8 @@ def message_ooms(trace: Trace) -> Iterator[Oom]:
             causes=found,
             changes=tuple(_changes(row, found)),
             moment=None,
+            capacity_bytes=row["capacity"],
+            non_pytorch_bytes=row["non_pytorch"],
         )
 
 

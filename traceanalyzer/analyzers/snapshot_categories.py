@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 CATEGORIES = (
     "parameters", "gradients", "optimizer_state", "activations", "kv_cache", "temporaries", "inputs", "logits",
-    "workspace", "unknown",
+    "casts", "workspace", "unknown",
 )  # fmt: skip
 _WORKSPACE = re.compile(
     r"cublas(Lt)?(Create|Handle|Workspace)|getCurrentCUDABlasHandle|cudnn.*(workspace|plan)", re.I
 )
+_CAST = re.compile(r"autocast::cached_cast")
 _KV_CACHE = re.compile(r"kv_?cache|append_kv|past_key|key_value|_allocate_kv|DynamicCache|StaticCache", re.I)
 _LOGITS = re.compile(r"lm_head|cross_entropy|log_softmax|compute_logits|logits", re.I)
 _INPUT = re.compile(
@@ -61,7 +62,8 @@ class Categories:
     def _of_stack(self, stack: int) -> tuple[str, str]:
         frames = self.stacks.frames(stack)
         for pattern, category in (
-            (_WORKSPACE, "workspace"), (_KV_CACHE, "kv_cache"), (_LOGITS, "logits"), (_INPUT, "inputs"),
+            (_WORKSPACE, "workspace"), (_CAST, "casts"), (_KV_CACHE, "kv_cache"), (_LOGITS, "logits"),
+            (_INPUT, "inputs"),
         ):  # fmt: skip
             for frame in frames:
                 if pattern.search(frame.name) or (category == "kv_cache" and pattern.search(frame.file)):

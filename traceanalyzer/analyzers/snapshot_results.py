@@ -195,6 +195,8 @@ class Oom:
     moment: Moment | None
     what_if: WhatIf | None = None  # expandable segments, where fragmentation is a cause
     map: SegmentMap | None = None  # of the moment
+    capacity_bytes: int | None = None  # of the device, as a message tells
+    non_pytorch_bytes: int | None = None  # of this process, as a message tells
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,6 +172,17 @@ SPIKE_SHARE: Final = 0.25
 """A request of this share of what is allocated counts as a spike (own judgement)."""
 UNUSED_RESERVED_SHARE: Final = 0.2
 """Reserved memory that is never used is told from this share of it on (own judgement)."""
+LOGITS_SHARE: Final = 0.2
+"""Logits and loss are told when they take this share of the peak (own judgement)."""
+OPTIMIZER_STATE_SHARE: Final = 0.3
+"""Optimizer state is told from this share of the peak on (own judgement: Adam in fp32 beside bf16 weights and gradients
+has two thirds of what does not depend on the batch)."""
+CASTS_SHARE: Final = 0.05
+"""Copies of weights by autocast are told from this share of the peak on (own judgement)."""
+NON_PYTORCH_SHARE: Final = 0.1
+"""Memory outside of PyTorch is told from this share of the device on … (own judgement)."""
+NON_PYTORCH_BYTES: Final = 2 << 30
+"""… or from so much on, where its size is not known (own judgement: a CUDA context and NCCL take about one GiB)."""
 THRASH_PER_STEP: Final = 1.0
 """cudaMalloc calls per step after the first that count as thrash: a warm allocator makes none (own judgement)."""
 FIRST_STEP_PEAK_SHARE: Final = 0.2

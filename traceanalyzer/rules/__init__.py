@@ -18,6 +18,7 @@ from traceanalyzer.rules import (
     kernels,
     loading,
     memory,
+    memory_use,
     nsight,
     operators,
     opportunities,
@@ -56,6 +57,7 @@ RULES: tuple[Rule, ...] = (
     *filling.RULES,
     *operators.RULES,
     *memory.RULES,
+    *memory_use.RULES,
     *capture.RULES,
     *recording.RULES,
 )
