@@ -14,6 +14,7 @@ from traceanalyzer.analyzers.contention import ContentionAnalyzer
 from traceanalyzer.analyzers.copies import CopiesAnalyzer
 from traceanalyzer.analyzers.fusion import FusionAnalyzer
 from traceanalyzer.analyzers.grids import GridsAnalyzer
+from traceanalyzer.analyzers.host_stacks import HostStacksAnalyzer
 from traceanalyzer.analyzers.kernel_metrics import KernelMetricsAnalyzer
 from traceanalyzer.analyzers.kernels import KernelsAnalyzer
 from traceanalyzer.analyzers.launches import LaunchesAnalyzer
@@ -52,6 +53,7 @@ ANALYZERS: tuple[Analyzer, ...] = (
     OpsAnalyzer(),
     ModulesAnalyzer(),
     PythonStacksAnalyzer(),
+    HostStacksAnalyzer(),
     CopiesAnalyzer(),
     MappedAnalyzer(),
     LimitsAnalyzer(),

@@ -43,7 +43,7 @@ class PythonStacksAnalyzer:
         host = weighted_count(node, ints(calls, "dur", 0), count)
         depth = _depths(parent)
         device = up_the_tree(parent, depth, weighted_count(node, own, count))
-        order, left_out = _depth_first(parent, depth, device, host)
+        order, left_out = depth_first(parent, depth, device, host)
         place = {old: new for new, old in enumerate(order)}
         rows = tuple(
             StackNode(
@@ -81,7 +81,7 @@ def _depths(parent: Ints) -> Ints:
         depth = deeper
 
 
-def _depth_first(parent: Ints, depth: Ints, device: Ints, host: Ints) -> tuple[list[int], int]:
+def depth_first(parent: Ints, depth: Ints, device: Ints, host: Ints) -> tuple[list[int], int]:
     """The largest nodes, each after its parent; and how many were left out."""
     kept = np.lexsort((depth, -host, -device))[:MAX_NODES].tolist()
     children: dict[int, list[int]] = {}

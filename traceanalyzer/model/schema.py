@@ -417,6 +417,21 @@ OTHERS = Table(
         *_HOST,
         Column("category", "text", "category as recorded"),
         Column("phase", "text", "Chrome trace phase"),
+        _STACK,
+    ),
+)
+SAMPLES = Table(
+    "samples",
+    "what one thread was running when a CPU was sampled",
+    (
+        _ID,
+        _RANK,
+        _TS,
+        _PID,
+        _TID,
+        Column("cpu", "int32", "core"),
+        Column("state", "text", "state of the thread: Running, Waiting, …"),
+        _STACK,
     ),
 )
 DEVICES = Table(
@@ -483,6 +498,7 @@ TABLES: tuple[Table, ...] = (
     COUNTERS,
     KERNEL_METRICS,
     OTHERS,
+    SAMPLES,
     DEVICES,
     PROCESSES,
     EXTRAS,

@@ -13,6 +13,7 @@ from traceanalyzer.reporters import names, units
 from traceanalyzer.text import say
 
 if TYPE_CHECKING:
+    from traceanalyzer.analyzers.host_stacks import HostStacks
     from traceanalyzer.analyzers.results import (
         Breakdown,
         Collectives,
@@ -82,12 +83,22 @@ class Facts:
     memory: Memory | None
     roofline: Roofline | None
     python_stacks: PythonStacks | None
+    host_stacks: HostStacks | None
 
     @classmethod
     def of(cls, analysis: Analysis) -> Facts:
         """The view of an analysis: its results by their names."""
         analyzers = [f.name for f in fields(cls) if f.name != "analysis"]
         return cls(analysis, **{name: analysis.results.get(name) for name in analyzers})
+
+    @property
+    def of_nsys(self) -> bool:
+        """Whether Nsight Systems recorded all of it."""
+        return all(source.of_nsys for source in self.analysis.trace.sources)
+
+    def how(self, capability: str) -> str:
+        """What to do to see a capability, in the words of the profiler that was used."""
+        return how_to_capture(self.analysis.trace.sources)[Capability(capability)]
 
     @property
     def simulated(self) -> bool:

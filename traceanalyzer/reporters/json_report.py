@@ -70,6 +70,7 @@ def document(analysis: Analysis) -> Document:
         "modules": _rows(facts.modules.rows if facts.modules else None, facts.unknown_columns),
         "module_totals": _without(facts.modules, "rows", unknown=facts.unknown_columns),
         "python_stacks": _stacks(facts),
+        "host_stacks": _host_stacks(facts),
         "copies": _rows(facts.copies.rows if facts.copies else None),
         "collectives": _rows(facts.collectives.rows if facts.collectives else None),
         "collective_totals": _without(facts.collectives, "rows"),
@@ -116,6 +117,15 @@ def _stacks(facts: Facts) -> Document | None:
         return None
     columns: Document = {key: [getattr(node, key) for node in found.nodes] for key in _NODE}
     return columns | {"left_out": found.left_out, "unattributed_device_ns": found.unattributed_device_ns}
+
+
+def _host_stacks(facts: Facts) -> Document | None:
+    """Native call paths of samples and of system calls; null without any."""
+    found = facts.host_stacks
+    if found is None or not (found.samples.name or found.system_calls.name):
+        return None
+    document: Document = _lists(asdict(found))
+    return document
 
 
 def _without(result: Any, *tables: str, unknown: frozenset[str] = frozenset()) -> Document | None:

@@ -1,4 +1,4 @@
-"""What ran on the host: CUDA API calls, calls into the operating system, and the profiler's own overhead."""
+"""What ran on the host: CUDA API calls, calls into the operating system, samples, and the profiler's own overhead."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from traceanalyzer.ingest.nsys.build import ABSENT, Build, durations
 from traceanalyzer.ingest.nsys.processes import pid_of, tid_of
+from traceanalyzer.ingest.nsys.stacks import SAMPLES, SYSTEM_CALLS
 from traceanalyzer.model.columns import text_column
 from traceanalyzer.model.join import first_match
 
@@ -18,9 +19,13 @@ if TYPE_CHECKING:
 
     from traceanalyzer.ingest.nsys.database import Rows, Strings, Tables
     from traceanalyzer.ingest.nsys.processes import Ranks
+    from traceanalyzer.ingest.nsys.stacks import Stacks
 
 _DRIVER, _SYSTEM_CALL, _BACKTRACE = 1, 27, 67
 """ENUM_NSYS_EVENT_CLASS."""
+_STATES = ["Unknown", "Running", "Interruptible", "Uninterruptible", "Stopped", "Terminated", "Unscheduled", "Waiting",
+           "OS runtime", "Initialized", "Transition"]  # fmt: skip
+"""ENUM_SAMPLING_THREAD_STATE."""
 _VERSION = re.compile(r"(_pts[dz])?_v\d{4,}(_pts[dz])?$|_pts[dz]$")
 
 
@@ -69,9 +74,27 @@ def _renamed(names: pa.DictionaryArray) -> pa.DictionaryArray:
     return text_column(np.array([*codes, -1])[own], list(plain))
 
 
-def add_system_calls(database: Tables, strings: Strings, ranks: Ranks, build: Build) -> None:
-    """OSRT_API: calls into the C library that took long."""
-    _add_others("OSRT_API", "osrt", database, strings, ranks, build)
+def add_system_calls(database: Tables, strings: Strings, stacks: Stacks, ranks: Ranks, build: Build) -> None:
+    """OSRT_API: calls into the C library that took long, and who made those that took longer."""
+    _add_others("OSRT_API", "osrt", database, strings, ranks, build, stacks)
+
+
+def add_samples(database: Tables, stacks: Stacks, ranks: Ranks, build: Build) -> None:
+    """COMPOSITE_EVENTS: what threads were running when the CPU was sampled."""
+    rows = database.read("COMPOSITE_EVENTS", ("id", "start", "cpu", "threadState", "globalTid"))
+    build.used_threads.append(np.unique(rows.ints("globalTid")))
+    thread = _thread(rows, ranks)
+    del thread["dur"]
+    state = rows.ints("threadState")
+    build.add(
+        "samples",
+        {
+            **thread,
+            "cpu": rows.ints("cpu", ABSENT),
+            "state": text_column(np.where(state < len(_STATES), state, -1), _STATES),
+            "stack": stacks.of(SAMPLES, rows.ints("id")),
+        },
+    )
 
 
 def add_overhead(database: Tables, strings: Strings, ranks: Ranks, build: Build) -> None:
@@ -80,13 +103,21 @@ def add_overhead(database: Tables, strings: Strings, ranks: Ranks, build: Build)
 
 
 def _add_others(
-    table: str, category: str, database: Tables, strings: Strings, ranks: Ranks, build: Build
+    table: str,
+    category: str,
+    database: Tables,
+    strings: Strings,
+    ranks: Ranks,
+    build: Build,
+    stacks: Stacks | None = None,
 ) -> None:
-    rows = database.read(table, ("start", "end", "globalTid", "nameId", "eventClass"))
+    rows = database.read(table, ("start", "end", "globalTid", "nameId", "eventClass", "callchainId"))
     # the others are notices such as "profiling started"
     rows = rows.where(np.isin(rows.ints("eventClass", _SYSTEM_CALL), [_SYSTEM_CALL]))
     build.used_threads.append(np.unique(rows.ints("globalTid")))
     columns = {**_thread(rows, ranks), "name": strings.of(rows.ints("nameId")), "category": category}
+    if stacks is not None:
+        columns["stack"] = stacks.of(SYSTEM_CALLS, rows.ints("callchainId"))
     build.add("others", {**columns, "phase": "X"})
 
 

@@ -18,6 +18,7 @@ from traceanalyzer.ingest.nsys.database import MAGIC, Database, Strings, Tables
 from traceanalyzer.ingest.nsys.folder import Folder
 from traceanalyzer.ingest.nsys.nvtx import add_nvtx
 from traceanalyzer.ingest.nsys.processes import Ranks, process_rows
+from traceanalyzer.ingest.nsys.stacks import Stacks
 from traceanalyzer.ingest.progress import Progress, Silent
 from traceanalyzer.ingest.source import sha256_of
 from traceanalyzer.model.capabilities import capabilities_of
@@ -137,13 +138,16 @@ def _trace(path: Path, database: Tables, form: str) -> Trace:
     device.add_memory_events(database, ranks, build)
     device.add_metrics(database, build)
     host.add_api_calls(database, strings, ranks, build)
-    host.add_system_calls(database, strings, ranks, build)
+    stacks = Stacks(database, strings)
+    host.add_system_calls(database, strings, stacks, ranks, build)
+    host.add_samples(database, stacks, ranks, build)
     host.add_overhead(database, strings, ranks, build)
     add_nvtx(database, strings, ranks, build)
     used = np.concatenate([*build.used_threads, np.empty(0, np.int64)])
     processes = process_rows(database, strings, ranks, used)
     tables, start_ns = build.finish()
     tables["devices"] = from_rows("devices", device.device_rows(database, ranks))
+    tables["stacks"], tables["frames"] = stacks.stacks, stacks.frames
     tables["processes"] = from_rows("processes", processes)
     began = database.read("TARGET_INFO_SESSION_START_TIME", ("utcEpochNs",)).ints("utcEpochNs")
     source = Source(

@@ -1,11 +1,11 @@
 // An icicle: a tree as rows of boxes, as wide as their value. Every `figure[data-icicle=ID]` holds a canvas, a toolbar
 // and a status line; the element `ID-icicle` holds its data as JSON:
-//   { names: [text], name: [index into names], parent: [index of a row before it, or -1], unit: "ns" or "bytes",
+//   { names: [text], name: [index into names], parent: [index of a row before it, or -1], unit: "ns", "bytes" or "samples",
 //     metrics: [{ label: text, values: [each with those of the rows below] }] }
 "use strict";
 
 (() => {
-  const { duration, size } = window.traceReport;
+  const { duration, size, count } = window.traceReport;
   const ROW = 20, GLYPH = 6.62, FONT = "11px ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace";
   const MOST = 0.99; // a chain of rows that each hold this much of the whole is passed over at first
 
@@ -32,7 +32,9 @@
       matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
     }
 
-    worded(value) { return this.data.unit === "bytes" ? size(value) : duration(value); }
+    worded(value) {
+      return { ns: duration, bytes: size, samples: (n) => `${count(n)} samples` }[this.data.unit](value);
+    }
     get values() { return this.data.metrics[this.metric].values; }
     nameOf(i) { return i < 0 ? "everything" : this.data.names[this.data.name[i]]; }
     childrenOf(i) {

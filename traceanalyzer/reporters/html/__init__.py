@@ -165,7 +165,12 @@ def _figures(analysis: Analysis) -> list[figures.Figure]:
 
 def _icicles(analysis: Analysis) -> list[icicles.Icicle]:
     results = analysis.results
-    found = (icicles.modules(results.get("modules")), icicles.python_stacks(results.get("python_stacks")))
+    found = (
+        icicles.modules(results.get("modules")),
+        icicles.python_stacks(results.get("python_stacks")),
+        icicles.samples(results.get("host_stacks")),
+        icicles.system_calls(results.get("host_stacks")),
+    )
     return [icicle for icicle in found if icicle]
 
 

@@ -7,14 +7,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from traceanalyzer.reporters import names, units
+from traceanalyzer.text import join, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from traceanalyzer.analyzers.host_stacks import CallTree, HostStacks
     from traceanalyzer.analyzers.results import ModuleRow, Modules, PythonStacks
+    from traceanalyzer.text import Text
 
 TOLD = 12  # rows of the list beside an icicle
 NAME_LENGTH = 200
+
+
+_WORDED: Mapping[str, Callable[[int], str]] = {
+    "ns": units.duration,
+    "bytes": units.size,
+    "samples": lambda n: f"{units.count(n)} samples",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +42,17 @@ class Icicle:
 
 
 def modules(found: Modules | None) -> Icicle | None:
-    """The nn.Module tree; None without one."""
+    """The tree of modules, or of NVTX ranges in their place; None without one."""
     if found is None or not found.rows:
         return None
     rows = found.rows
     metrics = {"device time": [r.device_ns for r in rows], "host time": [r.host_ns for r in rows]}
-    summary = f"{units.count(len(rows))} nn.Modules, each as wide as the time in it."
+    template = (
+        "{count} NVTX ranges, each as wide as the time in it."
+        if found.source == "annotations"
+        else "{count} nn.Modules, each as wide as the time in it."
+    )
+    summary = say(template, count=units.count(len(rows)))
     return tree("modules", "Modules", summary, [r.name for r in rows], _parents_by_depth(rows), metrics)
 
 
@@ -55,6 +70,38 @@ def python_stacks(found: PythonStacks | None) -> Icicle | None:
     )
 
 
+def samples(found: HostStacks | None) -> Icicle | None:
+    """What the CPU was sampled in; None without samples."""
+    if found is None:
+        return None
+    all_of_them = sum(
+        v for v, above in zip(found.samples.value, found.samples.parent, strict=True) if above < 0
+    )
+    summary = say(
+        "{samples} samples of the CPU, each function within its caller.", samples=units.count(all_of_them)
+    )
+    return _native("samples", say("Samples of the CPU"), summary, found.samples, "samples")
+
+
+def system_calls(found: HostStacks | None) -> Icicle | None:
+    """Who waited in the operating system; None without stacks of such calls."""
+    if found is None:
+        return None
+    summary = say("Who made the calls into the operating system that took long, all threads together.")
+    return _native("system-calls", say("Calls into the operating system"), summary, found.system_calls, "ns")
+
+
+def _native(
+    id_: str, title: Text, summary: Text, found: CallTree, unit: Literal["ns", "samples"]
+) -> Icicle | None:
+    if found.left_out:
+        summary = join(
+            " ", [summary, say("The {count} smallest are left out.", count=units.count(found.left_out))]
+        )
+    metrics = {"samples" if unit == "samples" else "time": found.value}
+    return tree(id_, title, summary, found.name, found.parent, metrics, unit)
+
+
 def tree(
     id_: str,
     title: str,
@@ -62,7 +109,7 @@ def tree(
     labels: Sequence[str],
     parent: Sequence[int],
     metrics: Mapping[str, Sequence[int]],
-    unit: Literal["ns", "bytes"] = "ns",
+    unit: Literal["ns", "bytes", "samples"] = "ns",
 ) -> Icicle | None:
     """A tree as an icicle; None when all its values are 0.
 
@@ -86,9 +133,7 @@ def tree(
         "unit": unit,
         "metrics": [{"label": label, "values": list(values)} for label, values in told_of.items()],
     }
-    told = _largest(
-        labels, parent, next(iter(told_of.values())), units.duration if unit == "ns" else units.size
-    )
+    told = _largest(labels, parent, next(iter(told_of.values())), _WORDED[unit])
     return Icicle(id_, title, summary, told, json.dumps(data, ensure_ascii=False, separators=(",", ":")))
 
 
