@@ -66,10 +66,23 @@ def report(
     *,
     format: str | None = None,  # noqa: A002
     top: int = 50,
+    source_root: str | Path | None = None,
+    source_url: str | None = None,
 ) -> Path:
-    """Write the report; the format comes from the name unless given (html, json, markdown, text)."""
-    from traceanalyzer.reporters import render
+    """Write the report; the format comes from the name unless given (html, json, markdown, text).
 
+    Args:
+        analysis: what was found.
+        output: the file to write.
+        format: html, json, markdown or text.
+        top: rows of each table.
+        source_root: folder of the sources: lines of code in the page open in VS Code.
+        source_url: address with {path} and {line} where they lead instead.
+    """
+    from traceanalyzer.reporters import render
+    from traceanalyzer.source_links import source_links
+
+    analysis = replace(analysis, source_links=source_links(source_root, source_url) or analysis.source_links)
     path = Path(output)
     path.write_bytes(render(analysis, format or format_of(path), top=top).encode())
     return path

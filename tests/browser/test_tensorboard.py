@@ -232,7 +232,7 @@ def test_two_runs_are_compared(tab: Tab) -> None:
     frame = _frame(page, lambda frame: "/diff?" in frame.url)
     frame.locator("#diff h1").wait_for()
     assert re.match(r"The step (is|takes) ", frame.locator("#diff h1").inner_text())
-    sides = frame.locator(".side h3").all_inner_texts()
+    sides = frame.locator(".side h2").all_inner_texts()
     assert "rank0.pt.trace.json.gz" in sides[0]
     assert "tuned.pt.trace.json.gz" in sides[1]
     frame.locator("table[data-sheet=diff-kernels] th[data-key=change_ns] button").click()

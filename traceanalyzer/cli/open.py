@@ -6,6 +6,7 @@ import os
 import secrets
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from traceanalyzer.cli.inputs import analysis_options, analyze, reads_inputs
+from traceanalyzer.cli.sources import source_options
 from traceanalyzer.errors import TraceAnalyzerError
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from traceanalyzer.cli.inputs import Wanted
     from traceanalyzer.ingest.options import LoadOptions
+    from traceanalyzer.source_links import SourceLinks
 
     Content = tuple[str, Callable[[], Iterable[bytes]]]  # its type, and its bytes in blocks
 
@@ -32,13 +35,20 @@ HTML, SCRIPT, BYTES = "text/html; charset=utf-8", "text/javascript; charset=utf-
 @click.command(short_help="Show the report page, or the trace in Perfetto, in the browser.")
 @reads_inputs
 @analysis_options
+@source_options
 @click.option("--perfetto", is_flag=True, help="Hand the trace itself to ui.perfetto.dev, in your browser.")
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=0, help="Serve there. Default: any port that is free."
 )
 def command(
-    inputs: Sequence[str], options: LoadOptions, wanted: Wanted, perfetto: bool, no_browser: bool, port: int
+    inputs: Sequence[str],
+    options: LoadOptions,
+    wanted: Wanted,
+    sources: SourceLinks | None,
+    perfetto: bool,
+    no_browser: bool,
+    port: int,
 ) -> None:
     """Show the report page in the browser, from memory, until Ctrl+C.
 
@@ -51,7 +61,8 @@ def command(
     else:
         from traceanalyzer.reporters import render
 
-        page = render(analyze(inputs, options, wanted), "html").encode()
+        analysis = replace(analyze(inputs, options, wanted), source_links=sources)
+        page = render(analysis, "html").encode()
         contents = {"": (HTML, lambda: [page])}
     serve(contents, with_browser=not no_browser, port=port)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from traceanalyzer.cli.inputs import analysis_options, analyze, check_place, reads_inputs, stem
+from traceanalyzer.cli.sources import source_options
 from traceanalyzer.cli.summary import print_summary
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from traceanalyzer.cli.inputs import Wanted
     from traceanalyzer.ingest.options import LoadOptions
+    from traceanalyzer.source_links import SourceLinks
 
 _SUFFIXES = {"html": ".report.html", "json": ".report.json", "markdown": ".report.md", "text": ".report.txt"}
 
@@ -50,6 +52,7 @@ _SUFFIXES = {"html": ".report.html", "json": ".report.json", "markdown": ".repor
     type=click.Path(),
     help="An earlier run: the report shows what changed since.",
 )
+@source_options
 @click.option("--force", is_flag=True, help="Overwrite files that exist.")
 def command(  # noqa: PLR0913, PLR0917 - one parameter per option
     inputs: Sequence[str],
@@ -60,6 +63,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter per option
     format_: str | None,
     top: int,
     baseline: str | None,
+    sources: SourceLinks | None,
     force: bool,
 ) -> None:
     """Say what limits a run, and write the report page.
@@ -81,7 +85,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter per option
         raise click.UsageError("-o and --json name the same place.")
     for name, _ in outputs:
         check_place(name, inputs, force)
-    analysis = analyze(inputs, options, wanted)
+    analysis = replace(analyze(inputs, options, wanted), source_links=sources)
     if baseline is not None:
         analysis = replace(analysis, baseline=analyze([baseline], options, wanted))
     to_stdout = [form for name, form in outputs if name == "-"]

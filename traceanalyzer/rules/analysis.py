@@ -11,13 +11,15 @@ if TYPE_CHECKING:
     from traceanalyzer.model.trace import Trace
     from traceanalyzer.rules.findings import Finding, NotAssessed, Passed, Verdict
     from traceanalyzer.rules.savings import Combined
+    from traceanalyzer.source_links import SourceLinks
 
 
 @dataclass(frozen=True)
 class Analysis(Displayed):
     """A trace with everything that was found in it; `analysis["breakdown"]` is one analyzer's result.
 
-    With a `baseline`, an earlier run's analysis, reports show what changed since.
+    With a `baseline`, an earlier run's analysis, reports show what changed since; with `source_links` lines of code
+    are links.
     """
 
     trace: Trace
@@ -29,6 +31,7 @@ class Analysis(Displayed):
     warnings: tuple[str, ...] = ()
     combined: Combined | None = None
     baseline: Analysis | None = None
+    source_links: SourceLinks | None = None
 
     def __getitem__(self, analyzer: str) -> Any:
         return self.results[analyzer]

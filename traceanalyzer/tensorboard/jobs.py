@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import zlib
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Literal
 
@@ -148,11 +148,12 @@ def _compare(job: Job) -> Served:
 
 def _analysis(job: Job, found: Found) -> Analysis:
     from traceanalyzer import pipeline
+    from traceanalyzer.source_links import from_environment
 
     job.state = "reading"
     trace = pipeline.load(found.path, progress=job)
     job.state = "analyzing"
-    return pipeline.analyze(trace)
+    return replace(pipeline.analyze(trace), source_links=from_environment())
 
 
 def _in_a_line(error: Exception, files: Files) -> str:

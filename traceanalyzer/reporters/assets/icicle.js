@@ -1,6 +1,7 @@
 // An icicle: a tree as rows of boxes, as wide as their value. Every `figure[data-icicle=ID]` holds a canvas, a toolbar
 // and a status line; the element `ID-icicle` holds its data as JSON:
-//   { names: [text], name: [index into names], parent: [index of a row before it, or -1], unit: "ns", "bytes" or "samples",
+//   { names: [text], links: [of each name, or null] or [], name: [index into names],
+//     parent: [index of a row before it, or -1], unit: "ns", "bytes" or "samples",
 //     metrics: [{ label: text, values: [each with those of the rows below] }] }
 "use strict";
 
@@ -190,8 +191,15 @@
       return `${this.nameOf(i)}: ${this.worded(value)}, ${share.toFixed(1)} % of ${this.data.metrics[this.metric].label}`;
     }
 
+    toldWithLink(i) {
+      const href = i < 0 ? null : this.data.links[this.data.name[i]];
+      const link = Object.assign(document.createElement("a"), { className: "source", target: "_blank", rel: "noopener noreferrer", textContent: "source" });
+      if (href) link.href = href;
+      return href ? [this.told(i), " ", link] : [this.told(i)];
+    }
+
     tell() {
-      if (!this.words) { this.status.textContent = this.told(this.selected < 0 ? this.focus : this.selected); return; }
+      if (!this.words) { this.status.replaceChildren(...this.toldWithLink(this.selected < 0 ? this.focus : this.selected)); return; }
       let count = 0, sum = 0;
       const hit = this.data.name.map((n) => this.data.names[n].toLowerCase().includes(this.words));
       const inside = []; // a hit within a hit is not counted again

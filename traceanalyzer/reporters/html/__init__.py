@@ -128,6 +128,7 @@ def _page(
         facts=facts,
         analysis=analysis,
         version=__version__,
+        links=analysis.source_links,
         devices=[_device(d, facts) for d in facts.devices],
         opportunities=opportunities,
         proven=proofs.proven([(o.finding.code, o.anchor, o.proofs) for o in opportunities]),
@@ -167,7 +168,7 @@ def _icicles(analysis: Analysis) -> list[icicles.Icicle]:
     results = analysis.results
     found = (
         icicles.modules(results.get("modules")),
-        icicles.python_stacks(results.get("python_stacks")),
+        icicles.python_stacks(results.get("python_stacks"), analysis.source_links),
         icicles.samples(results.get("host_stacks")),
         icicles.system_calls(results.get("host_stacks")),
     )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
 from traceanalyzer.reporters import names, tables, units
+
+if TYPE_CHECKING:
+    from traceanalyzer.source_links import SourceLinks
 
 _EXACT = {"duration": "ns", "change": "ns", "bytes": "bytes", "size_change": "bytes"}
 
@@ -23,6 +26,7 @@ class Cell:
     full: str | None
     known: bool
     bar: float | None  # per cent of the column's largest value
+    href: str | None = None  # of the line of code that it names
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +38,13 @@ class Row:
     category: str
 
 
-def rows(sheet: tables.Sheet, category: str) -> list[Row]:
-    """The rows of a sheet as cells. `category` colours the bars unless a row has its own."""
+def rows(sheet: tables.Sheet, category: str, links: SourceLinks | None = None) -> list[Row]:
+    """The rows of a sheet as cells. `category` colours bars unless a row has its own, `links` link lines of code."""
     columns = sheet.columns
     largest = {c.key: max((tables.value(r, c) or 0 for r in sheet.rows), default=0) for c in columns if c.bar}
     return [
         Row(
-            tuple((c, cell(tables.value(r, c), c, largest.get(c.key))) for c in columns),
+            tuple((c, cell(tables.value(r, c), c, largest.get(c.key), links)) for c in columns),
             min(getattr(r, "depth", 0), 12),
             getattr(r, "category", category),
         )
@@ -48,14 +52,17 @@ def rows(sheet: tables.Sheet, category: str) -> list[Row]:
     ]
 
 
-def cell(value: Any, column: tables.Column, largest: float | None = None) -> Cell:
+def cell(
+    value: Any, column: tables.Column, largest: float | None = None, links: SourceLinks | None = None
+) -> Cell:
     """One value as its column's kind prints it."""
     text = tables.text(value, column.kind)
     if value is None:
         return Cell(text, "", "not measured", None, known=False, bar=None)
     if not column.numeric:
         full = names.full(str(value))
-        return Cell(text, full, "", full if full != text else None, known=True, bar=None)
+        href = links.href(str(value)) if links and column.named else None
+        return Cell(text, full, "", full if full != text else None, known=True, bar=None, href=href)
     unit = _EXACT.get(column.kind)
     exact = f"{value:,} {unit}" if unit else ""
     bar = round(value * 100 / largest, 2) if largest else None
@@ -84,6 +91,23 @@ def inline(text: str) -> Markup:
         out += [escape(text[at : code.start()]), Markup("<code>{}</code>").format(code.group(1))]
         at = code.end()
     return Markup("").join([*out, escape(text[at:])])
+
+
+def located(text: str, links: SourceLinks | None) -> Markup:
+    """One line of prose whose lines of code lead to the reader's sources."""
+    if links is None:
+        return inline(text)
+    pieces = (
+        inline(piece) if href is None else link(href, inline(piece)) for piece, href in links.within(text)
+    )
+    return Markup("").join(pieces)
+
+
+def link(href: str, text: str) -> Markup:
+    """A link out of the page."""
+    return Markup('<a class="source" href="{}" target="_blank" rel="noopener noreferrer">{}</a>').format(
+        href, text
+    )
 
 
 def _block(code: str) -> Markup:

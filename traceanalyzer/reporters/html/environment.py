@@ -37,12 +37,14 @@ def get() -> Environment:
         "prose": names.prose,
         "rich": cells.rich,
         "inline": lambda text: cells.inline(names.cut(text, LINE_LIMIT)),
+        "located": lambda text, links: cells.located(names.cut(text, LINE_LIMIT), links),
         "cause": cause_text,
         "searched": lambda name: names.cut(name, timeline.NAME_LIMIT),
         "json_text": _json_text,
     }
     environment.globals |= {
         "figure": cells.figure,
+        "link": cells.link,
         "cells": cells.rows,
         "anchor_of": proofs.anchor_of,
         "plotly_styles": plotly.style_ids,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from traceanalyzer.analyzers.host_stacks import CallTree, HostStacks
     from traceanalyzer.analyzers.results import ModuleRow, Modules, PythonStacks
+    from traceanalyzer.source_links import SourceLinks
     from traceanalyzer.text import Text
 
 TOLD = 12  # rows of the list beside an icicle
@@ -56,8 +57,8 @@ def modules(found: Modules | None) -> Icicle | None:
     return tree("modules", "Modules", summary, [r.name for r in rows], _parents_by_depth(rows), metrics)
 
 
-def python_stacks(found: PythonStacks | None) -> Icicle | None:
-    """Python call paths; None without stacks."""
+def python_stacks(found: PythonStacks | None, links: SourceLinks | None = None) -> Icicle | None:
+    """Python call paths, with links to their lines; None without stacks."""
     if found is None or not found.nodes:
         return None
     nodes = found.nodes
@@ -65,9 +66,8 @@ def python_stacks(found: PythonStacks | None) -> Icicle | None:
     summary = "Each function within its caller, as wide as the time in it."
     if found.left_out:
         summary += f" The {units.count(found.left_out)} smallest are left out."
-    return tree(
-        "stacks", "Python call paths", summary, [n.name for n in nodes], [n.parent for n in nodes], metrics
-    )
+    labels, parents = [n.name for n in nodes], [n.parent for n in nodes]
+    return tree("stacks", "Python call paths", summary, labels, parents, metrics, links=links)
 
 
 def samples(found: HostStacks | None) -> Icicle | None:
@@ -102,7 +102,7 @@ def _native(
     return tree(id_, title, summary, found.name, found.parent, metrics, unit)
 
 
-def tree(
+def tree(  # noqa: PLR0913, PLR0917 - the parts of one figure
     id_: str,
     title: str,
     summary: str,
@@ -110,6 +110,7 @@ def tree(
     parent: Sequence[int],
     metrics: Mapping[str, Sequence[int]],
     unit: Literal["ns", "bytes", "samples"] = "ns",
+    links: SourceLinks | None = None,
 ) -> Icicle | None:
     """A tree as an icicle; None when all its values are 0.
 
@@ -121,6 +122,7 @@ def tree(
         parent: the index of a row before each one, or -1.
         metrics: by label, the value of each row with those of the rows below it.
         unit: of all values.
+        links: where the lines of code lead that the labels name.
     """
     told_of = {label: values for label, values in metrics.items() if any(values)}
     if not told_of:
@@ -130,6 +132,9 @@ def tree(
         "names": [names.cut(name, NAME_LENGTH) for name in distinct],
         "name": [distinct[name] for name in labels],
         "parent": list(parent),
+        "links": [next((href for _, href in links.within(name) if href), None) for name in distinct]
+        if links
+        else [],
         "unit": unit,
         "metrics": [{"label": label, "values": list(values)} for label, values in told_of.items()],
     }

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from traceanalyzer.analyzers.results import MemoryTimeline
     from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot, Moment, Oom, SegmentMap
     from traceanalyzer.reporters.facts import Facts
+    from traceanalyzer.source_links import SourceLinks
     from traceanalyzer.text import Text
 
 GROUPED = (("category", "By use"), ("module", "By module"), ("line", "By line"), ("stack", "By stack"))
@@ -68,7 +69,10 @@ def view(facts: Facts, top: int) -> MemoryView:
     others = [t for t in (facts.memory.timelines if facts.memory else ()) if t not in of_snapshots]
     return MemoryView(
         tuple(OomView(oom, told(oom.what_if) if oom.what_if else None) for oom in ooms),
-        tuple(_device(number, device, ooms, top) for number, device in enumerate(devices)),
+        tuple(
+            _device(number, device, ooms, top, facts.analysis.source_links)
+            for number, device in enumerate(devices)
+        ),
         tuple(_curve(t, _holders(number, t, top)) for number, t in enumerate(others)),
     )
 
@@ -84,7 +88,9 @@ def _holders(number: int, line: MemoryTimeline, top: int) -> tables.Sheet | None
     return tables.sheet(renamed, line.live_at_peak, top) if line.live_at_peak else None
 
 
-def _device(number: int, device: DeviceSnapshot, ooms: tuple[Oom, ...], top: int) -> DeviceView:
+def _device(
+    number: int, device: DeviceSnapshot, ooms: tuple[Oom, ...], top: int, links: SourceLinks | None
+) -> DeviceView:
     mine = [o for o in ooms if o.moment is not None and (o.rank, o.device) == (device.rank, device.device)]
     moment = mine[-1].moment if mine and mine[-1].moment is not None else device.peak
     return DeviceView(
@@ -93,7 +99,7 @@ def _device(number: int, device: DeviceSnapshot, ooms: tuple[Oom, ...], top: int
         _curve(timeline(device), None),
         memory_charts.areas(device.composition, timed=device.timed),
         memory_charts.map_of(_map(device, mine)),
-        _stacks(number, moment),
+        _stacks(number, moment, links),
         tuple(_sheet(number, moment, by, title, top) for by, title in GROUPED if moment.holders),
     )
 
@@ -103,7 +109,7 @@ def _map(device: DeviceSnapshot, ooms: list[Oom]) -> SegmentMap | None:
     return (ooms[-1].map if ooms else device.map_at_peak) or device.map_at_end
 
 
-def _stacks(number: int, moment: Moment) -> icicles.Icicle | None:
+def _stacks(number: int, moment: Moment, links: SourceLinks | None) -> icicles.Icicle | None:
     """Call stacks of what is held, outermost line first; each line is as wide as the memory allocated under it."""
     rows: dict[tuple[str, ...], int] = {}
     held: list[int] = []
@@ -119,7 +125,9 @@ def _stacks(number: int, moment: Moment) -> icicles.Icicle | None:
         "Each line within its caller, as wide as the memory that it holds; frames of libraries are counted."
     )
     labels = [path[-1] for path in rows]
-    return icicles.tree(f"held-{number}", "Call stacks", summary, labels, parents, {"held": held}, "bytes")
+    return icicles.tree(
+        f"held-{number}", "Call stacks", summary, labels, parents, {"held": held}, "bytes", links
+    )
 
 
 def _sheet(number: int, moment: Moment, by: str, title: str, top: int) -> tables.Sheet:

@@ -1,0 +1,99 @@
+"""Everybody can use it: axe-core finds nothing on the page and in the tab, light and dark, with everything unfolded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import report_cases as cases
+
+import traceanalyzer as ta
+from traceanalyzer.rules.comparison import compare
+from traceanalyzer.source_links import source_links
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Opened
+    from playwright.sync_api import Frame, Page
+
+    from traceanalyzer.rules.analysis import Analysis
+
+ROOT = Path(__file__).parents[2]
+AXE = ROOT / ".venv/axe.min.js"
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        not AXE.exists(), reason="NO AXE: accessibility is not tested; make .venv/axe.min.js (needs npm)"
+    ),
+]
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+
+
+def violations(page: Page | Frame) -> list[str]:
+    """What axe finds, one line per element."""
+    page.evaluate(AXE.read_text("utf-8"))
+    found: dict[str, Any] = page.evaluate("rules => axe.run(document, rules)", RULES)
+    return [
+        f"{v['id']}: {node['html'][:160]} ({node['failureSummary'].splitlines()[-1].strip()})"
+        for v in found["violations"]
+        for node in v["nodes"]
+    ]
+
+
+def test_it_would_find_something(open_page: Callable[..., Opened]) -> None:
+    page = open_page(cases.nothing()).page
+    page.evaluate("document.querySelector('h1').outerHTML = '<p class=muted>grey<img src=\"data:,\"></p>'")
+    assert {line.split(":")[0] for line in violations(page)} == {"image-alt", "page-has-heading-one"}
+
+
+def unfold(page: Page) -> None:
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    page.wait_for_timeout(100)
+
+
+def linked() -> Analysis:
+    url = "https://github.com/org/repo/blob/abc/{path}#L{line}"
+    return replace(cases.training(), source_links=source_links(None, url))
+
+
+def oom() -> Analysis:
+    return ta.analyze(ta.load(ROOT / "fixtures/snapshots/oom.pickle.gz"))
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("case", [linked, cases.nothing, cases.cpu_only, oom])
+def test_the_page(open_page: Callable[..., Opened], case: Callable[[], Analysis], theme: str) -> None:
+    page = open_page(case(), color_scheme=theme).page
+    unfold(page)
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_page_with_a_range_and_an_event_chosen(open_page: Callable[..., Opened], theme: str) -> None:
+    page = open_page(linked(), color_scheme=theme).page
+    page.locator("#timeline-canvas").focus()
+    page.keyboard.press("n")
+    page.keyboard.press("r")
+    page.wait_for_timeout(250)
+    unfold(page)
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_two_runs_on_a_page(browser: Any, tmp_path: Path, theme: str) -> None:
+    from traceanalyzer.reporters.html import comparison
+
+    path = tmp_path / "diff.html"
+    before, after = (
+        ta.analyze(ta.load(ROOT / f"fixtures/simulated/sim_{name}_allreduce.json.gz"))
+        for name in ("exposed", "overlapped")
+    )
+    path.write_text(comparison.page(compare(before, after)), "utf-8")
+    with browser.new_context(color_scheme=theme) as context:
+        page = context.new_page()
+        page.goto(path.as_uri())
+        unfold(page)
+        assert violations(page) == []
