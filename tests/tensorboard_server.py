@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.error import URLError
+from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode
 from urllib.request import urlopen
 
 if TYPE_CHECKING:
@@ -21,18 +24,42 @@ COMMAND = "import sys; from tensorboard.main import run_main; sys.exit(run_main(
 START_S = 60
 
 
+@dataclass(frozen=True)
+class Board:
+    """A running TensorBoard."""
+
+    address: str
+    logs: Path
+
+    def get(self, route: str, **query: str) -> tuple[int, bytes]:
+        """Status and body of one of the tab's routes."""
+        url = f"{self.address}data/plugin/traceanalyzer/{route}?{urlencode(query)}"
+        try:
+            with urlopen(url, timeout=60) as answer:
+                return answer.status, answer.read()
+        except HTTPError as error:
+            with error:
+                return error.code, error.read()
+
+    def traces(self) -> list[dict[str, Any]]:
+        """What the tab lists."""
+        rows: list[dict[str, Any]] = json.loads(self.get("traces")[1])
+        return rows
+
+
 @contextmanager
-def tensorboard(logs: Path, place: Path) -> Iterator[str]:
-    """The address of `tensorboard --logdir` while it runs; its log and our cache go to `place`."""
-    environment = os.environ | {"TRACEANALYZER_CACHE_DIR": str(place / "cache"), "PYTHONPATH": str(ROOT)}
-    arguments = ["--logdir", str(logs), "--host", "127.0.0.1", "--port", "0"]
+def tensorboard(logs: Path | str, place: Path, option: str = "--logdir", **variables: str) -> Iterator[Board]:
+    """`tensorboard --logdir LOGS` (or another option) while it runs; its log and our cache go to `place`."""
+    own = {"TRACEANALYZER_CACHE_DIR": str(place / "cache"), "PYTHONPATH": str(ROOT)}
+    environment = os.environ | own | variables
+    arguments = [option, str(logs), "--host", "127.0.0.1", "--port", "0"]
     log = place / "log"
     with log.open("wb") as out:
         server = subprocess.Popen(
             [sys.executable, "-c", COMMAND, *arguments], stdout=out, stderr=out, env=environment
         )
     try:
-        yield _address(server, log)
+        yield Board(_address(server, log), Path(logs))
     finally:
         server.terminate()
         server.wait(20)

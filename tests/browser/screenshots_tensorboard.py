@@ -52,10 +52,10 @@ def main(folder: Path) -> None:
             (place / "logs" / run).mkdir(parents=True)
             shutil.copy(ROOT / "fixtures" / trace, place / "logs" / run / "rank0.pt.trace.json.gz")
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
-        with tensorboard(place / "logs", place) as address:
+        with tensorboard(place / "logs", place) as board:
             for scheme in ("light", "dark"):
                 page = browser.new_page(viewport={"width": 1280, "height": 760}, color_scheme=scheme)
-                take(page, address, folder, scheme)
+                take(page, board.address, folder, scheme)
                 page.close()
         browser.close()
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import report_cases as cases
+from axe import AXE, violations
 
 import traceanalyzer as ta
 from traceanalyzer.rules.comparison import compare
@@ -17,30 +18,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from conftest import Opened
-    from playwright.sync_api import Frame, Page
+    from playwright.sync_api import Page
 
     from traceanalyzer.rules.analysis import Analysis
 
 ROOT = Path(__file__).parents[2]
-AXE = ROOT / ".venv/axe.min.js"
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(
         not AXE.exists(), reason="NO AXE: accessibility is not tested; make .venv/axe.min.js (needs npm)"
     ),
 ]
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
-
-
-def violations(page: Page | Frame) -> list[str]:
-    """What axe finds, one line per element."""
-    page.evaluate(AXE.read_text("utf-8"))
-    found: dict[str, Any] = page.evaluate("rules => axe.run(document, rules)", RULES)
-    return [
-        f"{v['id']}: {node['html'][:160]} ({node['failureSummary'].splitlines()[-1].strip()})"
-        for v in found["violations"]
-        for node in v["nodes"]
-    ]
 
 
 def test_it_would_find_something(open_page: Callable[..., Opened]) -> None:

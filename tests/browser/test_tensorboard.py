@@ -9,13 +9,10 @@ import zlib
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.error import HTTPError
-from urllib.parse import urlencode
-from urllib.request import urlopen
+from typing import TYPE_CHECKING
 
 import pytest
-from tensorboard_server import tensorboard
+from tensorboard_server import Board, tensorboard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,29 +40,6 @@ pytestmark = [
 ]
 
 
-@dataclass(frozen=True)
-class Board:
-    """A running TensorBoard."""
-
-    address: str
-    logs: Path
-
-    def get(self, route: str, **query: str) -> tuple[int, bytes]:
-        """Status and body of one of the tab's routes."""
-        url = f"{self.address}data/plugin/traceanalyzer/{route}?{urlencode(query)}"
-        try:
-            with urlopen(url, timeout=60) as answer:
-                return answer.status, answer.read()
-        except HTTPError as error:
-            with error:
-                return error.code, error.read()
-
-    def traces(self) -> list[dict[str, Any]]:
-        """What the tab lists."""
-        rows: list[dict[str, Any]] = json.loads(self.get("traces")[1])
-        return rows
-
-
 @dataclass
 class Tab:
     """A window with the tab, and everything that was said and asked for in it."""
@@ -89,8 +63,8 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
     (logs / "broken" / HOSTILE).write_text("not a trace")
     shutil.copy(RECORDED, place / "outside.json.gz")
     (logs / "cpu/link.pt.trace.json.gz").symlink_to(place / "outside.json.gz")
-    with tensorboard(logs, place) as address:
-        yield Board(address, logs)
+    with tensorboard(logs, place) as running:
+        yield running
 
 
 @pytest.fixture

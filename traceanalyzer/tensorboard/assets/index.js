@@ -50,6 +50,7 @@ function choose(trace, base = null) {
 
 export async function render() {
   document.documentElement.lang = "en";
+  document.title = "Trace Analyzer";
   document.head.append(
     make("meta", { name: "viewport", content: "width=device-width, initial-scale=1" }),
     ...["report.css", "view.css"].map((name) => make("link", { rel: "stylesheet", href: new URL(name, here).href })),
