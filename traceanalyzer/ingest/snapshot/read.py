@@ -1,4 +1,7 @@
-"""The ingester: a snapshot file becomes a trace, read by a worker process that may fail alone."""
+"""The ingester: a snapshot file becomes a trace, read by a worker process that may fail alone.
+
+What this process needs is loaded while the worker is at work.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from traceanalyzer.errors import InputError
-from traceanalyzer.ingest.combine import ranked
 from traceanalyzer.ingest.progress import Progress, Silent
-from traceanalyzer.ingest.snapshot.worker import REFUSED, read
+from traceanalyzer.ingest.snapshot.refused import REFUSED
 from traceanalyzer.ingest.source import sha256_of
-from traceanalyzer.model.capabilities import capabilities_of
-from traceanalyzer.model.schema import TABLES
-from traceanalyzer.model.tables import empty
-from traceanalyzer.model.trace import Source, Trace
 
 if TYPE_CHECKING:
     from traceanalyzer.ingest.options import LoadOptions
     from traceanalyzer.ingest.snapshot.assemble import Read
+    from traceanalyzer.model.trace import Trace
 
 _KEYS = (b"segments", b"device_traces", b"total_size")
 _RANK = re.compile(r"rank[-_]?(\d{1,6})", re.IGNORECASE)
@@ -52,40 +51,53 @@ class MemorySnapshot:
         progress = progress or Silent()
         size = path.stat().st_size
         progress.start(str(path), size)
-        if sys.executable:
-            done, digest = _read_apart(path, options)
-        else:
-            done, digest = read(path, options), sha256_of(path)
+        done, digest = _read_apart(path, options) if sys.executable else _read_here(path, options)
         progress.advance(size)
         progress.finish()
-        tables = {table.name: done.tables.get(table.name, empty(table.name)) for table in TABLES}
-        named = _RANK.search(path.name)
-        source = Source(
-            path=str(path),
-            format=self.name,
-            sha256=digest,
-            bytes=size,
-            events=done.events,
-            rank=0,
-            epoch_ns=done.start_ns,
-            metadata={"allocator_settings": done.settings},
-            notes=tuple(done.notes),
-        )
-        trace = Trace((source,), tables, capabilities_of(tables))
-        rank = int(named[1]) if named else 0  # only the name of the file tells
-        return ranked(trace, rank, replace(source, rank=rank))
+        return _trace(path, size, done, digest)
+
+
+def _trace(path: Path, size: int, done: Read, digest: str) -> Trace:
+    from traceanalyzer.ingest.combine import ranked
+    from traceanalyzer.model.capabilities import capabilities_of
+    from traceanalyzer.model.schema import TABLES
+    from traceanalyzer.model.tables import empty
+    from traceanalyzer.model.trace import Source, Trace
+
+    tables = {table.name: done.tables.get(table.name, empty(table.name)) for table in TABLES}
+    source = Source(
+        path=str(path),
+        format=MemorySnapshot.name,
+        sha256=digest,
+        bytes=size,
+        events=done.events,
+        rank=0,
+        epoch_ns=done.start_ns,
+        metadata={"allocator_settings": done.settings},
+        notes=tuple(done.notes),
+    )
+    named = _RANK.search(path.name)
+    rank = int(named[1]) if named else 0  # only the name of the file tells
+    return ranked(Trace((source,), tables, capabilities_of(tables)), rank, replace(source, rank=rank))
+
+
+def _read_here(path: Path, options: LoadOptions) -> tuple[Read, str]:
+    """Where no process can be started, because this one does not know the interpreter that it runs in."""
+    from traceanalyzer.ingest.snapshot.worker import read
+
+    return read(path, options), sha256_of(path)
 
 
 def _read_apart(path: Path, options: LoadOptions) -> tuple[Read, str]:
     """What a worker reads, and the hash of the file, which this process takes meanwhile."""
-    from traceanalyzer.ingest.snapshot.assemble import load_saved
-
     with tempfile.TemporaryDirectory(prefix="traceanalyzer-", ignore_cleanup_errors=True) as folder:
         command = [sys.executable, "-m", "traceanalyzer.ingest.snapshot.worker"]
         command += [str(path), folder, json.dumps(asdict(options))]
         with subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         ) as worker:
+            from traceanalyzer.ingest.snapshot.assemble import load_saved
+
             digest = sha256_of(path)
             said, _ = worker.communicate()
         if worker.returncode == REFUSED:

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING
 from traceanalyzer.errors import InputError
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.ingest.snapshot.assemble import assemble, save
-from traceanalyzer.ingest.snapshot.refused import Refused
+from traceanalyzer.ingest.snapshot.refused import REFUSED, Refused
 from traceanalyzer.ingest.snapshot.unpickle import load_entries
 from traceanalyzer.ingest.snapshot.walk import walk
 from traceanalyzer.ingest.source import Truncated, blocks, compression_of
@@ -26,7 +26,6 @@ from traceanalyzer.own_process import start_light
 if TYPE_CHECKING:
     from traceanalyzer.ingest.snapshot.assemble import Read
 
-REFUSED = 3
 OBJECT_BYTES_PER_BYTE = 24
 """Objects of a real snapshot take 5 times its pickle; JSON without shared stacks takes up to 20 times its text."""
 FREE_BYTES = 4 << 30
