@@ -28,7 +28,7 @@
       this.words = [];
       this.open = this.rows.length <= FOLDED + 3;
       const tools = table.closest(".sheet").querySelector(".tools");
-      this.heads.forEach((_, column) => this.makeSortable(column));
+      this.heads.forEach((head) => this.makeSortable(head));
       if (this.rows.length > 6) tools.append(this.filterBox());
       const copy = makeButton("Copy CSV", () => window.traceReport.copy(this.csv(), copy));
       tools.append(copy);
@@ -56,64 +56,67 @@
       if (this.more) this.more.hidden = all;
     }
 
-    makeSortable(column) {
-      const head = this.heads[column], numeric = head.classList.contains("num");
+    makeSortable(head) {
       head.replaceChildren(makeButton(head.textContent, () => {
-        const [first, other] = numeric ? ["descending", "ascending"] : ["ascending", "descending"];
-        this.sortBy(column, head.getAttribute("aria-sort") === first ? other : first);
+        const [first, other] = head.classList.contains("num") ? ["descending", "ascending"] : ["ascending", "descending"];
+        this.sortBy(head, head.getAttribute("aria-sort") === first ? other : first);
       }));
     }
 
-    sortBy(column, order) {
+    sortBy(head, order) {
       this.heads.forEach((h) => h.removeAttribute("aria-sort"));
-      this.heads[column].setAttribute("aria-sort", order);
-      this.sort(column, this.heads[column].classList.contains("num"), order === "descending" ? -1 : 1);
+      head.setAttribute("aria-sort", order);
+      this.sort(head.cellIndex, head.classList.contains("num"), order === "descending" ? -1 : 1);
     }
 
     // The exact numbers of a column, in the order of the server.
     numbers(key) {
-      const column = this.heads.findIndex((head) => head.dataset.key === key);
-      return this.given.map((row) => Number(rawOf(row.cells[column])));
+      const { cellIndex } = this.heads.find((head) => head.dataset.key === key);
+      return this.given.map((row) => Number(rawOf(row.cells[cellIndex])));
     }
 
-    // Only rows with something in a range: columns { key, title, kind, values in the order of the server }, a note beside
-    // the title. Null shows everything again.
-    narrow(columns, note = "") {
+    // Only rows with something in a range: columns { key, title, kind, values in the order of the server }, and what to say
+    // of the range. Null shows everything again.
+    narrow(columns, told = "") {
       this.table.querySelectorAll(".ranged").forEach((cell) => cell.remove());
       this.note?.remove();
       const before = this.within !== null;
       this.within = null;
-      this.heads = [...this.table.tHead.rows[0].cells];
       if (columns) {
-        this.addRanged(columns);
         this.within = new Set(this.given.filter((_, i) => columns.some(({ values }) => values[i] > 0)));
-        this.note = Object.assign(document.createElement("p"), { className: "muted ranged-note", textContent: note });
+        this.note = Object.assign(document.createElement("p"), { className: "muted ranged-note",
+          textContent: `${told}: ${this.within.size} of ${this.given.length} rows` });
         this.note.setAttribute("role", "status");
         this.table.parentElement.before(this.note);
-        this.sortBy(this.heads.length - columns.length, "descending");
-      } else if (before) {
-        this.heads.forEach((head) => head.removeAttribute("aria-sort"));
-        this.rows = [...this.given];
-        this.table.tBodies[0].append(...this.rows);
-        this.refresh();
+        this.addRanged(columns);
       }
+      this.heads = [...this.table.tHead.rows[0].cells];
+      if (columns) this.sortBy(this.heads[1], "descending");
+      else if (before) this.restore();
     }
 
+    restore() {
+      this.heads.forEach((head) => head.removeAttribute("aria-sort"));
+      this.rows = [...this.given];
+      this.table.tBodies[0].append(...this.rows);
+      this.refresh();
+    }
+
+    // Beside the name, where they are seen without scrolling.
     addRanged(columns) {
       const make = (tag, text) => Object.assign(document.createElement(tag), { className: "num ranged", textContent: text });
-      for (const { key, title, kind, values } of columns) {
+      columns.forEach(({ key, title, kind, values }, at) => {
         const head = make("th", title);
         head.scope = "col";
         head.dataset.key = key;
-        this.table.tHead.rows[0].append(head);
-        this.heads.push(head);
-        this.makeSortable(this.heads.length - 1);
+        this.table.tHead.rows[0].cells[at].after(head);
+        this.makeSortable(head);
         this.given.forEach((row, i) => {
           const cell = make("td", window.traceReport[kind](values[i]));
           cell.dataset.v = values[i];
-          row.append(cell);
+          row.cells[at].after(cell);
         });
-      }
+      });
     }
 
     sort(column, numeric, sign) {

@@ -4,7 +4,7 @@
 
 (() => {
   const { TimelineData, TimelinePainter, duration, count } = window.traceReport;
-  const MIN_SPAN = 20, AXIS = 34; // ns, px
+  const MIN_SPAN = 20, AXIS = 42; // ns, px
 
   class Timeline {
     constructor(data) {

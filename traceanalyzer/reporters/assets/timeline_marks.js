@@ -4,7 +4,7 @@
 
 (() => {
   const { duration } = window.traceReport;
-  const NEAR = 6, FLAG = 5, LEAST = 1000; // px, px, and ns that are shown of an instant
+  const NEAR = 6, FLAG = 5, FOOT = 41, LEAST = 1000; // px, px, px, and ns that are shown of an instant
 
   class Marks {
     constructor(timeline) {
@@ -54,11 +54,11 @@
       for (const mark of this.all) {
         const x = (mark.start - t0) * scale, w = Math.max(mark.dur * scale, 2);
         if (!mark.finding || x > width || x + w < 0) continue;
-        axis.fillRect(x, 31, w, 3);
+        axis.fillRect(x, FOOT - 2, w, 2);
         axis.beginPath();
-        axis.moveTo(x, 31);
-        axis.lineTo(x, 31 - FLAG * 1.6);
-        axis.lineTo(x + FLAG, 31 - FLAG * 0.8);
+        axis.moveTo(x, FOOT - 1);
+        axis.lineTo(x, FOOT - FLAG * 1.6);
+        axis.lineTo(x + FLAG, FOOT - FLAG * 0.8);
         axis.fill();
       }
       if (!this.current) return;

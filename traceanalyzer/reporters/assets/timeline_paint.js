@@ -6,7 +6,7 @@
   const { above } = window.traceReport;
   const FONT = "11px ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace", GLYPH = 6.62;
   const SANS = "11px system-ui, sans-serif";
-  const AXIS = 34, WIDE = 1.5, FAINT = 0.15; // px, px, opacity of what a search leaves out
+  const AXIS = 42, WIDE = 1.5, FAINT = 0.15; // px, px, opacity of what a search leaves out
 
   class TimelinePainter {
     constructor(data) {
@@ -189,7 +189,7 @@
       for (let t = Math.ceil(this.t0 / tick) * tick; t <= this.t1; t += tick) {
         const x = Math.round((t - this.t0) * this.scale);
         pen.fillStyle = this.colour.line;
-        pen.fillRect(x, 16, 1, 18);
+        pen.fillRect(x, 16, 1, 16);
         pen.fillStyle = this.colour.ink2;
         pen.fillText(this.tickText(t, tick), x + 4, 30);
       }

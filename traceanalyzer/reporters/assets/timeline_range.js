@@ -78,7 +78,7 @@
       pen.globalAlpha = 1;
       pen.fillStyle = axis.fillStyle = colour.ink;
       for (const edge of [x, right]) pen.fillRect(Math.round(edge) - 1, top, 2, bottom - top);
-      axis.fillRect(Math.max(x, 0), 31, Math.min(right, width) - Math.max(x, 0), 3);
+      axis.fillRect(Math.max(x, 0), 33, Math.min(right, width) - Math.max(x, 0), 3);
     }
 
     // The lanes in it
@@ -126,7 +126,7 @@
       const listed = new Set(codes);
       let others = 0, time = 0;
       columns[0][3].forEach((ns, code) => { if (ns > 0 && code && !listed.has(code)) { others += 1; time += ns; } });
-      const rest = others ? `; ${duration(time)} more in ${count(others)} that this table does not list` : "";
+      const rest = others ? ` (and ${duration(time)} in ${count(others)} that this table does not list)` : "";
       sheet.narrow(columns.map(([key, title, kind, values]) => ({ key, title, kind, values: codes.map((code) => (code ? values[code] : 0)) })), this.told + rest);
     }
   }
