@@ -121,7 +121,10 @@ def _sizes_at_the_end(lives: Lifetimes, state: State) -> tuple[Ints, int]:
 
 
 class _Map:
-    """The free blocks of large segments, from the start of the window on."""
+    """The free blocks of large segments, from the start of the window on.
+
+    Where entries contradict each other, as when another thread allocated meanwhile, free blocks may overlap.
+    """
 
     def __init__(self, state: State, lives: Lifetimes, rounded: Ints, kept: Ints) -> None:
         self.state, self.lives, self.kept = state, lives, kept
@@ -148,7 +151,7 @@ class _Map:
                 if room is None:
                     estimated += kept[what] < 0
                     continue
-                del self.free_end[where + room]
+                self.free_end.pop(where + room, None)
                 rest = room - sizes[what]
                 if kept[what] < 0 and (rest <= SMALL_BLOCK or sizes[what] >= most):
                     sizes[what] = room
@@ -174,11 +177,11 @@ class _Map:
     def _release(self, start: int, amount: int) -> None:
         end = start + amount
         if end not in self.ends and (after := self.free.pop(end, None)) is not None:
-            del self.free_end[end + after]
+            self.free_end.pop(end + after, None)
             amount += after
         if start not in self.starts and (before := self.free_end.pop(start, None)) is not None:
-            amount += self.free.pop(before)
-            start = before
+            self.free.pop(before, None)
+            amount, start = amount + start - before, before
         self._add(start, amount)
 
     def _events(self, address: Ints, size: Ints, sign: Ints) -> list[tuple[int, int, int]]:
