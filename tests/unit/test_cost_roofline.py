@@ -10,6 +10,7 @@ from compute_situations import BF16, FAST, STREAM, Computing, product
 from traceanalyzer.analyzers import run_analyzers
 from traceanalyzer.analyzers.roofline import RooflineAnalyzer, dominant
 from traceanalyzer.hardware import Choice
+from traceanalyzer.reporters.costs import cost_lines
 
 if TYPE_CHECKING:
     from traceanalyzer.analyzers.roofline_results import Roofline, RooflineRow
@@ -105,8 +106,21 @@ def test_an_unknown_gpu_has_costs_but_no_roof() -> None:
 
 
 def test_unverified_figures_make_labels_less_sure() -> None:
-    b = Computing(gpu={"rank": 0, "device": 0, "name": "NVIDIA A30"})
-    assert only(b.work("aten::add", STREAM, 500, BIG, BIG)).confidence == "medium"
+    b = Computing(gpu={"rank": 0, "device": 0, "name": "NVIDIA H200 NVL"})
+    row = only(b.work("aten::add", STREAM, 160, BIG, BIG))
+    assert (row.confidence, row.unverified) == ("medium", ("fp32",))
+    results = run_analyzers(b.trace())[0]
+    assert not results["roofline"].devices[0].verified
+    assert any("H200 NVL" in str(line) and "unverified" in str(line) for line in cost_lines(results))
+
+
+def test_unverified_figures_that_no_roof_rests_on_do_not_matter() -> None:
+    b = Computing(gpu={"rank": 0, "device": 0, "name": "NVIDIA H100 NVL"})
+    row = only(b.work("aten::mm", FAST, 199, [4096, 4096], [4096, 4096]))
+    assert (row.dtype, row.confidence, row.unverified) == ("bf16", "high", ())
+    results = run_analyzers(b.trace())[0]
+    assert results["roofline"].devices[0].verified
+    assert not any("unverified" in str(line) for line in cost_lines(results))
 
 
 def test_kernels_of_one_name_are_joined_for_the_table() -> None:

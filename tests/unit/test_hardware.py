@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import tomllib
+from importlib.resources import files
 
 import pytest
 
@@ -13,13 +15,35 @@ GIB = 1 << 30
 
 
 @pytest.mark.parametrize("gpu", known_gpus(), ids=lambda g: g.name)
-def test_every_row_has_a_source_peaks_and_a_pattern(gpu: Gpu) -> None:
-    assert gpu.source
+def test_every_row_has_peaks_and_a_pattern(gpu: Gpu) -> None:
     assert gpu.bandwidth_gb_per_s
     assert gpu.l2_mb
     assert gpu.fp32_tflops
     assert gpu.fp16_tflops
     re.compile(gpu.match)
+
+
+@pytest.mark.parametrize("gpu", known_gpus(), ids=lambda g: g.name)
+def test_every_figure_has_a_source(gpu: Gpu) -> None:
+    assert set(gpu.figures) >= {"bandwidth_gb_per_s", "fp32_tflops"}
+    assert {name for name, source in gpu.sources.items() if source} == set(gpu.figures)
+
+
+def test_every_source_of_the_table_is_used() -> None:
+    table = tomllib.loads(files("traceanalyzer.hardware").joinpath("gpus.toml").read_text())
+    used = {key for row in table["gpu"] for key in (row["source"], *row.get("sources", {}).values())}
+    assert used == set(table["sources"])
+    for row in table["gpu"]:
+        assert set(row.get("sources", {})) <= set(row), row["name"]
+
+
+def test_a_figure_without_a_published_source_is_unverified_alone() -> None:
+    a30 = look_up("NVIDIA A30", None, None).gpu
+    assert a30 is not None
+    assert a30.unverified("bf16_tflops", "bandwidth_gb_per_s", "l2_mb") == ("l2_mb",)
+    given = look_up("NVIDIA A30", None, None, Choice(peaks={"l2_mb": 24.0})).gpu
+    assert given is not None
+    assert given.unverified("l2_mb") == ()
 
 
 @pytest.mark.parametrize("gpu", known_gpus(), ids=lambda g: g.name)
@@ -90,7 +114,8 @@ def test_the_users_choice_wins() -> None:
     given = look_up("NVIDIA H100 PCIe", None, None, Choice(peaks={"bf16_tflops": 500.0})).gpu
     assert given is not None
     assert (given.bf16_tflops, given.bandwidth_gb_per_s) == (500.0, 2039)
-    assert "given by the user" in given.source
+    assert given.sources["bf16_tflops"] == "given by the user"
+    assert given.sources["fp16_tflops"] != "given by the user"
     alone = look_up(None, None, None, Choice(peaks={"bandwidth_gb_per_s": 100.0})).gpu
     assert alone is not None
     assert alone.peak_flops("bf16", matrix=True) is None
@@ -110,7 +135,7 @@ def test_peaks_are_written_as_name_and_number() -> None:
         "l2_mb": 50.0,
         "int8_tops": 1979.0,
     }
-    for wrong in ("bf16", "bf16=fast", "bf16=-1", "bf16=0", "name=3", "sms=3"):
+    for wrong in ("bf16", "bf16=fast", "bf16=-1", "bf16=0", "name=3", "sms=3", "sources=3", "link=900"):
         with pytest.raises(UsageError, match="NAME=NUMBER"):
             parse_peaks([wrong])
 

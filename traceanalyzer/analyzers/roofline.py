@@ -8,7 +8,7 @@ labelled by their name, with low confidence.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -29,7 +29,7 @@ from traceanalyzer.analyzers.roofline_results import (
 from traceanalyzer.cost.attribution import kernel_costs
 from traceanalyzer.cost.kernel_costs import KernelCosts, Source
 from traceanalyzer.cost.names import matrix_units, uses_tf32, without_types
-from traceanalyzer.hardware import Choice, Gpu, look_up
+from traceanalyzer.hardware import SHORT_NAMES, Choice, Gpu, look_up
 from traceanalyzer.model.columns import ints, texts, triples
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class RooflineAnalyzer:
             bound_ns[row.bound] = bound_ns.get(row.bound, 0) + row.total_ns
         flops = [r.flops for r in rows if r.flops is not None]
         return Roofline(
-            devices=devices,
+            devices=tuple(_judged(device, rows) for device in devices),
             rows=tuple(rows),
             coverage=_coverage(rows),
             bound_ns=dict(sorted(bound_ns.items(), key=lambda item: (-item[1], item[0]))),
@@ -118,16 +118,23 @@ def _devices(
                 name=row.get("name"),
                 gpu=gpu.name if gpu else None,
                 reason=match.reason,
-                source=gpu.source if gpu else None,
-                verified=gpu is not None and gpu.verified,
+                source="; ".join(dict.fromkeys(gpu.sources.values())) if gpu else None,
+                verified=gpu is not None,
                 bandwidth_gb_per_s=gpu.bandwidth_gb_per_s if gpu else None,
                 tf32_tflops=gpu.tf32_tflops if gpu else None,
                 bf16_tflops=gpu.bf16_tflops if gpu else None,
                 fp32_tflops=gpu.fp32_tflops if gpu else None,
                 peaks=gpu.peaks if gpu else {},
+                sources={SHORT_NAMES[name]: source for name, source in gpu.sources.items()} if gpu else {},
             )
         )
     return tuple(found), gpus, gpu_of
+
+
+def _judged(device: DeviceRoof, rows: Sequence[RooflineRow]) -> DeviceRoof:
+    """The device, verified unless a roof of its kind of GPU rests on a figure that is not."""
+    doubtful = any(row.unverified for row in rows if row.gpu == device.gpu)
+    return replace(device, verified=device.verified and not doubtful)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,9 +234,10 @@ def _label(work: _Work, cost: Cost, name: str, gpu: Gpu | None, source: Source, 
     """Roof, efficiency, label and confidence of one row with a cost, as fields of `RooflineRow`."""
     dtype = "tf32" if cost.matrix and cost.dtype == "fp32" and uses_tf32(name) else cost.dtype
     on_matrix = cost.matrix and (dtype == "tf32" or (dtype != "fp32" and matrix_units(name) is not False))
+    peak_figure = gpu.peak(dtype, matrix=on_matrix) if gpu else None
     peak = gpu.peak_flops(dtype, matrix=on_matrix) if gpu else None
     bandwidth = gpu.bandwidth if gpu else None
-    if gpu is None or peak is None or bandwidth is None or not work.duration_ns:
+    if gpu is None or peak_figure is None or peak is None or bandwidth is None or not work.duration_ns:
         bound = BY_NAME[family(without_types(name))]
         unknown = dict.fromkeys(("roof_ns", "efficiency", "limit"))
         reason = "the peaks of the GPU are not known: told by the name"
@@ -251,6 +259,7 @@ def _label(work: _Work, cost: Cost, name: str, gpu: Gpu | None, source: Source, 
         doubts.append("a part of the data is still in the L2 cache")
     if bound == "latency" and 0 < work.blocks < sms:
         doubts.append(f"{work.blocks} blocks for {sms} multiprocessors")
+    unverified = gpu.unverified(peak_figure, "bandwidth_gb_per_s", *(("l2_mb",) if cached else ()))
     if source is Source.AMBIGUOUS:
         doubts.append("launched by different calls elsewhere in the trace")
     return {
@@ -258,8 +267,11 @@ def _label(work: _Work, cost: Cost, name: str, gpu: Gpu | None, source: Source, 
         "efficiency": efficiency,
         "limit": limit,
         "bound": bound,
-        "confidence": _confidence(efficiency, bound, source, gpu, unsure=bool(cost.assumes) or cached),
+        "confidence": _confidence(
+            efficiency, bound, source, verified=not unverified, unsure=bool(cost.assumes) or cached
+        ),
         "dtype": dtype,
+        "unverified": tuple(SHORT_NAMES[name] for name in unverified),
         "reason": "; ".join(doubts),
     }
 
@@ -270,9 +282,9 @@ def _explained_by_cache(work: _Work, bandwidth: float, cache: float) -> bool:
     return beyond / bandwidth * 1e9 <= work.duration_ns
 
 
-def _confidence(efficiency: float, bound: str, source: Source, gpu: Gpu, *, unsure: bool) -> str:
+def _confidence(efficiency: float, bound: str, source: Source, *, verified: bool, unsure: bool) -> str:
     level = 2
-    if not gpu.verified or source in (Source.AROUND, Source.FORWARD, Source.SIGNATURE, Source.MAPPING):
+    if not verified or source in (Source.AROUND, Source.FORWARD, Source.SIGNATURE, Source.MAPPING):
         level = 1
     between = bound != "latency" and efficiency < thresholds.ROOF_BOUND
     if unsure or source is Source.AMBIGUOUS or between or efficiency > thresholds.ABOVE_ROOF:

@@ -22,14 +22,16 @@ class DeviceRoof:
     name: str | None  # as the trace calls it
     gpu: str | None
     reason: str
-    source: str | None  # of the figures
-    verified: bool
+    source: str | None  # of the figures, all in one line
+    verified: bool  # whether a published source has every figure that a roof here rests on
     bandwidth_gb_per_s: float | None = None
     tf32_tflops: float | None = None
     bf16_tflops: float | None = None
     fp32_tflops: float | None = None
     peaks: Mapping[str, float] = field(default_factory=dict)
     """FLOP/s on matrix units by type of arithmetic, and as "fp32 vector" and "fp64 vector" without them."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Where each figure of the GPU is from, by its name for --peak."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class RooflineRow:
     reason: str = ""
     input_types: str | None = None
     gpu: str | None = None  # as in DeviceRoof
+    unverified: tuple[str, ...] = ()  # what the roof rests on and no published source has, as for --peak
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -20,10 +20,12 @@ UNKNOWN = "; give its peaks with --peak, such as --peak bf16=989 --peak bandwidt
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """Dense peaks of one GPU, in TFLOP/s (TOP/s for integers), GB/s and MB; None where not known."""
+    """Dense peaks of one GPU, in TFLOP/s (TOP/s for integers), GB/s and MB; None where not known.
+
+    `sources` says where each figure is from, by the name of its field.
+    """
 
     name: str
-    source: str
     match: str = ""
     memory_bytes: int | None = None
     sms: int | None = None
@@ -38,24 +40,30 @@ class Gpu:
     int8_tops: float | None = None
     bandwidth_gb_per_s: float | None = None
     l2_mb: float | None = None
-    link_gb_per_s: float | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def verified(self) -> bool:
-        """Whether the figures were checked with the vendor's."""
-        return not self.source.startswith("unverified")
+    def figures(self) -> dict[str, float]:
+        """What is known, by field: the peaks, the bandwidth and the cache."""
+        return {name: value for name in SHORT_NAMES if (value := getattr(self, name)) is not None}
 
-    def peak_flops(self, dtype: str, *, matrix: bool) -> float | None:
-        """FLOP/s for arithmetic in this type; `matrix` on matrix units, else on the vector units.
+    def unverified(self, *figures: str) -> tuple[str, ...]:
+        """Those of these fields whose figure no published source has."""
+        return tuple(name for name in figures if self.sources.get(name, "").startswith("unverified"))
+
+    def peak(self, dtype: str, *, matrix: bool) -> str | None:
+        """The field with the peak for arithmetic in this type; `matrix` on matrix units, else on the vector units.
 
         A type that the GPU has no units for is computed in the next wider one that it has.
         """
-        for name in _MATRIX_PEAKS.get(dtype, ()) if matrix else ():
-            value = getattr(self, name)
-            if value is not None:
-                return float(value) * 1e12
-        vector = self.fp64_tflops if dtype in ("fp64", "complex128") else self.fp32_tflops
-        return None if vector is None else vector * 1e12
+        vector = "fp64_tflops" if dtype in ("fp64", "complex128") else "fp32_tflops"
+        candidates = (*(_MATRIX_PEAKS.get(dtype, ()) if matrix else ()), vector)
+        return next((name for name in candidates if getattr(self, name) is not None), None)
+
+    def peak_flops(self, dtype: str, *, matrix: bool) -> float | None:
+        """FLOP/s for arithmetic in this type, see `peak`."""
+        name = self.peak(dtype, matrix=matrix)
+        return None if name is None else float(getattr(self, name)) * 1e12
 
     @property
     def peaks(self) -> dict[str, float]:
@@ -79,6 +87,21 @@ _MATRIX_PEAKS: Mapping[str, tuple[str, ...]] = {
     "fp4": ("fp4_tflops", "fp8_tflops", "fp16_tflops"),
     "int8": ("int8_tops",),
 }
+
+SHORT_NAMES: Mapping[str, str] = {
+    "fp64_tflops": "fp64",
+    "fp64_matrix_tflops": "fp64_matrix",
+    "fp32_tflops": "fp32",
+    "tf32_tflops": "tf32",
+    "bf16_tflops": "bf16",
+    "fp16_tflops": "fp16",
+    "fp8_tflops": "fp8",
+    "fp4_tflops": "fp4",
+    "int8_tops": "int8",
+    "bandwidth_gb_per_s": "bandwidth",
+    "l2_mb": "l2",
+}
+"""The figures of a `Gpu` by field, as users call them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +127,13 @@ class Match:
 def known_gpus() -> tuple[Gpu, ...]:
     """All rows of the table, in its order."""
     text = files("traceanalyzer.hardware").joinpath("gpus.toml").read_text(encoding="utf-8")
-    return tuple(Gpu(**row) for row in tomllib.loads(text)["gpu"])
+    table = tomllib.loads(text)
+    return tuple(_gpu(row, table["sources"]) for row in table["gpu"])
+
+
+def _gpu(row: dict[str, Any], named: Mapping[str, str]) -> Gpu:
+    whole, parts = row.pop("source"), row.pop("sources", {})
+    return Gpu(**row, sources={name: named[parts.get(name, whole)] for name in SHORT_NAMES if name in row})
 
 
 def look_up(
@@ -119,9 +148,9 @@ def look_up(
     found = _named(choice.gpu) if choice.gpu else _recognised(name or "", memory_bytes, sms)
     if not choice.peaks:
         return found
-    base = found.gpu or Gpu(name or "unknown GPU", "given by the user")
+    base = found.gpu or Gpu(name or "unknown GPU")
     given: dict[str, Any] = dict(choice.peaks)
-    spec = replace(base, **given, source=f"{base.source}; {', '.join(choice.peaks)} given by the user")
+    spec = replace(base, **given, sources={**base.sources, **dict.fromkeys(given, "given by the user")})
     return Match(spec, f"{found.reason}; peaks given by the user" if found.gpu else "peaks given by the user")
 
 
@@ -131,9 +160,7 @@ def parse_peaks(entries: Iterable[str]) -> dict[str, float]:
     Raises:
         UsageError: an entry has another form, or names nothing that a GPU has.
     """
-    short = {f.name.rsplit("_tflops")[0].rsplit("_tops")[0]: f.name for f in fields(Gpu)}
-    short |= {"bandwidth": "bandwidth_gb_per_s", "l2": "l2_mb", "link": "link_gb_per_s"}
-    short = {k: v for k, v in short.items() if v.endswith(("_tflops", "_tops", "_gb_per_s", "_mb"))}
+    short = {name: figure for figure, name in SHORT_NAMES.items()}
     peaks = {}
     for entry in entries:
         key, _, value = entry.partition("=")

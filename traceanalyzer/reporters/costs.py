@@ -31,6 +31,7 @@ def cost_lines(results: Mapping[str, Any]) -> tuple[Text, ...]:
     return (
         _coverage(roofline.coverage),
         *_origins(roofline.coverage),
+        *_unverified(roofline),
         *_mapping(results.get("mapping")),
         *_measured(results.get("kernel_metrics"), results.get("kernels")),
     )
@@ -84,6 +85,18 @@ def _origins(coverage: Coverage) -> Iterator[Text]:
         yield say(
             "{share} of the kernel time has its FLOPs from torch, which ran the ops on its meta device.",
             share=units.share(coverage.replayed),
+        )
+
+
+def _unverified(roofline: Roofline) -> Iterator[Text]:
+    """Which peaks, of those that roofs here rest on, nobody could check."""
+    for gpu in sorted({row.gpu for row in roofline.rows if row.gpu and row.unverified}):
+        figures = {name for row in roofline.rows if row.gpu == gpu for name in row.unverified}
+        yield say(
+            "Of the {gpu}, these figures are unverified, as no published source was found: {figures}; --peak "
+            "overrides them.",
+            gpu=gpu,
+            figures=", ".join(sorted(figures)),
         )
 
 
