@@ -39,7 +39,7 @@ demo: .venv/ready ## Run the report on a trace and say where the page is (TRACE=
 	@echo "The page: file://$(CURDIR)/demo/report.html"
 
 test: lint .venv/axe.min.js ## Set up, check style, types and imports, run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: .venv/ready ## Style, types, and the direction of imports
 	$(BIN)/ruff check $(CODE)
