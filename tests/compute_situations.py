@@ -1,4 +1,4 @@
-"""Traces with one problem of compute each, and traces as like them as possible without it. Times are µs.
+"""Traces of kernels with shapes. Times are µs.
 
 The device is an H100 (989 TFLOP/s in bf16, 67 in fp32, 3350 GB/s).
 """
@@ -6,12 +6,9 @@ The device is an H100 (989 TFLOP/s in bf16, 67 in fp32, 3350 GB/s).
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from linked import Linked
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 H100 = {"rank": 0, "device": 0, "name": "NVIDIA H100 80GB HBM3", "memory": 85018279936, "sms": 132}
 BF16 = "c10::BFloat16"
@@ -70,47 +67,8 @@ def attention(fused: bool, s: int = 4096) -> Computing:
     return b.done()
 
 
-def convolving(layout_us: float) -> Computing:
-    b = Computing()
-    b.work("aten::cudnn_convolution", "cutlass_tensorop_fprop", 500)
-    b.work("aten::cudnn_convolution", "void cudnn::nchwToNhwcKernel<float>", layout_us)
-    return b.done()
-
-
-def copying(source: str) -> Computing:
-    """A copy within the device, 1 GiB of bf16."""
-    n = [1 << 14, 1 << 15]
-    return Computing().work("aten::copy_", STREAM, 700, n, n, types=[BF16, source]).done()
-
-
 def streaming(times_the_roof: float) -> Computing:
     """A sum of two large tensors: 3 GiB through memory."""
     n = [1 << 14, 1 << 15]
     roof_us = 3 * 2 * n[0] * n[1] / 3350e9 * 1e6
     return Computing().work("aten::add", STREAM, roof_us * times_the_roof, n, n).done()
-
-
-def chaining(between: float) -> Computing:
-    """Two passes over the same 134 MB; `between` them may run a product."""
-    b = Computing().work("aten::sigmoid", STREAM, 100, [1 << 13, 1 << 13])
-    if between:
-        b.work("aten::mm", FAST, between, [4096, 4096], [4096, 4096])
-    return b.work("aten::sigmoid", STREAM, 100, [1 << 13, 1 << 13]).done()
-
-
-# code → the trace with the problem, the trace without
-CASES: dict[str, tuple[Callable[[], Linked], Callable[[], Linked]]] = {
-    "TC001": (
-        lambda: product("ampere_sgemm_128x64_nn", 3000, 4096, dtype="float"),
-        lambda: product("sm90_xmma_gemm_f32f32_tf32f32_f32_nn", 600, 4096, dtype="float"),
-    ),
-    "ALIGN001": (
-        lambda: product("cutlass_75_tensorop_bf16_s1688gemm_bf16_256x128_tn_align1", 900, 4097),
-        lambda: product("cutlass_75_tensorop_bf16_s1688gemm_bf16_256x128_tn_align8", 200, 4096),
-    ),
-    "SDPA001": (lambda: attention(fused=False), lambda: attention(fused=True)),
-    "LAYOUT001": (lambda: convolving(100), lambda: convolving(2)),
-    "CAST001": (lambda: copying("float"), lambda: copying(BF16)),
-    "FUSE001": (lambda: chaining(0), lambda: chaining(200)),
-    "EFF001": (lambda: streaming(5), lambda: streaming(1.1)),
-}

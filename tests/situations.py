@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import compute_situations
 import memory_situations
 from linked import Linked
 
@@ -77,17 +76,6 @@ def communicating(start: int, end: int, elements: int = 1 << 26, count: int = 1)
     return ending(b, max(end, 1000))
 
 
-def transferring(stream: int, *, late: bool) -> Linked:
-    """An all-reduce that nothing hides; the next kernel is launched after it began, or waits for its event."""
-    b = Linked()
-    b.launch("gemm", called=0, start=5, end=1000)
-    b.launch(NCCL, called=10, start=1000, end=1200, stream=stream)
-    b.launch("gemm", called=1100 if late else 30, start=1200, end=2000)
-    b.add("syncs", "Stream Wait Event", 20, 21, device=0, stream=7, waits_on_stream=1 if late else stream,
-          kind="Stream Wait Event")  # fmt: skip
-    return ending(b, 2000)
-
-
 def unlinked(count: int) -> Linked:
     b = queued_kernels(count=20)
     for i in range(count):
@@ -97,7 +85,5 @@ def unlinked(count: int) -> Linked:
 
 # code → the trace with the problem, the trace without
 CASES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
-    "OVERLAP001": (lambda: transferring(20, late=True), lambda: transferring(20, late=False)),
-    **compute_situations.CASES,
     **memory_situations.CASES,
 }

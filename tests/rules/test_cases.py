@@ -5,14 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import memory_situations
 import pytest
 from written_cases import CASES, Case
 
 from traceanalyzer.analyzers import run_analyzers
-from traceanalyzer.rules import RULES, judge
+from traceanalyzer.rules import ALL_RULES, judge
 
 if TYPE_CHECKING:
     from traceanalyzer.rules import Judgement
+
+OTHER_INPUT = dict.fromkeys(memory_situations.CASES, "needs a memory snapshot, which is no list of events")
+
+
+def test_every_rule_has_a_case_with_the_problem_and_one_without() -> None:
+    assert {rule.code for rule in ALL_RULES} == {*CASES, *OTHER_INPUT}
+    for code, case in CASES.items():
+        assert case["problem"] != case["fine"], code
 
 
 def judged(case: dict[str, Any], which: str) -> Judgement:
@@ -46,7 +55,7 @@ def test_its_absence_passes(code: str) -> None:
 
 @pytest.mark.parametrize("code", CASES)
 def test_without_what_it_requires_it_is_not_assessed(code: str) -> None:
-    (rule,) = [r for r in RULES if r.code == code]
+    (rule,) = [r for r in ALL_RULES if r.code == code]
     trace = Case(CASES[code]["problem"]).trace()
     for missing in rule.requires:
         without = replace(trace, capabilities=trace.capabilities - {missing})
