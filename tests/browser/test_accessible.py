@@ -85,3 +85,11 @@ def test_two_runs_on_a_page(browser: Any, tmp_path: Path, theme: str) -> None:
         page.goto(path.as_uri())
         unfold(page)
         assert violations(page) == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_page_with_its_figures_drawn(open_page: Callable[..., Opened], theme: str) -> None:
+    page = open_page(linked(), color_scheme=theme).page
+    page.locator('figure[data-figure="steps-0"]').scroll_into_view_if_needed()
+    page.wait_for_selector('figure[data-figure="steps-0"] .plot[data-drawn] svg', timeout=30_000)
+    assert violations(page) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from traceanalyzer.rules.analysis import Analysis
 
 pytestmark = pytest.mark.browser
+SNAPSHOT = Path(__file__).parents[2] / "fixtures/snapshots/oom.pickle.gz"
 HOSTILE = "aten::<b onmouseover=alert(1)></script>"
 
 
@@ -99,3 +101,40 @@ def test_hostile_names_are_text_in_figures(open_page: Callable[..., Opened]) -> 
 def test_a_page_without_figures_carries_no_plotly(open_page: Callable[..., Opened]) -> None:
     assert open_page(cases.cpu_only()).page.locator("#plotly").count() == 0
     assert figures.roofline(None) is None
+
+
+def test_steps_are_columns_that_add_up_to_the_wall_time(open_page: Callable[..., Opened]) -> None:
+    analysis = cases.training()
+    opened = open_page(analysis)
+    page = opened.page
+    assert page.locator('figure[data-figure="steps-0"] svg').count() == 1, (
+        "until then the picture of the server"
+    )
+    drawn = {t["name"]: t for t in show(page, "steps-0")}
+    (device,) = analysis["breakdown"].devices
+    expected = [part.wall_ns / 1e6 for part in device.steps]
+    parts = [drawn[name]["y"] for name in ("Compute", "Exposed communication", "Exposed copies", "Idle")]
+    assert [sum(values) for values in zip(*parts, strict=True)] == pytest.approx(expected, rel=1e-5)
+    assert "ProfilerStep#8" in drawn["Idle"]["text"][5]
+    assert page.locator('figure[data-figure="steps-0"] .plot > svg').count() == 0, "the server's is gone"
+    assert opened.errors == []
+    assert opened.console == []
+
+
+def test_what_memory_was_for_is_drawn_when_it_is_scrolled_to(open_page: Callable[..., Opened]) -> None:
+    analysis = ta.analyze(ta.load(SNAPSHOT))
+    opened = open_page(analysis)
+    page = opened.page
+    assert page.evaluate("typeof Plotly") == "undefined"
+    drawn = {t["name"]: t for t in show(page, "uses-0")}
+    (device,) = analysis["snapshot"].devices
+    assert set(drawn) == {use.replace("_", " ") for use in device.composition.by_category}
+    use, levels = next(iter(device.composition.by_category.items()))
+    share = [y / max(1e-9, level) for y, level in zip(drawn[use]["y"], levels, strict=True) if level]
+    assert max(share) == pytest.approx(min(share), rel=1e-3)
+    assert opened.errors == []
+
+
+def test_without_javascript_the_steps_are_still_there(open_page: Callable[..., Opened]) -> None:
+    page = open_page(cases.training(), java_script_enabled=False).page
+    assert page.locator('figure[data-figure="steps-0"] svg').is_visible()

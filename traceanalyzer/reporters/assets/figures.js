@@ -32,12 +32,14 @@
   }
 
   function traceOf(trace, colour) {
-    const { colour: name, sizes, dash, ...rest } = trace;
+    const { colour: name, sizes, dash, pattern, stacked, hover, ...rest } = trace;
     const fill = colour(name);
     const own = { ...rest, hovertemplate: "%{text}<extra></extra>", hoverlabel: { align: "left" } };
     if (dash) return { ...own, line: { color: fill, width: 1, dash } };
+    if (stacked) return { ...own, hovertemplate: hover, stackgroup: "all", line: { color: fill, width: 0, shape: "hv" }, fillcolor: fill };
     if (sizes) return { ...own, marker: { color: fill, size: sizes, opacity: 0.72, line: { color: colour("paper"), width: 1 } } };
-    return { ...own, textposition: "none", marker: { color: fill } };
+    const doubled = { shape: pattern, fgcolor: colour(name === "idle" ? "idle-ink" : "pattern-ink"), bgcolor: fill, size: 6, fillmode: "overlay" };
+    return { ...own, textposition: "none", marker: { color: fill, ...(pattern ? { pattern: doubled } : {}) } };
   }
 
   function layoutOf(layout, colour) {
@@ -47,7 +49,7 @@
       ...layout,
       xaxis: axis(layout.xaxis),
       yaxis: axis(layout.yaxis),
-      height: 400,
+      height: layout.height ?? 400,
       margin: { l: 56, r: 16, t: 8, b: 48 },
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
@@ -63,6 +65,7 @@
     try {
       const plotly = await load();
       const colour = colours();
+      if (!("drawn" in place.dataset)) place.replaceChildren(); // what stood for it
       await plotly.react(place, spec.traces.map((t) => traceOf(t, colour)), layoutOf(spec.layout, colour),
         { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "toImage"] });
       place.dataset.drawn = "";
@@ -79,7 +82,11 @@
       }
     }
   }, { rootMargin: "200px" });
-  figures.forEach((figure) => watcher.observe(figure));
+  // What has a picture from the server can wait for the reader: opening the page does not run the library for it.
+  const pictured = figures.filter((figure) => figure.querySelector(".plot").firstElementChild);
+  figures.forEach((figure) => { if (!pictured.includes(figure)) watcher.observe(figure); });
+  pictured.forEach((figure) => figure.addEventListener("pointerenter", () => watcher.observe(figure), { once: true }));
+  window.addEventListener("scroll", () => pictured.forEach((figure) => watcher.observe(figure)), { once: true });
   document.addEventListener("themechange", () => drawn.forEach(draw));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawn.forEach(draw));
 })();

@@ -44,6 +44,7 @@ class Device:
     breakdown: DeviceBreakdown
     segments: tuple[charts.Segment, ...]
     steps: charts.StepBars | None
+    figure: figures.Figure | None  # the same, drawn when it is scrolled to
     causes: tuple[tuple[str, int, int, float], ...]  # (words, ns, gaps, share of the wall time)
     outliers: tuple[Step, ...]
 
@@ -72,41 +73,71 @@ class Served:
     report_json: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the page shows and its scripts need: made once, delivered in either way."""
+
+    facts: Facts
+    sheets: Mapping[str, tables.Sheet]
+    devices: list[Device]
+    memory: memory.MemoryView
+    figures: list[figures.Figure]
+    timeline: str | None
+
+    @property
+    def with_plotly(self) -> bool:
+        """Whether anything is drawn by Plotly."""
+        return bool(
+            self.figures
+            or any(d.figure for d in self.devices)
+            or any(d.figure for d in self.memory.snapshots)
+        )
+
+
 def render(analysis: Analysis, *, top: int = 50) -> str:
     """The whole page. Equal analyses give equal bytes."""
     style, script = assets.text(assets.STYLE), "\n".join(map(assets.text, assets.SCRIPTS))
-    drawn, sheets = _figures(analysis), _sheets(Facts.of(analysis), top)
-    scripts = [script.encode(), *([plotly.script()] if drawn else [])]
+    parts = _parts(analysis, top)
+    scripts = [script.encode(), *([plotly.script()] if parts.with_plotly else [])]
     return _page(
         analysis,
         top,
-        sheets,
-        timeline.embed(analysis, listed=_named(sheets)),
-        figures=drawn,
-        plotly=plotly.packed() if drawn else "",
+        parts,
+        plotly=plotly.packed() if parts.with_plotly else "",
         raw_json=base64.b64encode(_raw_json(analysis)).decode(),
         style=Markup(style),
         script=Markup(script),
-        policy=policy.inline(style, scripts, with_plotly=bool(drawn)),
+        policy=policy.inline(style, scripts, with_plotly=parts.with_plotly),
         served=False,
     )
 
 
 def serve(analysis: Analysis, *, top: int = 50) -> Served:
     """The same page without anything inline, for hosts whose policy forbids inline scripts."""
-    sheets, drawn = _sheets(Facts.of(analysis), top), _figures(analysis)
-    events = timeline.embed(analysis, listed=_named(sheets))
+    parts = _parts(analysis, top)
     page = _page(
         analysis,
         top,
-        sheets,
-        events,
-        figures=drawn,
+        parts,
         scripts=assets.SCRIPTS,
-        policy=policy.served(with_plotly=bool(drawn)),
+        policy=policy.served(with_plotly=parts.with_plotly),
         served=True,
     )
-    return Served(page, base64.b64decode(events) if events else None, _raw_json(analysis))
+    events = base64.b64decode(parts.timeline) if parts.timeline else None
+    return Served(page, events, _raw_json(analysis))
+
+
+def _parts(analysis: Analysis, top: int) -> Parts:
+    facts = Facts.of(analysis)
+    sheets = _sheets(facts, top)
+    return Parts(
+        facts,
+        sheets,
+        [_device(number, device, facts) for number, device in enumerate(facts.devices)],
+        memory.view(facts, top),
+        _figures(analysis),
+        timeline.embed(analysis, listed=_named(sheets)),
+    )
 
 
 def _raw_json(analysis: Analysis) -> bytes:
@@ -118,26 +149,26 @@ def _named(sheets: Mapping[str, tables.Sheet]) -> dict[str, list[str]]:
     return {id_: [row.name for row in sheets[id_].rows] for id_ in ("kernels", "ops") if id_ in sheets}
 
 
-def _page(
-    analysis: Analysis, top: int, sheets: Mapping[str, tables.Sheet], drawn: str | None, **delivery: Any
-) -> str:
+def _page(analysis: Analysis, top: int, parts: Parts, **delivery: Any) -> str:
     """The page from its template; `delivery` says how style, scripts and data reach it."""
-    facts = Facts.of(analysis)
-    opportunities = _opportunities(facts, sheets)
+    facts = parts.facts
+    opportunities = _opportunities(facts, parts.sheets)
     return environment.get().get_template("report.html.j2").render(
         facts=facts,
         analysis=analysis,
         version=__version__,
         links=analysis.source_links,
-        devices=[_device(d, facts) for d in facts.devices],
+        devices=parts.devices,
         opportunities=opportunities,
         proven=proofs.proven([(o.finding.code, o.anchor, o.proofs) for o in opportunities]),
-        sheets=sheets,
+        sheets=parts.sheets,
         work_lines=work_lines(analysis.results),
-        timeline=drawn,
+        timeline=parts.timeline,
         icicles=_icicles(analysis),
+        figures=parts.figures,
+        with_plotly=parts.with_plotly,
         raw_name=re.sub(r"[^\w.-]+", "_", facts.title)[:80] + ".report.json",
-        memory=memory.view(facts, top),
+        memory=parts.memory,
         queue_lines=_queues(facts),
         thresholds=method.all_thresholds(),
         diff=_diff(analysis, top),
@@ -175,16 +206,18 @@ def _icicles(analysis: Analysis) -> list[icicles.Icicle]:
     return [icicle for icicle in found if icicle]
 
 
-def _device(device: DeviceBreakdown, facts: Facts) -> Device:
+def _device(number: int, device: DeviceBreakdown, facts: Facts) -> Device:
     several_ranks = len({d.rank for d in facts.devices}) > 1
     label = f"Rank {device.rank}, GPU {device.device}" if several_ranks else f"GPU {device.device}"
     wall = device.whole.wall_ns
     outliers = [steps.steps[i] for i in steps.outliers] if (steps := facts.steps) else []
+    bars = charts.step_bars(device, steps) if steps else None
     return Device(
         f"{label}: {names.cut(device.name)}" if device.name else label,
         device,
         charts.stack(device.whole),
-        charts.step_bars(device, steps) if steps else None,
+        bars,
+        figures.steps(number, bars, steps.median_ns if steps else None),
         tuple((cause_text(c.cause), c.total_ns, c.gaps, c.total_ns / wall if wall else 0.0)
               for c in device.idle_causes),
         tuple(s for s in outliers if s.rank == device.rank),

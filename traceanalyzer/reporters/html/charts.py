@@ -42,8 +42,9 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class StepBars:
-    """Stacked columns with their scale."""
+    """Stacked columns with their scale; `means` are what they show: (names of the steps, their mean)."""
 
+    means: tuple[tuple[str, Partition], ...]
     bars: tuple[Bar, ...]
     top_ns: int
     median_y: float | None
@@ -84,10 +85,11 @@ def step_bars(device: DeviceBreakdown, steps: Steps) -> StepBars | None:
     means = [_mean([device.steps[i] for i in members]) for members in groups]
     top = max(1, *(m.wall_ns for m in means))
     slot = 100 / len(groups)
-    bars = []
+    bars, named = [], []
     for at, (members, mean) in enumerate(zip(groups, means, strict=True)):
         first, last = own[members[0]][1].name, own[members[-1]][1].name
         names = first if len(members) == 1 else f"{first} … {last} (mean)"
+        named.append((names, mean))
         shares = ", ".join(f"{PARTS[k].lower()} {units.duration(ns)}" for k, ns in parts_of(mean))
         bars.append(
             Bar(
@@ -99,7 +101,7 @@ def step_bars(device: DeviceBreakdown, steps: Steps) -> StepBars | None:
             )
         )
     median = 100 - steps.median_ns * 100 / top if 0 < steps.median_ns <= top else None
-    return StepBars(tuple(bars), top, median, group)
+    return StepBars(tuple(named), tuple(bars), top, median, group)
 
 
 def _piled(mean: Partition, top: int) -> tuple[tuple[str, float, float], ...]:

@@ -14,13 +14,16 @@ import numpy as np
 
 from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.reporters import names, units
+from traceanalyzer.reporters.facts import PARTS, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from traceanalyzer.analyzers.results import Kernels
     from traceanalyzer.analyzers.roofline_results import DeviceRoof, Roofline, RooflineRow
+    from traceanalyzer.analyzers.snapshot_results import Composition
     from traceanalyzer.model.trace import Trace
+    from traceanalyzer.reporters.html.charts import StepBars
 
 MAX_MARKS = 400
 COLOURS = {
@@ -31,6 +34,13 @@ COLOURS = {
     "communication": "communication",
 }
 """What limits a kernel, as a category of the page; anything else is drawn as unknown."""
+PATTERNS = {"communication": "\\", "copy": ".", "idle": "/"}
+"""What doubles a part's colour."""
+USES = {
+    "parameters": "compute", "gradients": "communication", "optimizer_state": "memory", "activations": "copy",
+    "kv_cache": "host", "logits": "api", "temporaries": "range", "workspace": "mixed", "inputs": "good",
+}  # fmt: skip
+"""What memory is for, as the page's style colours it (.use-…)."""
 _WORDS = {"memory_bandwidth": "memory bandwidth", "latency": "neither: latency"}
 _BINS_PER_DECADE = 8
 
@@ -105,6 +115,59 @@ def durations(trace: Trace, found: Kernels | None) -> Figure | None:
     return Figure("durations", "How long kernels run", summary, _json(traces, layout))
 
 
+def steps(number: int, chart: StepBars | None, median_ns: int | None) -> Figure | None:
+    """Stacked columns of a device's steps, where there are several."""
+    if chart is None:
+        return None
+    at = list(range(1, len(chart.means) + 1))
+    traces: list[dict[str, Any]] = [
+        {
+            "type": "bar", "name": label, "colour": key, "pattern": PATTERNS.get(key, ""), "x": at,
+            "y": [round(dict(parts_of(mean))[key] / 1e6, 6) for _, mean in chart.means],
+            "text": [_plain(f"{names.cut(name, 60)}: {label} {units.duration(dict(parts_of(mean))[key])} of "
+                            f"{units.duration(mean.wall_ns)}") for name, mean in chart.means],
+        }
+        for key, label in PARTS.items()
+    ]  # fmt: skip
+    if median_ns:
+        told = f"median {units.duration(median_ns)}"
+        traces.append(
+            {"type": "scatter", "mode": "lines", "name": told, "colour": "ink", "dash": "dot",
+             "x": [0.5, len(at) + 0.5], "y": [median_ns / 1e6] * 2, "text": [told, told]}
+        )  # fmt: skip
+    each = f", {chart.averaged} steps averaged per column" if chart.averaged > 1 else ""
+    summary = f"Per step{each}; the longest is {units.duration(chart.top_ns)}."
+    layout = {
+        "barmode": "stack", "bargap": 0.1, "height": 240,
+        "xaxis": {"title": {"text": "step"}, "dtick": max(1, len(at) // 12), "showgrid": False},
+        "yaxis": {"title": {"text": "ms"}},
+    }  # fmt: skip
+    return Figure(f"steps-{number}", "Steps", summary, _json(traces, layout))
+
+
+def composition(number: int, found: Composition, *, timed: bool) -> Figure | None:
+    """What active memory was for over time, as stacked areas."""
+    if len(found.at) < 2 or not found.by_category:
+        return None
+    top = max(sum(column) for column in zip(*found.by_category.values(), strict=True))
+    shift, unit = (30, "GiB") if top >= 1 << 30 else (20, "MiB")
+    traces = [
+        {
+            "type": "scatter", "mode": "lines", "name": use.replace("_", " "), "colour": USES.get(use, "line-strong"),
+            "stacked": True, "hover": f"%{{y:.4~g}} {unit}",
+            "x": [_short(at / 1e6) if timed else at for at in found.at],
+            "y": [_short(level / (1 << shift)) for level in levels],
+        }
+        for use, levels in found.by_category.items()
+    ]  # fmt: skip
+    layout = {
+        "height": 300, "hovermode": "x unified",
+        "xaxis": {"title": {"text": "ms" if timed else "entry"}},
+        "yaxis": {"title": {"text": unit}, "rangemode": "tozero"},
+    }  # fmt: skip
+    return Figure(f"uses-{number}", "Uses", "What active memory was for", _json(traces, layout))
+
+
 def _columns(name: str, colour: str, edges: Any, counts: Any, sums: Any) -> dict[str, Any]:
     spans = [f"{units.duration(int(a))} to {units.duration(int(b))}" for a, b in pairwise(edges)]
     return {
@@ -134,7 +197,7 @@ def _marks(bound: str, rows: Sequence[RooflineRow], longest_ns: int) -> dict[str
 
 
 def _told(row: RooflineRow) -> str:
-    """The hover text. Plotly takes some tags for markup, so what opens one is spelled out."""
+    """The hover text."""
     lines = [
         names.cut(row.op or row.kernel, 60),
         names.cut(row.input_dims or "", 70),
@@ -142,8 +205,12 @@ def _told(row: RooflineRow) -> str:
         f"{units.count(row.count)} × {units.duration(row.total_ns // row.count)} = {units.duration(row.total_ns)}",
         f"{_speed(row):.3g} TFLOP/s, {units.share(row.efficiency)} of its roof",
     ]
-    escaped = [line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") for line in lines if line]
-    return "<br>".join(escaped)
+    return "<br>".join(_plain(line) for line in lines if line)
+
+
+def _plain(text: str) -> str:
+    """Plotly takes some tags for markup, so what opens one is spelled out."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _roof_lines(roofs: DeviceRoof, low: float, high: float) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from traceanalyzer.analyzers.oom_whatif import told
 from traceanalyzer.analyzers.snapshot_groups import grouped, line_of
 from traceanalyzer.analyzers.snapshot_state import timeline
 from traceanalyzer.reporters import tables
-from traceanalyzer.reporters.html import charts, icicles, memory_charts
+from traceanalyzer.reporters.html import charts, figures, icicles, memory_charts
 
 if TYPE_CHECKING:
     from traceanalyzer.analyzers.results import MemoryTimeline
@@ -38,6 +38,7 @@ class DeviceView:
     moment: Moment
     curve: Curve
     composition: memory_charts.Areas | None
+    figure: figures.Figure | None  # the same, drawn when it is scrolled to
     map: memory_charts.Map | None
     stacks: icicles.Icicle | None
     sheets: tuple[tables.Sheet, ...]
@@ -98,6 +99,7 @@ def _device(
         moment,
         _curve(timeline(device), None),
         memory_charts.areas(device.composition, timed=device.timed),
+        figures.composition(number, device.composition, timed=device.timed),
         memory_charts.map_of(_map(device, mine)),
         _stacks(number, moment, links),
         tuple(_sheet(number, moment, by, title, top) for by, title in GROUPED if moment.holders),
