@@ -16,3 +16,9 @@ for folder in (HERE / "unit", HERE / "conformance", HERE):
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's cache."""
     monkeypatch.setenv("TRACEANALYZER_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(autouse=True)
+def english(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests read English, whatever the locale of the machine."""
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")

@@ -66,6 +66,7 @@ def report(
     *,
     format: str | None = None,  # noqa: A002
     top: int = 50,
+    language: str | None = None,
     source_root: str | Path | None = None,
     source_url: str | None = None,
 ) -> Path:
@@ -76,6 +77,7 @@ def report(
         output: the file to write.
         format: html, json, markdown or text.
         top: rows of each table.
+        language: en or zh; English unless given.
         source_root: folder of the sources: lines of code in the page open in VS Code.
         source_url: address with {path} and {line} where they lead instead.
     """
@@ -84,7 +86,7 @@ def report(
 
     analysis = replace(analysis, source_links=source_links(source_root, source_url) or analysis.source_links)
     path = Path(output)
-    path.write_bytes(render(analysis, format or format_of(path), top=top).encode())
+    path.write_bytes(render(analysis, format or format_of(path), top=top, language=language).encode())
     return path
 
 

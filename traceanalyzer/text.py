@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 class Text(str):
@@ -30,6 +30,10 @@ class Text(str):
         """Copies and pickles keep the parts."""
         return Text, (self.template, dict(self.values))
 
+    def filled(self, **values: Any) -> Text:
+        """The same sentence with values, for one that was written down before they were known."""
+        return Text(self.template, values)
+
     def translated(self, catalogue: Mapping[str, str]) -> str:
         """The sentence in the words of a catalogue of templates; English where the catalogue has none."""
         template = catalogue.get(self.template, self.template)
@@ -48,10 +52,30 @@ def say(template: str, /, **values: Any) -> Text:
     return Text(template, values)
 
 
-def join(separator: str, parts: list[Text]) -> Text:
-    """Sentences or phrases in a row, each still translatable."""
+def said(text: str) -> Text:
+    """Words that come from elsewhere, such as a name, as a sentence that is the same in every language."""
+    return text if isinstance(text, Text) else Text("{text}", {"text": text})
+
+
+def join(separator: str, parts: Sequence[Text]) -> Text:
+    """Sentences or phrases in a row, each still translatable, and the separator too."""
     names = [f"part_{i}" for i in range(len(parts))]
-    return Text(separator.join(f"{{{name}}}" for name in names), dict(zip(names, parts, strict=True)))
+    template = "{separator}".join(f"{{{name}}}" for name in names)
+    return Text(template, dict(zip(names, parts, strict=True)) | {"separator": Text(separator, {})})
+
+
+def packed(value: Any) -> Any:
+    """A sentence with its parts as plain values that JSON can hold; anything else as it is."""
+    if not isinstance(value, Text):
+        return value
+    return {"template": value.template, "values": {name: packed(v) for name, v in value.values.items()}}
+
+
+def unpacked(plain: Any) -> Any:
+    """What `packed` took apart."""
+    if not isinstance(plain, dict):
+        return plain
+    return Text(plain["template"], {name: unpacked(v) for name, v in plain["values"].items()})
 
 
 def translated(value: Any, catalogue: Mapping[str, str]) -> Any:

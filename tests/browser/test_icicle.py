@@ -100,7 +100,7 @@ def test_the_width_can_be_host_time(open_page: Callable[..., Opened]) -> None:
 def test_search_sums_what_it_finds_once(open_page: Callable[..., Opened]) -> None:
     page = open_page(with_stacks()).page
     shown(page)
-    page.get_by_label("Find in python call paths").fill("forward")
+    page.get_by_label("Find: Python call paths").fill("forward")
     assert status(page) == "2 found, with 60.0 ms, 75.0 %"
 
 

@@ -163,7 +163,7 @@ def test_the_command_tells_cause_and_holders(capsys: pytest.CaptureFixture[str])
     shown = capsys.readouterr().out
     assert "cause 1     leak" in shown
     assert "train.py:27 log_loss" in shown
-    for by, expected in (("category", "optimizer_state"), ("module", "Block"), ("stack", "log_loss")):
+    for by, expected in (("category", "optimizer state"), ("module", "Block"), ("stack", "log_loss")):
         assert run(["oom", str(FIXTURE), "--by", by, "--at", "peak"]) == 0
         assert expected in capsys.readouterr().out
 

@@ -31,6 +31,7 @@ import numpy as np
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.host import ORDINARY, STALLS, HostActivity
 from traceanalyzer.model.intervals import Intervals, covered, gaps, started_before
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,21 +40,21 @@ if TYPE_CHECKING:
 
     from traceanalyzer.analyzers.work import DeviceWork
 
-CAUSES: Mapping[str, str] = MappingProxyType(
+CAUSES: Mapping[str, Text] = MappingProxyType(
     {
-        "host_sync": "the host waits for the device and then has to fill an empty queue",
-        "dataloader": "the host waits for the next batch",
-        "host_copy": "the host is inside a copy of pageable memory",
-        "allocator": "the host allocates or frees device memory",
-        "gc": "Python collects garbage",
-        "compile": "the host compiles or loads code",
-        "autograd": "the autograd engine prepares the next kernel too slowly",
-        "optimizer": "the optimizer prepares the next kernel too slowly",
-        "dispatch": "Python and the dispatcher launch too slowly",
-        "launch_latency": "the device's own latency between two launches",
-        "dependency": "launched in time, but waiting for other work",
-        "no_more_work": "nothing was launched any more",
-        "unknown": "the launch of the next work was not recorded",
+        "host_sync": say("the host waits for the device and then has to fill an empty queue"),
+        "dataloader": say("the host waits for the next batch"),
+        "host_copy": say("the host is inside a copy of pageable memory"),
+        "allocator": say("the host allocates or frees device memory"),
+        "gc": say("Python collects garbage"),
+        "compile": say("the host compiles or loads code"),
+        "autograd": say("the autograd engine prepares the next kernel too slowly"),
+        "optimizer": say("the optimizer prepares the next kernel too slowly"),
+        "dispatch": say("Python and the dispatcher launch too slowly"),
+        "launch_latency": say("the device's own latency between two launches"),
+        "dependency": say("launched in time, but waiting for other work"),
+        "no_more_work": say("nothing was launched any more"),
+        "unknown": say("the launch of the next work was not recorded"),
     }
 )
 CODE: Mapping[str, int] = MappingProxyType({cause: i for i, cause in enumerate(CAUSES)})

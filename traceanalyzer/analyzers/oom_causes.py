@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.snapshot_results import Cause, Change
 from traceanalyzer.model.sizes import size
-from traceanalyzer.text import say
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot, FreeMemory, Moment
 
 _SAYS = {
-    "parameters": "{held} were held, parameters take {part} of it",
-    "gradients": "{held} were held, gradients take {part} of it",
-    "optimizer_state": "{held} were held, optimizer state takes {part} of it",
-    "activations": "{held} were held, activations kept for backward take {part} of it",
-    "kv_cache": "{held} were held, the KV cache takes {part} of it",
-    "temporaries": "{held} were held, temporaries take {part} of it",
-    "inputs": "{held} were held, inputs take {part} of it",
-    "logits": "{held} were held, logits and loss take {part} of it",
-    "casts": "{held} were held, copies of weights by autocast take {part} of it",
-    "workspace": "{held} were held, library workspaces take {part} of it",
-    "unknown": "{held} were held, {part} of it is of unknown use",
+    "parameters": say("{held} were held, parameters take {part} of it"),
+    "gradients": say("{held} were held, gradients take {part} of it"),
+    "optimizer_state": say("{held} were held, optimizer state takes {part} of it"),
+    "activations": say("{held} were held, activations kept for backward take {part} of it"),
+    "kv_cache": say("{held} were held, the KV cache takes {part} of it"),
+    "temporaries": say("{held} were held, temporaries take {part} of it"),
+    "inputs": say("{held} were held, inputs take {part} of it"),
+    "logits": say("{held} were held, logits and loss take {part} of it"),
+    "casts": say("{held} were held, copies of weights by autocast take {part} of it"),
+    "workspace": say("{held} were held, library workspaces take {part} of it"),
+    "unknown": say("{held} were held, {part} of it is of unknown use"),
 }
 
 
@@ -50,7 +50,7 @@ def causes(
     held = moment.requested_bytes
     for category, amount in moment.by_category.items():
         if amount * 20 >= held:
-            evidence = say(_SAYS[category], held=size(held), part=size(amount))
+            evidence = _SAYS[category].filled(held=size(held), part=size(amount))
             found.append(Cause(category, amount, evidence, "low" if category == "unknown" else "medium"))
     return tuple(found)
 
@@ -84,20 +84,20 @@ def _fragmentation(moment: Moment, free: FreeMemory, requested: int) -> list[Cau
 
 def _elsewhere(free: FreeMemory, requested: int) -> list[Cause]:
     found = []
-    for name, largest, template in (
+    for name, largest, evidence in (
         (
             "other_stream",
             free.other_streams_largest_bytes,
-            "a free block of {largest} was of another stream, and blocks do not change streams",
+            say("a free block of {largest} was of another stream, and blocks do not change streams"),
         ),
         (
             "private_pool",
             free.other_pools_largest_bytes,
-            "a free block of {largest} was in another pool, such as that of a CUDA graph",
+            say("a free block of {largest} was in another pool, such as that of a CUDA graph"),
         ),
     ):
         if largest is not None and largest >= requested:
-            found.append(Cause(name, largest, say(template, largest=size(largest)), "high"))
+            found.append(Cause(name, largest, evidence.filled(largest=size(largest)), "high"))
     return found
 
 
@@ -128,27 +128,36 @@ def _spike(moment: Moment, requested: int) -> list[Cause]:
     return [Cause("spike", requested, evidence, "medium")]
 
 
-_SHARD = "over two ranks; more with more"
-_IN_CHUNKS = (("do this in chunks (chunked loss, fused attention)", 1.0, "the result allows chunks"),)
+_IN_CHUNKS = (
+    (say("do this in chunks (chunked loss, fused attention)"), 1.0, say("the result allows chunks")),
+)
 _KV_CACHE = (
-    ("keep the KV cache in 8 bits", 0.5, "it is in 16 bits now and the quality allows it"),
-    ("limit the tokens or the sequences that are kept at once", 0.5, "half of them would do"),
+    (say("keep the KV cache in 8 bits"), 0.5, say("it is in 16 bits now and the quality allows it")),
+    (say("limit the tokens or the sequences that are kept at once"), 0.5, say("half of them would do")),
 )
 # What to change, the share of the cause's bytes that this frees at most, and when it applies.
-_CHANGES: dict[str, tuple[tuple[str, float, str], ...]] = {
-    "memory_limit": (("raise torch.cuda.set_per_process_memory_fraction", 1.0, "nobody else needs the memory"),),
+_CHANGES: dict[str, tuple[tuple[Text, float, Text], ...]] = {
+    "memory_limit": (
+        (say("raise torch.cuda.set_per_process_memory_fraction"), 1.0, say("nobody else needs the memory")),
+    ),
     "fragmentation": (
         (
-            "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True", 1.0,
-            "not with memory shared between processes; test it, some libraries do not support it",
+            say("PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True"),
+            1.0,
+            say("not with memory shared between processes; test it, some libraries do not support it"),
         ),
     ),
-    "other_stream": (("allocate and use these tensors on one stream", 1.0, "the overlap is not needed"),),
-    "private_pool": (("share one pool between CUDA graphs, or capture fewer", 1.0, "graphs do not run at once"),),
+    "other_stream": (
+        (say("allocate and use these tensors on one stream"), 1.0, say("the overlap is not needed")),
+    ),
+    "private_pool": (
+        (say("share one pool between CUDA graphs, or capture fewer"), 1.0, say("graphs do not run at once")),
+    ),
     "leak": (
         (
-            "keep no reference from step to step: append loss.item() or loss.detach().cpu(), not loss", 1.0,
-            "the tensors are not needed later",
+            say("keep no reference from step to step: append loss.item() or loss.detach().cpu(), not loss"),
+            1.0,
+            say("the tensors are not needed later"),
         ),
     ),
     "kv_cache": _KV_CACHE,
@@ -156,20 +165,42 @@ _CHANGES: dict[str, tuple[tuple[str, float, str], ...]] = {
     "spike": _IN_CHUNKS,
     "logits": _IN_CHUNKS,
     "activations": (
-        ("activation checkpointing on the repeated blocks", 0.5, "training; costs one more forward"),
-        ("half the batch with gradient accumulation", 0.5, "training"),
+        (
+            say("activation checkpointing on the repeated blocks"),
+            0.5,
+            say("training; costs one more forward"),
+        ),
+        (say("half the batch with gradient accumulation"), 0.5, say("training")),
     ),
     "optimizer_state": (
-        ("an 8-bit optimizer", 0.75, "the state is in 32 bits now"),
-        (f"shard the optimizer state (ZeRO 1, FSDP) {_SHARD}", 0.5, "data-parallel training"),
+        (say("an 8-bit optimizer"), 0.75, say("the state is in 32 bits now")),
+        (
+            say("shard the optimizer state (ZeRO 1, FSDP) over two ranks; more with more"),
+            0.5,
+            say("data-parallel training"),
+        ),
     ),
-    "gradients": ((f"shard the gradients (ZeRO 2, FSDP) {_SHARD}", 0.5, "data-parallel training"),),
+    "gradients": (
+        (
+            say("shard the gradients (ZeRO 2, FSDP) over two ranks; more with more"),
+            0.5,
+            say("data-parallel training"),
+        ),
+    ),
     "parameters": (
-        ("weights in half as many bits (bf16 for fp32; 8 bits at inference)", 0.5, "the quality allows it"),
-        (f"shard the weights (FSDP, tensor parallel) {_SHARD}", 0.5, "several GPUs"),
+        (
+            say("weights in half as many bits (bf16 for fp32; 8 bits at inference)"),
+            0.5,
+            say("the quality allows it"),
+        ),
+        (
+            say("shard the weights (FSDP, tensor parallel) over two ranks; more with more"),
+            0.5,
+            say("several GPUs"),
+        ),
     ),
-}  # fmt: skip
-_NO_GRAD = (("run under torch.inference_mode()", 1.0, "no gradients are wanted"),)
+}
+_NO_GRAD = ((say("run under torch.inference_mode()"), 1.0, say("no gradients are wanted")),)
 
 
 def changes(device: DeviceSnapshot, moment: Moment, found: tuple[Cause, ...]) -> tuple[Change, ...]:
@@ -180,5 +211,5 @@ def changes(device: DeviceSnapshot, moment: Moment, found: tuple[Cause, ...]) ->
         table = _CHANGES.get(cause.name, ())
         if cause.name == "activations" and not device.backward_seen:
             table = _NO_GRAD
-        rows += [Change(say(what), int(share * amount), say(condition)) for what, share, condition in table]
+        rows += [Change(what, int(share * amount), condition) for what, share, condition in table]
     return tuple(dict.fromkeys(rows))

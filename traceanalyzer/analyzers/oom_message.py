@@ -121,7 +121,7 @@ def _changes(row: dict[str, Any], causes: tuple[Cause, ...]) -> Iterator[Change]
         )
     if "fragmentation" in names:
         yield Change(
-            "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True",
+            say("PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True"),
             names["fragmentation"].bytes,
             say("test it, some libraries do not support it"),
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from traceanalyzer.analyzers.work import COMMUNICATION, COMPUTE, COPY
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 HOST, LAUNCH, SYNC, STREAM = "host", "launch", "synchronisation", "stream"
-PATH_KINDS: Mapping[str, str] = {
-    "compute": "kernels that compute",
-    "communication": "communication kernels",
-    "copy": "copies and memsets",
-    HOST: "work of the host",
-    LAUNCH: "from a launch call to the start of its work",
-    STREAM: "between work: order on the stream, events",
-    SYNC: "from the end of work to the return of the call that waited",
+PATH_KINDS: Mapping[str, Text] = {
+    "compute": say("kernels that compute"),
+    "communication": say("communication kernels"),
+    "copy": say("copies and memsets"),
+    HOST: say("work of the host"),
+    LAUNCH: say("from a launch call to the start of its work"),
+    STREAM: say("between work: order on the stream, events"),
+    SYNC: say("from the end of work to the return of the call that waited"),
 }
 _WORK_KINDS = {COMPUTE: "compute", COMMUNICATION: "communication", COPY: "copy"}
 

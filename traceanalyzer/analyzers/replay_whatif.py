@@ -14,6 +14,7 @@ from traceanalyzer.analyzers.replay_graph import Graph, build, explained
 from traceanalyzer.analyzers.work import COMMUNICATION, device_work
 from traceanalyzer.errors import UsageError
 from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -145,18 +146,24 @@ def what_if(
     """
     whole = Replay.of(trace, steps, rank)
     fixes, graph = whole.fixes, whole.fixes.graph
-    asked = [(f"remove {name}", *_removal(fixes, name)) for name in remove]
-    asked += [(f"speed up {name} {factor:g}x", *fixes.faster(name, factor)) for name, factor in speedup]
+    asked = [(say("remove {name}", name=name), *_removal(fixes, name)) for name in remove]
+    asked += [
+        (say("speed up {name} {factor:g}x", name=name, factor=factor), *fixes.faster(name, factor))
+        for name, factor in speedup
+    ]
     changes: tuple[Outcome, ...] = ()
     together, distrust = None, None
     if not whole.trusted:
-        distrust = (
-            f"The replay of the unchanged trace misses the measured step by more than "
-            f"{thresholds.REPLAY_ERROR_SHARE:.0%}: what changes would save cannot be told from it."
+        distrust = say(
+            "The replay of the unchanged trace misses the measured step by more than {limit}: what changes would save "
+            "cannot be told from it.",
+            limit=f"{thresholds.REPLAY_ERROR_SHARE:.0%}",
         )
     elif asked:
         changes = tuple(whole.outcome(*change) for change in asked)
-        together = whole.outcome("all together", united(a[1] for a in asked), united(a[2] for a in asked))
+        together = whole.outcome(
+            say("all together"), united(a[1] for a in asked), united(a[2] for a in asked)
+        )
     return WhatIf(
         graph.rank,
         graph.first_step,
@@ -182,18 +189,28 @@ def _per_step(replayed: Replayed) -> dict[str, int]:
     return {kind: ns // replayed.graph.steps for kind, ns in replayed.critical_path().items()}
 
 
-def _notes(graph: Graph) -> list[str]:
+def _notes(graph: Graph) -> list[Text]:
     notes = []
     if graph.steps < graph.total_steps:
         notes.append(
-            f"Replayed are steps {graph.first_step} to {graph.first_step + graph.steps - 1} of {graph.total_steps}: "
-            f"at most {thresholds.REPLAY_NODES:,} calls and device work."
+            say(
+                "Replayed are steps {first} to {last} of {all}: at most {most} calls and device work.",
+                first=graph.first_step,
+                last=graph.first_step + graph.steps - 1,
+                all=graph.total_steps,
+                most=f"{thresholds.REPLAY_NODES:,}",
+            )
         )
     if graph.inferred:
         notes.append(
-            f"{graph.inferred} waits between streams are inferred from timing; "
-            f"{HOW_TO_CAPTURE[Capability.SYNC_EVENTS]} to have them recorded."
+            say(
+                "{count} waits between streams are inferred from timing; {remedy} to have them recorded.",
+                count=graph.inferred,
+                remedy=HOW_TO_CAPTURE[Capability.SYNC_EVENTS],
+            )
         )
     if (graph.works.kind == COMMUNICATION).any():
-        notes.append("Communication keeps its recorded duration: other ranks are taken to do what they did.")
+        notes.append(
+            say("Communication keeps its recorded duration: other ranks are taken to do what they did.")
+        )
     return notes

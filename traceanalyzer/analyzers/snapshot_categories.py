@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from traceanalyzer.analyzers.snapshot_stacks import in_backward
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from traceanalyzer.analyzers.snapshot_stacks import Frame, StackTable
@@ -32,7 +33,6 @@ _PARAMETER = re.compile(
     r"initialize_parameters|materialize.*)$"
 )
 _OPTIMIZER_STATE = re.compile(r"^(_init_group|_init_state|init_state|initialize_state)$")
-_OPTIMIZER = "within the optimizer"
 _FORWARD = re.compile(r"forward|_call_impl|__call__")
 
 
@@ -44,22 +44,22 @@ class Categories:
         self.of_stack = cache(self._of_stack)
         self.of = cache(self._of)
 
-    def _of(self, stack: int, released: int) -> tuple[str, str]:
+    def _of(self, stack: int, released: int) -> tuple[str, Text]:
         """(category, what it rests on); `released` is the stack of the release, -1 for none, -2 for none recorded."""
         if stack < 0:
-            return "unknown", "no stack was recorded"
+            return "unknown", say("no stack was recorded")
         category, why = self.of_stack(stack)
-        if why.startswith(_OPTIMIZER) and released == -1:
-            return "optimizer_state", "allocated in the optimizer's step and kept"
+        if why.startswith("within the optimizer") and released == -1:
+            return "optimizer_state", say("allocated in the optimizer's step and kept")
         if category == "activations" and released >= 0:
             frames = self.stacks.frames(released)
             if not in_backward(frames) and any(_is_forward(f) for f in frames):
-                return "temporaries", "allocated and released in forward"
+                return "temporaries", say("allocated and released in forward")
         if category == "gradients" and released >= 0 and in_backward(self.stacks.frames(released)):
-            return "temporaries", "allocated and released in backward"
+            return "temporaries", say("allocated and released in backward")
         return category, why
 
-    def _of_stack(self, stack: int) -> tuple[str, str]:
+    def _of_stack(self, stack: int) -> tuple[str, Text]:
         frames = self.stacks.frames(stack)
         for pattern, category in (
             (_WORKSPACE, "workspace"), (_CAST, "casts"), (_KV_CACHE, "kv_cache"), (_LOGITS, "logits"),
@@ -67,21 +67,21 @@ class Categories:
         ):  # fmt: skip
             for frame in frames:
                 if pattern.search(frame.name) or (category == "kv_cache" and pattern.search(frame.file)):
-                    return category, f"{frame.name} on the stack"
+                    return category, say("{name} on the stack", name=frame.name)
         optimizer = next((f for f in frames if "torch/optim/" in f.file), None)
         if optimizer is not None:
             state = next((f for f in frames if _OPTIMIZER_STATE.match(f.name)), None)
             if state is not None:
-                return "optimizer_state", f"{state.name} on the stack"
-            return "temporaries", f"{_OPTIMIZER}, {optimizer.name}"
+                return "optimizer_state", say("{name} on the stack", name=state.name)
+            return "temporaries", say("within the optimizer, {name}", name=optimizer.name)
         if in_backward(frames):
-            return "gradients", "allocated in backward"
+            return "gradients", say("allocated in backward")
         made = next((f for f in frames if _PARAMETER.match(f.name) or _is_module_init(f)), None)
         if made is not None:
-            return "parameters", f"{made.name} on the stack"
+            return "parameters", say("{name} on the stack", name=made.name)
         if any(_is_forward(f) and not _is_wrapper(f) for f in frames):
-            return "activations", "allocated in forward"
-        return "unknown", "no name on the stack tells"
+            return "activations", say("allocated in forward")
+        return "unknown", say("no name on the stack tells")
 
 
 def _is_module_init(frame: Frame) -> bool:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from traceanalyzer.analyzers.snapshot_categories import Categories
     from traceanalyzer.model.trace import Trace
+    from traceanalyzer.text import Text
 
     Ints = NDArray[np.int64]
 
@@ -120,7 +121,7 @@ class DeviceState:
         return np.flatnonzero((self.alloc <= entry) & ((self.completed < 0) | (self.completed > entry)))
 
     @cached_property
-    def block_category(self) -> list[tuple[str, str]]:
+    def block_category(self) -> list[tuple[str, Text]]:
         """Category and reason of every block."""
         freed = np.where(self.released >= 0, self.released, self.completed)
         by = np.where(freed >= 0, self.stack[freed], -1) if len(self.stack) else freed

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from traceanalyzer.text import Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +17,7 @@ class StackHolder:
     requested_bytes: int
     count: int
     category: str  # of snapshot_categories.CATEGORIES
-    inferred_from: str  # how the category was told
+    inferred_from: Text  # how the category was told
     python: str | None  # file:line of the innermost frame of the user's own code, else of any Python code
     function: str | None
     module: (
@@ -134,7 +137,7 @@ class Cause:
 
     name: str
     bytes: int | None
-    evidence: str
+    evidence: Text
     confidence: Literal["high", "medium", "low"]
 
 
@@ -142,9 +145,9 @@ class Cause:
 class Change:
     """Something to change, what it frees on this run at most, and when it applies."""
 
-    what: str
+    what: Text
     frees_bytes: int | None
-    condition: str
+    condition: Text | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +191,7 @@ class Oom:
     python: str | None
     function: str | None
     annotation: str | None
-    headline: str
+    headline: Text
     free: FreeMemory | None
     causes: tuple[Cause, ...]
     changes: tuple[Change, ...]

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
+from traceanalyzer.cli.holders import TITLES
 from traceanalyzer.cli.table import print_json, print_text, printable, remark_on_rest
+from traceanalyzer.languages import spoken
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from traceanalyzer.analyzers.snapshot_diff import ChangedRow, DeviceDiff
@@ -26,32 +29,36 @@ def show(before: Trace, after: Trace, *, at: str, by: str, top: int, as_json: bo
         return
     for device in found.devices:
         _print_device(device, at, by, top)
-    for where, places in (("BEFORE", found.only_before), ("AFTER", found.only_after)):
+    for where, places in ((say("BEFORE"), found.only_before), (say("AFTER"), found.only_after)):
         for rank, number in places:
-            click.echo(f"rank {rank}, device {number} is in {where} only")
+            only = say(
+                "rank {rank}, device {device} is in {where} only", rank=rank, device=number, where=where
+            )
+            click.echo(spoken(only))
 
 
 def _print_device(device: DeviceDiff, at: str, by: str, top: int) -> None:
     from traceanalyzer.model.sizes import size
+    from traceanalyzer.rules.vocabulary import word
 
-    click.secho(f"rank {device.rank}, device {device.device}, at the {at} of each", bold=True)
+    head = say("rank {rank}, device {device}, at the {moment} of each", rank=device.rank, device=device.device,
+               moment=word(at))  # fmt: skip
+    click.secho(spoken(head), bold=True)
     for name in TOTALS:
         old, new = device.before[name], device.after[name]
-        click.echo(f"  {name.removesuffix('_bytes'):10} {size(old)} → {size(new)} ({_signed(new - old)})")
+        click.echo(
+            f"  {spoken(word(name.removesuffix('_bytes'))):10} {size(old)} → {size(new)} ({_signed(new - old)})"
+        )
     rows = [row for row in device.rows[by] if row.change_bytes or row.before_count != row.after_count]
     if not rows:
-        click.echo(f"  nothing changed by {by}")
+        click.echo(spoken(say("  nothing changed by {way}", way=TITLES[by])))
         return
     rows.sort(key=lambda row: (-abs(row.change_bytes), row.key))
-    titles = [
-        "Change",
-        "Before",
-        "After",
-        "Blocks",
-        by.capitalize(),
-        "Told by" if by == "category" else "Category",
-    ]
-    print_text(titles, [True, True, True, True, False, False], [_cells(row) for row in rows[:top]])
+    last = say("Told by") if by == "category" else say("Category")
+    titles = (say("Change"), say("Before"), say("After"), say("Blocks"), TITLES[by], last)
+    print_text(
+        [*map(spoken, titles)], [True, True, True, True, False, False], [_cells(row) for row in rows[:top]]
+    )
     remark_on_rest(len(rows) - top)
 
 

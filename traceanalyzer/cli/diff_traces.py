@@ -11,6 +11,7 @@ import click
 
 from traceanalyzer.cli.inputs import analyze_trace, check_place
 from traceanalyzer.cli.table import print_layout, remark_on_rest
+from traceanalyzer.languages import spoken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,10 +73,10 @@ def _print(found: Comparison, top: int) -> None:
 
     for line, sheet in comparison.text_lines(found, top):
         if sheet is None:
-            click.echo(line)
+            click.echo(spoken(line))
             continue
         click.echo()
-        click.secho(line, bold=True, underline=True)
+        click.secho(spoken(line), bold=True, underline=True)
         print_layout(sheet.columns, sheet.rows)
         remark_on_rest(sheet.total - len(sheet.rows))
 
@@ -86,5 +87,5 @@ def _gate(found: Comparison, limit: float | None) -> int:
     if limit is None:
         return 0
     passed, why = gate(found, limit)
-    click.echo(why, err=True)
+    click.echo(spoken(why), err=True)
     return 0 if passed else 1

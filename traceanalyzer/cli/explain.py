@@ -6,10 +6,12 @@ from difflib import get_close_matches
 
 import click
 
+from traceanalyzer.cli.language import speaks
 from traceanalyzer.errors import UsageError
 
 
 @click.command(short_help="What a rule looks at and why; without a code, all of them.")
+@speaks
 @click.argument("codes", metavar="[CODE]...", nargs=-1)
 def command(codes: tuple[str, ...]) -> None:
     """What a rule looks at, why it matters and what it needs. Without a CODE, a line for every rule."""

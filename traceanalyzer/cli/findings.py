@@ -51,10 +51,10 @@ def command(
 
     `trace-analyze explain CODE` says what a rule looks at.
     """
-    from traceanalyzer.reporters.findings import FORMATS
+    from traceanalyzer.reporters.findings import render
 
     analysis = chosen(analyze(inputs, options, wanted), _codes(select), _codes(ignore))
-    sys.stdout.write(FORMATS[output_format](analysis))
+    sys.stdout.write(render(analysis, output_format))
     if fail_on is None:
         return 0
     bad = [f for f in analysis.findings if SEVERITIES.index(f.severity) >= SEVERITIES.index(fail_on)]

@@ -5,19 +5,35 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import wraps
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from traceanalyzer.cli.table import print_text, printable, remark_on_rest
+from traceanalyzer.languages import spoken
+from traceanalyzer.text import Text, join, said, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from traceanalyzer.analyzers.snapshot_results import Moment, SegmentMap, StackHolder
     from traceanalyzer.rules.analysis import Analysis
 
-BY = ("line", "module", "stack", "category", "annotation", "compile", "pool", "stream", "op")
+TITLES: Mapping[str, Text] = MappingProxyType(
+    {
+        "line": say("Line"),
+        "module": say("Module"),
+        "stack": say("Stack"),
+        "category": say("Category"),
+        "annotation": say("Annotation"),
+        "compile": say("Compile"),
+        "pool": say("Pool"),
+        "stream": say("Stream"),
+        "op": say("Op"),
+    }
+)
+BY = tuple(TITLES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +87,11 @@ def print_holders(analysis: Analysis, shown: Shown) -> None:
     """Print a table per moment that was asked for."""
     for where, moment, segments in _moments(analysis, shown.at):
         click.echo()
-        click.secho(printable(f"Who holds memory {where}"), bold=True)
+        click.secho(printable(say("Who holds memory {where}", where=where)), bold=True)
         _print_table(moment.holders, moment.active_bytes, shown.by, shown.top)
         if shown.segments:
             click.echo()
-            click.secho(printable(f"Segments {where}"), bold=True)
+            click.secho(printable(say("Segments {where}", where=where)), bold=True)
             _print_segments(segments, shown.top)
 
 
@@ -89,44 +105,54 @@ def _moment_of(value: str | None) -> str | int | None:
     return round(float(found[1]) * {"ns": 1, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9}[found[2]])
 
 
-def _moments(analysis: Analysis, at: str | int | None) -> Iterator[tuple[str, Moment, SegmentMap | None]]:
+def _moments(analysis: Analysis, at: str | int | None) -> Iterator[tuple[Text, Moment, SegmentMap | None]]:
     """The moments asked for: when and where in words, who holds memory, and the segments."""
+    from traceanalyzer.rules.vocabulary import word
+
     if isinstance(at, int):
         yield from _moments_at(analysis, at)
         return
     ooms = [o for o in analysis["oom"].rows if o.moment is not None]
     if at == "oom" or (at is None and ooms):
         for oom in ooms:
-            yield f"at the error, rank {oom.rank}, device {oom.device}", oom.moment, oom.map
+            where = say("at the error, rank {rank}, device {device}", rank=oom.rank, device=oom.device)
+            yield where, oom.moment, oom.map
         return
     for device in analysis["snapshot"].devices:
         moment, segments = (
             (device.end, device.map_at_end) if at == "end" else (device.peak, device.map_at_peak)
         )
-        yield f"at the {moment.name}, rank {device.rank}, device {device.device}", moment, segments
+        where = say("at the {moment}, rank {rank}, device {device}", moment=word(moment.name), rank=device.rank,
+                    device=device.device)  # fmt: skip
+        yield where, moment, segments
 
 
-def _moments_at(analysis: Analysis, at_ns: int) -> Iterator[tuple[str, Moment, SegmentMap | None]]:
+def _moments_at(analysis: Analysis, at_ns: int) -> Iterator[tuple[Text, Moment, SegmentMap | None]]:
     from traceanalyzer.analyzers.snapshot_map import segment_map
     from traceanalyzer.analyzers.snapshot_state import device_states
     from traceanalyzer.reporters.units import duration
 
     for state in device_states(analysis.trace):
-        where = f"rank {state.rank}, device {state.device}"
+        where = say("rank {rank}, device {device}", rank=state.rank, device=state.device)
         entry = state.entry_at(at_ns)
         if entry is None:
-            click.echo(
-                f"{where}: nothing was recorded until {duration(at_ns)}, or entries carry no time", err=True
-            )
+            nothing = say("{where}: nothing was recorded until {time}, or entries carry no time", where=where,
+                          time=duration(at_ns))  # fmt: skip
+            click.echo(spoken(nothing), err=True)
         else:
-            yield f"at {duration(at_ns)}, {where}", state.moment("time", entry), segment_map(state, entry)
+            yield (
+                say("at {time}, {where}", time=duration(at_ns), where=where),
+                state.moment("time", entry),
+                segment_map(state, entry),
+            )
 
 
 def _print_segments(segments: SegmentMap | None, top: int) -> None:
     from traceanalyzer.model.sizes import size
+    from traceanalyzer.rules.vocabulary import word
 
     if segments is None:
-        click.echo("The entries do not tell: expandable segments changed after this moment.")
+        click.echo(spoken(say("The entries do not tell: expandable segments changed after this moment.")))
         return
     cells = [
         [
@@ -136,19 +162,28 @@ def _print_segments(segments: SegmentMap | None, top: int) -> None:
             f"{row.blocks:,}",
             str(row.stream),
             printable(row.pool or "–"),
-            ", ".join(dict.fromkeys(use for *_, use in row.runs)),
+            printable(join(", ", [said(word(use)) for use in dict.fromkeys(use for *_, use in row.runs)])),
         ]
         for row in segments.rows[:top]
     ]
     if cells:
-        titles = ["Address", "Bytes", "Free", "Blocks", "Stream", "Pool", "Holds"]
-        print_text(titles, [False, True, True, True, True, False, False], cells)
+        titles = [
+            say("Address"),
+            say("Bytes"),
+            say("Free"),
+            say("Blocks"),
+            say("Stream"),
+            say("Pool"),
+            say("Holds"),
+        ]
+        print_text([*map(spoken, titles)], [False, True, True, True, True, False, False], cells)
         remark_on_rest(segments.count - len(cells))
 
 
 def _print_table(holders: Sequence[StackHolder], active_bytes: int, by: str, top: int) -> None:
     from traceanalyzer.analyzers.snapshot_groups import grouped
     from traceanalyzer.model.sizes import size
+    from traceanalyzer.rules.vocabulary import word
 
     rows = grouped(holders, by)
     cells = [
@@ -156,14 +191,13 @@ def _print_table(holders: Sequence[StackHolder], active_bytes: int, by: str, top
             size(row.bytes),
             f"{row.bytes / max(1, active_bytes):.1%}",
             f"{row.count:,}",
-            printable(row.key),
-            printable(row.beside),
+            printable(word(row.key) if by == "category" else row.key),
+            printable(row.beside if by == "category" else word(row.beside)),
         ]
         for row in rows[:top]
     ]
     if cells:
-        last = "Told by" if by == "category" else "Category"
-        print_text(
-            ["Bytes", "Share", "Blocks", by.capitalize(), last], [True, True, True, False, False], cells
-        )
+        last = say("Told by") if by == "category" else say("Category")
+        titles = (say("Bytes"), say("Share"), say("Blocks"), TITLES[by], last)
+        print_text([*map(spoken, titles)], [True, True, True, False, False], cells)
         remark_on_rest(len(rows) - top)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from traceanalyzer.cli.language import speaks
 from traceanalyzer.errors import TraceAnalyzerError
 from traceanalyzer.ingest.options import LoadOptions
 
@@ -77,7 +78,7 @@ class Wanted:
 
 
 def analysis_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options on how to analyze; it gets `wanted`."""
+    """Give a command the options on how to analyze; it gets `wanted`. What it says, it says in --lang."""
 
     @wraps(command)
     def with_wanted(
@@ -110,7 +111,7 @@ def analysis_options(command: Callable[..., Any]) -> Callable[..., Any]:
     decorated: Callable[..., Any] = with_wanted
     for decorate in reversed(decorators):
         decorated = decorate(decorated)
-    return decorated
+    return speaks(decorated)
 
 
 def load(inputs: Sequence[str], options: LoadOptions, mapping: str | None = None) -> Trace:

@@ -8,6 +8,7 @@ import click
 
 from traceanalyzer.cli.inputs import analysis_options, analyze, reads_inputs
 from traceanalyzer.cli.table import Output, print_rows, prints_table
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,11 +27,12 @@ def command(inputs: Sequence[str], options: LoadOptions, wanted: Wanted, output:
     from traceanalyzer.reporters.tables import KERNELS
 
     analysis = analyze(inputs, options, wanted)
+    remedy = how_to_capture(analysis.trace.sources)[Capability.DEVICE_WORK]
     kernels = analysis.results.get("kernels")
     print_rows(
         "kernels",
         KERNELS,
         kernels.rows if kernels else (),
         output,
-        if_none=f"No kernels were recorded: {how_to_capture(analysis.trace.sources)[Capability.DEVICE_WORK]}.",
+        if_none=say("No kernels were recorded: {remedy}.", remedy=remedy),
     )

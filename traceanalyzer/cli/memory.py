@@ -9,6 +9,8 @@ import click
 
 from traceanalyzer.cli.inputs import analysis_options, analyze, reads_inputs
 from traceanalyzer.cli.table import Output, print_json, print_rows, prints_table
+from traceanalyzer.languages import spoken
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +35,8 @@ def command(inputs: Sequence[str], options: LoadOptions, wanted: Wanted, output:
     analysis = analyze(inputs, options, wanted)
     memory = analysis.results.get("memory")
     timelines: Sequence[MemoryTimeline] = memory.timelines if memory else ()
-    remark = f"No memory events were recorded: {how_to_capture(analysis.trace.sources)[Capability.MEMORY]}."
+    remedy = how_to_capture(analysis.trace.sources)[Capability.MEMORY]
+    remark = say("No memory events were recorded: {remedy}.", remedy=remedy)
     if output.form == "json":
         print_json({"memory": [asdict(timeline) for timeline in timelines]})
     elif output.form == "csv" or not timelines:
@@ -45,23 +48,26 @@ def command(inputs: Sequence[str], options: LoadOptions, wanted: Wanted, output:
         print_rows("memory", HOLDERS, rows, output, if_none=remark)
     else:
         for timeline in timelines:
-            click.echo(_headline(timeline))
+            click.echo(spoken(_headline(timeline)))
             print_rows(
                 "memory",
                 HOLDERS,
                 timeline.live_at_peak,
                 output,
-                if_none="Nothing allocated in the trace was live at the peak.",
+                if_none=say("Nothing allocated in the trace was live at the peak."),
             )
 
 
-def _headline(timeline: MemoryTimeline) -> str:
+def _headline(timeline: MemoryTimeline) -> Text:
     from traceanalyzer.reporters import units
 
     index = f" {timeline.device}" if timeline.device >= 0 else ""  # the host has none
-    return (
-        f"rank {timeline.rank}, {timeline.device_type}{index}: "
-        f"peak {units.size(timeline.peak_allocated_bytes)} allocated, "
-        f"{units.size(timeline.peak_reserved_bytes)} reserved; "
-        f"{units.size(timeline.accounted_bytes)} of the peak was allocated in the trace"
+    return say(
+        "rank {rank}, {device}: peak {allocated} allocated, {reserved} reserved; {accounted} of the peak was "
+        "allocated in the trace",
+        rank=timeline.rank,
+        device=f"{timeline.device_type}{index}",
+        allocated=units.size(timeline.peak_allocated_bytes),
+        reserved=units.size(timeline.peak_reserved_bytes),
+        accounted=units.size(timeline.accounted_bytes),
     )

@@ -9,6 +9,7 @@ import click
 
 from traceanalyzer.cli.inputs import analysis_options, analyze, reads_inputs
 from traceanalyzer.cli.table import Output, print_rows, prints_table
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,5 +33,8 @@ def command(inputs: Sequence[str], options: LoadOptions, wanted: Wanted, output:
     rows = modules.rows if modules else ()
     if output.form == "text":  # depth shows as indentation; the path has it for programs
         rows = tuple(asdict(row) | {"name": "  " * row.depth + row.name} for row in rows)
-    remark = f"No modules were recorded: {how_to_capture(analysis.trace.sources)[Capability.MODULES]}."
+    remark = say(
+        "No modules were recorded: {remedy}.",
+        remedy=how_to_capture(analysis.trace.sources)[Capability.MODULES],
+    )
     print_rows("modules", MODULES, rows, output, if_none=remark, unknown=unknown)

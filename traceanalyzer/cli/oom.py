@@ -10,6 +10,7 @@ import click
 from traceanalyzer.cli.holders import Shown, print_holders, shows_holders
 from traceanalyzer.cli.inputs import analysis_options, analyze, reads_inputs
 from traceanalyzer.cli.table import print_json, printable
+from traceanalyzer.text import Text, join, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,7 +59,16 @@ def command(
     for line in _lines(analysis):
         click.echo(printable(line))
     for one in tried:
-        click.echo(printable(f"rank {one.rank}, device {one.device}: {told(one)}"))
+        click.echo(
+            printable(
+                say(
+                    "rank {rank}, device {device}: {answer}",
+                    rank=one.rank,
+                    device=one.device,
+                    answer=told(one),
+                )
+            )
+        )
     print_holders(analysis, shown)
 
 
@@ -75,51 +85,67 @@ def _lines(analysis: Analysis) -> Iterator[str]:
         yield from _post_mortem(oom)
         yield ""
     if not ooms:
-        yield "No out-of-memory error is in this input."
+        yield say("No out-of-memory error is in this input.")
     for device in devices:
-        yield from _device(device)
+        yield _device(device)
     for finding in analysis.findings:
         if finding.code.startswith("MEM") and finding.code != "MEM001":
-            yield f"{finding.title}: {finding.claim} {finding.fix}"
+            yield say("{title}: {claim} {fix}", title=finding.title, claim=finding.claim, fix=finding.fix)
 
 
-def _post_mortem(oom: Oom) -> Iterator[str]:
+def _post_mortem(oom: Oom) -> Iterator[Text]:
     from traceanalyzer.analyzers.oom_whatif import told
     from traceanalyzer.model.sizes import size
+    from traceanalyzer.rules.vocabulary import word
 
-    place = f"line {oom.line}" if oom.line is not None else f"entry {oom.entry}"
-    device = "" if oom.device is None else f", device {oom.device}"
-    yield f"rank {oom.rank}{device}, {place}: {oom.headline}"
+    of_text = oom.line is not None
+    place = say("line {line}", line=oom.line) if of_text else say("entry {entry}", entry=oom.entry)
+    device = "" if oom.device is None else say(", device {device}", device=oom.device)
+    yield say(
+        "rank {rank}{device}, {place}: {what}", rank=oom.rank, device=device, place=place, what=oom.headline
+    )
     if oom.annotation is not None:
-        yield f"  within      {oom.annotation}"
+        yield say("  within      {annotation}", annotation=oom.annotation)
     if oom.segment_bytes is not None:
         free = UNKNOWN if oom.device_free_bytes is None else size(oom.device_free_bytes)
-        yield f"  driver      asked for a segment of {size(oom.segment_bytes)}; {free} were free on the device"
+        yield say("  driver      asked for a segment of {segment}; {free} were free on the device",
+                  segment=size(oom.segment_bytes), free=free)  # fmt: skip
     if oom.free is not None:
         parts = (
-            ("free in reserved", oom.free.total_bytes),
-            ("largest block", oom.free.largest_bytes),
-            ("on other streams", oom.free.other_streams_largest_bytes),
-            ("in other pools", oom.free.other_pools_largest_bytes),
-            ("empty_cache() would give back", oom.free.whole_segments_bytes),
+            (say("free in reserved"), oom.free.total_bytes),
+            (say("largest block"), oom.free.largest_bytes),
+            (say("on other streams"), oom.free.other_streams_largest_bytes),
+            (say("in other pools"), oom.free.other_pools_largest_bytes),
+            (say("empty_cache() would give back"), oom.free.whole_segments_bytes),
         )
-        yield "  would it fit  " + "; ".join(f"{n} {UNKNOWN if b is None else size(b)}" for n, b in parts)
+        told_parts = [say("{what} {size}", what=n, size=UNKNOWN if b is None else size(b)) for n, b in parts]
+        yield say("  would it fit  {parts}", parts=join("; ", told_parts))
     for number, cause in enumerate(oom.causes, 1):
-        yield f"  cause {number}     {cause.name.replace('_', ' ')} ({cause.confidence}): {cause.evidence}"
+        yield say("  cause {number}     {cause} ({level}): {evidence}", number=number, cause=word(cause.name),
+                  level=word(cause.confidence), evidence=cause.evidence)  # fmt: skip
     if oom.what_if is not None:
-        yield f"  what if     {told(oom.what_if)}"
+        yield say("  what if     {answer}", answer=told(oom.what_if))
     for change in oom.changes:
-        frees = "" if change.frees_bytes is None else f" — frees up to {size(change.frees_bytes)}"
-        yield f"  change      {change.what}{frees}{f' (when: {change.condition})' if change.condition else ''}"
+        frees = (
+            "" if change.frees_bytes is None else say(" — frees up to {size}", size=size(change.frees_bytes))
+        )
+        when = say(" (when: {condition})", condition=change.condition) if change.condition else ""
+        yield say("  change      {what}{frees}{when}", what=change.what, frees=frees, when=when)
 
 
-def _device(device: DeviceSnapshot) -> Iterator[str]:
+def _device(device: DeviceSnapshot) -> Text:
     from traceanalyzer.model.sizes import size
 
-    window = "from the start" if device.complete else "part of the run"
-    yield (
-        f"rank {device.rank}, device {device.device}: {device.entries:,} entries ({window}); peak "
-        f"{size(device.peak.active_bytes)} active, {size(device.peak_reserved_bytes)} reserved; at the end "
-        f"{size(device.end.active_bytes)} active, {size(device.end.reserved_bytes)} reserved, of it "
-        f"{size(device.free_at_end.split_bytes or 0)} free in segments with other blocks"
+    return say(
+        "rank {rank}, device {device}: {entries} entries ({window}); peak {active} active, {reserved} reserved; at the "
+        "end {end_active} active, {end_reserved} reserved, of it {split} free in segments with other blocks",
+        rank=device.rank,
+        device=device.device,
+        entries=f"{device.entries:,}",
+        window=say("from the start") if device.complete else say("part of the run"),
+        active=size(device.peak.active_bytes),
+        reserved=size(device.peak_reserved_bytes),
+        end_active=size(device.end.active_bytes),
+        end_reserved=size(device.end.reserved_bytes),
+        split=size(device.free_at_end.split_bytes or 0),
     )

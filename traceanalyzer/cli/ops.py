@@ -8,6 +8,7 @@ import click
 
 from traceanalyzer.cli.inputs import analysis_options, analyze, reads_inputs
 from traceanalyzer.cli.table import Output, print_rows, prints_table
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +33,11 @@ def command(
     analysis = analyze(inputs, options, wanted)
     ops, unknown = analysis.results.get("ops"), Facts.of(analysis).unknown_columns
     if by_shape:
-        remark = f"No shapes were recorded: {how_to_capture(analysis.trace.sources)[Capability.SHAPES]}."
+        remark = say(
+            "No shapes were recorded: {remedy}.",
+            remedy=how_to_capture(analysis.trace.sources)[Capability.SHAPES],
+        )
         print_rows("ops", OPS_BY_SHAPE, ops.by_shape if ops else (), output, if_none=remark, unknown=unknown)
     else:
-        remark = "No operators were recorded: profile with ProfilerActivity.CPU."
+        remark = say("No operators were recorded: profile with ProfilerActivity.CPU.")
         print_rows("ops", OPS, ops.by_name if ops else (), output, if_none=remark, unknown=unknown)

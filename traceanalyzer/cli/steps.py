@@ -9,6 +9,7 @@ import click
 
 from traceanalyzer.cli.inputs import analysis_options, analyze, reads_inputs
 from traceanalyzer.cli.table import Output, print_rows, prints_table
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,10 +33,13 @@ def command(inputs: Sequence[str], options: LoadOptions, wanted: Wanted, output:
 
     analysis = analyze(inputs, options, wanted)
     rows = list(_rows(analysis))
-    remark = f"No steps: {how_to_capture(analysis.trace.sources)[Capability.STEPS]}."
+    remark = say("No steps: {remedy}.", remedy=how_to_capture(analysis.trace.sources)[Capability.STEPS])
     layout = STEPS
     if len({(row["rank"], row["device"]) for row in rows}) > 1:
-        lane = (Column("rank", "Rank", "count", brief=True), Column("device", "Device", "count", brief=True))
+        lane = (
+            Column("rank", say("Rank"), "count", brief=True),
+            Column("device", say("Device"), "count", brief=True),
+        )
         layout = replace(STEPS, columns=(*lane, *STEPS.columns))
     print_rows("steps", layout, rows, output, if_none=remark)
 

@@ -17,8 +17,12 @@ from dataclasses import asdict, dataclass
 from functools import wraps
 from itertools import chain
 from typing import TYPE_CHECKING, Any
+from unicodedata import east_asian_width
 
 import click
+
+from traceanalyzer.languages import spoken
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from traceanalyzer.reporters.tables import Column, Layout
@@ -79,7 +83,7 @@ def print_rows(
         unknown: fields that nothing measured; they are shown as unknown, whatever they hold.
     """
     if not rows:
-        click.echo(if_none, err=True)
+        click.echo(spoken(if_none), err=True)
     shown = [_without(as_mapping(row), unknown) for row in rows[: output.top]]
     match output.form:
         case "json":
@@ -102,28 +106,37 @@ def print_layout(columns: Iterable[Column], rows: Sequence[Any]) -> None:
 
     columns = [column for column in columns if column.brief]
     cells = [[text(value(row, column), column.kind) for column in columns] for row in rows]
-    print_text([column.title for column in columns], [column.numeric for column in columns], cells)
+    print_text([spoken(column.title) for column in columns], [column.numeric for column in columns], cells)
 
 
 def printable(text: str) -> str:
-    """Names come from files: none of them steers the terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)
+    """A sentence or a name; names come from files: none of them steers the terminal."""
+    return "".join(c if c.isprintable() else "?" for c in spoken(text))
 
 
 def remark_on_rest(rest: int) -> None:
     """Say on stderr how many rows were left out."""
     if rest > 0:
-        click.echo(f"… {rest:,} more; --top N shows more", err=True)
+        click.echo(spoken(say("… {count} more; --top N shows more", count=f"{rest:,}")), err=True)
 
 
 def print_text(titles: Sequence[str], numeric: Sequence[bool], cells: Sequence[Sequence[str]]) -> None:
     """Aligned columns under a header, numbers to the right; cut to a terminal's width, whole elsewhere."""
-    widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
+    widths = [max(map(width_of, column)) for column in zip(titles, *cells, strict=True)]
     if sys.stdout.isatty():
         widths = _fitting(widths, numeric, shutil.get_terminal_size().columns)
     click.secho(_line(titles, widths, numeric), bold=True)
     for row in cells:
         click.echo(_line(row, widths, numeric))
+
+
+def width_of(text: str) -> int:
+    """Columns of a terminal: Chinese characters take two."""
+    return len(text) if text.isascii() else sum(2 if east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _filled(text: str, width: int) -> str:
+    return text + " " * (width - width_of(text))
 
 
 def _fitting(widths: list[int], numeric: Sequence[bool], available: int) -> list[int]:
@@ -142,7 +155,7 @@ def _fitting(widths: list[int], numeric: Sequence[bool], available: int) -> list
 
 def _line(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) -> str:
     parts = (
-        cell.rjust(width) if is_number else _cut(cell, width).ljust(width)
+        " " * (width - width_of(cell)) + cell if is_number else _filled(_cut(cell, width), width)
         for cell, width, is_number in zip(cells, widths, numeric, strict=True)
     )
     return "  ".join(parts).rstrip()
@@ -150,10 +163,17 @@ def _line(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) 
 
 def _cut(text: str, width: int) -> str:
     """Both ends of a name tell it from others, so the middle goes."""
-    if len(text) <= width:
+    if width_of(text) <= width:
         return text
     tail = width // 4
-    return f"{text[: width - tail - 1]}…{text[len(text) - tail :]}"
+    return f"{_beginning(text, width - tail - 1)}…{_beginning(text[::-1], tail)[::-1]}"
+
+
+def _beginning(text: str, width: int) -> str:
+    """As much of the text as so many columns hold."""
+    while width_of(text) > width:
+        text = text[: max(width, 0)] if len(text) > width else text[:-1]
+    return text
 
 
 def print_csv(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:

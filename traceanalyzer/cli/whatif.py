@@ -9,6 +9,8 @@ import click
 
 from traceanalyzer.cli.inputs import analysis_options, analyze, reads_inputs
 from traceanalyzer.cli.table import print_json, print_text
+from traceanalyzer.languages import spoken
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -99,12 +101,16 @@ def _print(result: WhatIf) -> None:
     from traceanalyzer.reporters.names import visible
     from traceanalyzer.rules.wording import count, duration
 
-    click.echo(
-        f"Rank {result.rank}, mean of {count(result.steps, 'step')}: measured {duration(result.measured_ns)}, "
-        f"replayed unchanged {duration(result.replayed_ns)} ({result.error_share:+.1%})"
+    head = say(
+        "Rank {rank}, mean of {steps}: measured {measured}, replayed unchanged {replayed} ({error})",
+        rank=result.rank,
+        steps=count(result.steps, "step"),
+        measured=duration(result.measured_ns),
+        replayed=duration(result.replayed_ns),
+        error=f"{result.error_share:+.1%}",
     )
-    for note in filter(None, (result.distrust, *result.notes)):
-        click.echo(note)
+    for line in filter(None, (head, result.distrust, *result.notes)):
+        click.echo(spoken(line))
     if result.distrust:
         return
     outcomes = [*result.changes, *([result.together] if result.together and len(result.changes) > 1 else [])]
@@ -119,9 +125,10 @@ def _print(result: WhatIf) -> None:
             )
             for o in outcomes
         ]
-        print_text(("Change", "New step", "Saves", "At most"), (False, True, True, True), rows)
+        titles = (say("Change"), say("New step"), say("Saves"), say("At most"))
+        print_text([*map(spoken, titles)], (False, True, True, True), rows)
     else:
-        click.echo("No finding can be replayed: name a change with --remove or --speedup.")
+        click.echo(spoken(say("No finding can be replayed: name a change with --remove or --speedup.")))
     click.echo()
     _print_path(result)
 
@@ -131,7 +138,8 @@ def _print_path(result: WhatIf) -> None:
     from traceanalyzer.rules.wording import duration
 
     after = result.together.path if result.together else None
-    titles = ("Critical path", "Now", "Share", *(("After", "Share") if after else ()))
+    more = (say("After"), say("Share")) if after else ()
+    titles = [*map(spoken, (say("Critical path"), say("Now"), say("Share"), *more))]
     rows = []
     for kind, meaning in PATH_KINDS.items():
         paths = [result.path, *([after] if after else [])]
@@ -141,7 +149,7 @@ def _print_path(result: WhatIf) -> None:
                 for path in paths
                 for cell in (duration(path[kind]), _percent(path[kind], sum(path.values())))
             ]
-            rows.append((meaning, *cells))
+            rows.append((spoken(meaning), *cells))
     print_text(titles, (False, *(True for _ in titles[1:])), rows)
 
 
@@ -149,7 +157,7 @@ def _range(low: int, high: int) -> str:
     from traceanalyzer.rules.wording import duration
 
     shown = (duration(low), duration(high))
-    return shown[0] if shown[0] == shown[1] else f"{shown[0]} to {shown[1]}"
+    return shown[0] if shown[0] == shown[1] else spoken(say("{low} to {high}", low=shown[0], high=shown[1]))
 
 
 def _percent(part: int, whole: int) -> str:

@@ -71,7 +71,9 @@ class _Header:
 
     def to_bytes(self) -> bytes:
         """A line with the hash of what follows, then JSON."""
-        content = json.dumps(asdict(self) | {"capabilities": sorted(self.capabilities)}).encode()
+        source = asdict(self.source) | {"notes": [note.packed() for note in self.source.notes]}
+        fields = asdict(self) | {"source": source, "capabilities": sorted(self.capabilities)}
+        content = json.dumps(fields).encode()
         return _digest(content) + b"\n" + content
 
     @classmethod
@@ -82,7 +84,7 @@ class _Header:
             raise ValueError("the header of a cache entry is damaged")
         fields = json.loads(content)
         source = fields["source"]
-        source["notes"] = tuple(Note(**note) for note in source["notes"])
+        source["notes"] = tuple(Note.unpacked(note) for note in source["notes"])
         return cls(
             Source(**source),
             frozenset(map(Capability, fields["capabilities"])),

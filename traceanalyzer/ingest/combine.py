@@ -17,6 +17,7 @@ from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.model.schema import TABLES, Table
 from traceanalyzer.model.tables import start_order, with_ids
 from traceanalyzer.model.trace import Note, Source, Trace
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,16 +78,18 @@ def _with_note_on_time(trace: Trace, others: Sequence[Trace]) -> Trace:
     if source.format != SNAPSHOT or not beside or not trace.tables["allocations"].num_rows:
         return trace
     if source.epoch_ns is None or all(t.sources[0].epoch_ns is None for t in beside):
-        message = "the snapshot or the profile beside it tells no wall-clock time, so they are not joined"
+        message = say(
+            "the snapshot or the profile beside it tells no wall-clock time, so they are not joined"
+        )
     else:
         first, last = window(trace)
         windows = [window(t) for t in beside if t.sources[0].epoch_ns is not None]
         if any(begin <= last and first <= end for begin, end in windows):
             return trace
-        message = (
+        message = say(
             "the snapshot does not overlap in time with the profile beside it, so nothing of it is joined"
         )
-    note = Note("info", message, "Record both in one run.")
+    note = Note("info", message, say("Record both in one run."))
     return replace(trace, sources=(replace(source, notes=(*source.notes, note)),))
 
 
@@ -144,7 +147,11 @@ def _with_own_ranks(traces: Sequence[Trace]) -> list[Trace]:
             if {r + by for r in ranks} & taken:
                 by = max(taken) + 1 - min(ranks)
             rank = source.rank + by
-            message = f"says it is rank {source.rank}, as another file does; shown as rank {rank}"
+            message = say(
+                "says it is rank {rank}, as another file does; shown as rank {shown}",
+                rank=source.rank,
+                shown=rank,
+            )
             note = Note("info", message)
             out.append(ranked(trace, by, replace(source, rank=rank, notes=(*source.notes, note))))
         else:

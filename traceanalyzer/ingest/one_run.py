@@ -19,6 +19,7 @@ from traceanalyzer.model.capabilities import capabilities_of
 from traceanalyzer.model.columns import ints
 from traceanalyzer.model.tables import with_ids
 from traceanalyzer.model.trace import Note, Trace
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +55,9 @@ def as_one_run(
                 break
             reasons.append(why_not)
         else:
-            told[recording] = _noted(told[recording], Note("info", reasons[0], "Record both in one run."))
+            told[recording] = _noted(
+                told[recording], Note("info", reasons[0], say("Record both in one run."))
+            )
     return (
         told,
         [t for i, t in enumerate(found) if i in joined],
@@ -72,21 +75,21 @@ def window(trace: Trace) -> tuple[int, int]:
     return epoch + min((a for a, _ in known), default=0), epoch + max((b for _, b in known), default=0)
 
 
-def _rank_in(export: Trace, recording: Trace) -> tuple[int | None, str]:
+def _rank_in(export: Trace, recording: Trace) -> tuple[int | None, Text]:
     """The rank in the export of the process that torch recorded, or None and why there is none."""
     name = Path(export.sources[0].path).name
     if export.sources[0].epoch_ns is None or recording.sources[0].epoch_ns is None:
-        return None, f"this trace or {name} tells no wall-clock time, so they are not joined"
+        return None, say("this trace or {name} tells no wall-clock time, so they are not joined", name=name)
     (begin, end), (first, last) = window(export), window(recording)
     if last < begin or end < first:
-        return None, f"does not overlap in time with {name}, so they are not joined"
+        return None, say("does not overlap in time with {name}, so they are not joined", name=name)
     mine = np.unique(np.concatenate([ints(recording.tables[t], "pid") for t in _OPS]))
     for table in _HOST:
         theirs = export.tables[table]
         own = np.isin(ints(theirs, "pid"), mine[mine > 0])
         if own.any():
-            return int(ints(theirs, "rank")[own][0]), ""
-    return None, f"its process is none of those in {name}, so they are not joined"
+            return int(ints(theirs, "rank")[own][0]), say("")
+    return None, say("its process is none of those in {name}, so they are not joined", name=name)
 
 
 def _told_once(recording: Trace, export: Trace, rank: int) -> tuple[Trace, Trace]:
@@ -117,18 +120,24 @@ def _told_once(recording: Trace, export: Trace, rank: int) -> tuple[Trace, Trace
     )
 
 
-def _message(recording: Trace, nsys: dict[str, pa.Table], rank: int, left: dict[str, int]) -> str:
+def _message(recording: Trace, nsys: dict[str, pa.Table], rank: int, left: dict[str, int]) -> Text:
     counts = {
         name: int((ints(nsys[name], "rank") == rank).sum())
         for name in ("api_calls", "kernels", "annotations")
     }
-    message = (
-        f"of one run with {Path(recording.sources[0].path).name}, on one time axis: {recording.ops.num_rows} ops "
-        f"from there, {counts['api_calls']} API calls, {counts['kernels']} kernels and {counts['annotations']} ranges "
-        "from here"
+    message = say(
+        "of one run with {other}, on one time axis: {ops} ops from there, {api_calls} API calls, {kernels} kernels and "
+        "{ranges} ranges from here",
+        other=Path(recording.sources[0].path).name,
+        ops=recording.ops.num_rows,
+        api_calls=counts["api_calls"],
+        kernels=counts["kernels"],
+        ranges=counts["annotations"],
     )
     twice = ", ".join(f"{rows} {name.replace('_', ' ')}" for name, rows in left.items() if rows)
-    return f"{message}; recorded twice and taken once: {twice}" if twice else message
+    if not twice:
+        return message
+    return say("{message}; recorded twice and taken once: {rows}", message=message, rows=twice)
 
 
 def _renumbered(trace: Trace, rank: int, to: int) -> Trace:

@@ -16,6 +16,7 @@ from traceanalyzer.model.capabilities import capabilities_of
 from traceanalyzer.model.schema import TABLES
 from traceanalyzer.model.tables import empty, from_rows
 from traceanalyzer.model.trace import Note, Source, Trace
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,18 +97,26 @@ class OomText:
                 length += len(block)
                 if length > MAX_TEXT_BYTES:
                     notes.append(
-                        Note("partial", f"only the first {length} bytes were searched", "Cut the log.")
+                        Note(
+                            "partial",
+                            say("only the first {length} bytes were searched", length=length),
+                            say("Cut the log."),
+                        )
                     )
                     break
         except Truncated as error:
             notes.append(
-                Note("partial", f"the compressed data is damaged or cut off: {error}", "Copy it again.")
+                Note(
+                    "partial",
+                    say("the compressed data is damaged or cut off: {error}", error=error),
+                    say("Copy it again."),
+                )
             )
         progress.finish()
         content = b"".join(parts)
         rows = messages(content.decode("utf-8", "replace"))
         if not rows:
-            notes.append(Note("info", "no out-of-memory error was found in this text"))
+            notes.append(Note("info", say("no out-of-memory error was found in this text")))
         tables = {table.name: empty(table.name) for table in TABLES}
         tables["oom_messages"] = from_rows("oom_messages", rows)
         source = Source(

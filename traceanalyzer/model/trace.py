@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from traceanalyzer.display import Displayed
 from traceanalyzer.model.schema import BY_NAME
+from traceanalyzer.text import Text, packed, said, say, unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,36 +35,50 @@ class Capability(StrEnum):
     DEVICE_PROPERTIES = "device_properties"
 
 
-HOW_TO_CAPTURE: Mapping[Capability, str] = {
-    Capability.DEVICE_WORK: "profile with activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]",
-    Capability.LAUNCHES: "profile with ProfilerActivity.CPU as well, so that launches are recorded",
-    Capability.STEPS: "call prof.step() once per iteration",
-    Capability.SHAPES: "profile with record_shapes=True",
-    Capability.STACKS: "profile with with_stack=True",
-    Capability.MODULES: "profile with with_stack=True (nn.Module frames are recorded with the stacks)",
-    Capability.MEMORY: "profile with profile_memory=True",
-    Capability.MEMORY_SNAPSHOT: "call torch.cuda.memory._record_memory_history() before the run and "
-    "torch.cuda.memory._dump_snapshot('run.pickle') after it",
-    Capability.OOM: "give a memory snapshot taken after the error, or the log that holds the error",
-    Capability.SYNC_EVENTS: "profile with experimental_config="
-    "torch._C._profiler._ExperimentalConfig(enable_cuda_sync_events=True)",
-    Capability.COLLECTIVE_ARGUMENTS: "record with PyTorch 2.3 or newer, which writes the arguments of collectives",
-    Capability.DEVICE_PROPERTIES: "record with a PyTorch that writes deviceProperties, or name the GPU with --gpu",
+HOW_TO_CAPTURE: Mapping[Capability, Text] = {
+    Capability.DEVICE_WORK: say("profile with activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]"),
+    Capability.LAUNCHES: say("profile with ProfilerActivity.CPU as well, so that launches are recorded"),
+    Capability.STEPS: say("call prof.step() once per iteration"),
+    Capability.SHAPES: say("profile with record_shapes=True"),
+    Capability.STACKS: say("profile with with_stack=True"),
+    Capability.MODULES: say("profile with with_stack=True (nn.Module frames are recorded with the stacks)"),
+    Capability.MEMORY: say("profile with profile_memory=True"),
+    Capability.MEMORY_SNAPSHOT: say(
+        "call torch.cuda.memory._record_memory_history() before the run and "
+        "torch.cuda.memory._dump_snapshot('run.pickle') after it"
+    ),
+    Capability.OOM: say("give a memory snapshot taken after the error, or the log that holds the error"),
+    Capability.SYNC_EVENTS: say(
+        "profile with experimental_config="
+        "torch._C._profiler._ExperimentalConfig(enable_cuda_sync_events=True)"
+    ),
+    Capability.COLLECTIVE_ARGUMENTS: say(
+        "record with PyTorch 2.3 or newer, which writes the arguments of collectives"
+    ),
+    Capability.DEVICE_PROPERTIES: say(
+        "record with a PyTorch that writes deviceProperties, or name the GPU with --gpu"
+    ),
 }
 
 
-_WITH_NSYS: Mapping[Capability, str] = {
+_WITH_NSYS: Mapping[Capability, Text] = {
     **HOW_TO_CAPTURE,
-    Capability.DEVICE_WORK: "record with nsys profile --trace=cuda,nvtx,osrt",
-    Capability.LAUNCHES: "record with nsys profile --trace=cuda,nvtx,osrt",
-    Capability.STEPS: "push an NVTX range per iteration and name it with --step",
-    Capability.SHAPES: "run under torch.autograd.profiler.emit_nvtx(record_shapes=True)",
-    Capability.STACKS: "record with nsys profile --python-backtrace=cuda --cudabacktrace=all",
-    Capability.MODULES: "push an NVTX range per module, or record with nsys profile --pytorch=autograd-nvtx",
-    Capability.MEMORY: "record with nsys profile --cuda-memory-usage=true",
-    Capability.SYNC_EVENTS: "record with nsys profile --trace=cuda,nvtx",
-    Capability.COLLECTIVE_ARGUMENTS: "record with NCCL 2.18 or newer and export with --include-blobs=true",
-    Capability.DEVICE_PROPERTIES: "export the whole recording, not a cut of it, or name the GPU with --gpu",
+    Capability.DEVICE_WORK: say("record with nsys profile --trace=cuda,nvtx,osrt"),
+    Capability.LAUNCHES: say("record with nsys profile --trace=cuda,nvtx,osrt"),
+    Capability.STEPS: say("push an NVTX range per iteration and name it with --step"),
+    Capability.SHAPES: say("run under torch.autograd.profiler.emit_nvtx(record_shapes=True)"),
+    Capability.STACKS: say("record with nsys profile --python-backtrace=cuda --cudabacktrace=all"),
+    Capability.MODULES: say(
+        "push an NVTX range per module, or record with nsys profile --pytorch=autograd-nvtx"
+    ),
+    Capability.MEMORY: say("record with nsys profile --cuda-memory-usage=true"),
+    Capability.SYNC_EVENTS: say("record with nsys profile --trace=cuda,nvtx"),
+    Capability.COLLECTIVE_ARGUMENTS: say(
+        "record with NCCL 2.18 or newer and export with --include-blobs=true"
+    ),
+    Capability.DEVICE_PROPERTIES: say(
+        "export the whole recording, not a cut of it, or name the GPU with --gpu"
+    ),
 }
 
 
@@ -78,7 +93,7 @@ _DEVICE_BY_NSYS = frozenset(
 """What nsys records when torch.profiler runs beside it: only one of them can trace the device."""
 
 
-def how_to_capture(sources: Sequence[Source]) -> Mapping[Capability, str]:
+def how_to_capture(sources: Sequence[Source]) -> Mapping[Capability, Text]:
     """What to do for each capability, in the words of the profiler that records it in such files."""
     if not any(s.of_nsys for s in sources):
         return HOW_TO_CAPTURE
@@ -95,8 +110,17 @@ class Note:
     """
 
     kind: str  # "partial" | "repaired" | "info"
-    message: str
-    remedy: str = ""
+    message: Text
+    remedy: Text | str = ""
+
+    def packed(self) -> dict[str, Any]:
+        """Plain values that JSON can hold; `unpacked` takes them back."""
+        return {"kind": self.kind, "message": packed(self.message), "remedy": packed(self.remedy)}
+
+    @classmethod
+    def unpacked(cls, plain: Mapping[str, Any]) -> Note:
+        """The note of its plain values."""
+        return cls(plain["kind"], said(unpacked(plain["message"])), unpacked(plain["remedy"]))
 
 
 @dataclass(frozen=True, slots=True)

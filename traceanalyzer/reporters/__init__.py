@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from traceanalyzer.errors import UsageError
+from traceanalyzer.languages import current, speaking
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,18 +25,20 @@ REPORTERS: Mapping[str, str] = MappingProxyType(
 """Format → the module that writes it, imported when it is asked for."""
 
 
-def render(analysis: Analysis, format: str, *, top: int = 50) -> str:  # noqa: A002 - the name users know
+def render(analysis: Analysis, format: str, *, top: int = 50, language: str | None = None) -> str:  # noqa: A002 - the name users know
     """The report as text in one of `REPORTERS`' formats.
 
     Args:
         analysis: what was found.
         format: html, json, markdown or text.
         top: rows per table (html, markdown, text); the JSON is always complete.
+        language: en or zh, of all but the JSON; None for the one that is spoken already, which is English at first.
 
     Raises:
         UsageError: the format is none of these.
     """
     if format not in REPORTERS:
         raise UsageError(f"no report format {format!r}; there are {', '.join(REPORTERS)}")
-    text: str = import_module(REPORTERS[format]).render(analysis, top=top)
+    with speaking(language or current()):
+        text: str = import_module(REPORTERS[format]).render(analysis, top=top)
     return text

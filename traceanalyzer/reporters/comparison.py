@@ -8,11 +8,12 @@ import json
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
+from traceanalyzer.languages import spoken
 from traceanalyzer.reporters import markdown, names, tables, units
 from traceanalyzer.reporters.facts import PARTS, Facts, cause_text
 from traceanalyzer.reporters.tables import Column, Layout
 from traceanalyzer.rules.comparison import Change
-from traceanalyzer.text import Text, say
+from traceanalyzer.text import Text, join, say
 from traceanalyzer.version import __version__
 
 if TYPE_CHECKING:
@@ -23,71 +24,74 @@ if TYPE_CHECKING:
 
 
 _TIMES = (
-    Column("before_ns", "Before", "duration", brief=True, hint="mean per step"),
-    Column("after_ns", "After", "duration", brief=True, hint="mean per step"),
-    Column("change_ns", "Change", "change", brief=True),
-    Column("share", "Of the step's change", "share_change", brief=True),
+    Column("before_ns", say("Before"), "duration", brief=True, hint=say("mean per step")),
+    Column("after_ns", say("After"), "duration", brief=True, hint=say("mean per step")),
+    Column("change_ns", say("Change"), "change", brief=True),
+    Column("share", say("Of the step's change"), "share_change", brief=True),
 )
 _COUNTS = (
-    Column("before_count", "Calls before", "number", brief=True, hint="mean per step"),
-    Column("after_count", "Calls after", "number", brief=True, hint="mean per step"),
+    Column("before_count", say("Calls before"), "number", brief=True, hint=say("mean per step")),
+    Column("after_count", say("Calls after"), "number", brief=True, hint=say("mean per step")),
 )
-_REMARK = (Column("remark", "Remark", "text", brief=True),)
+_REMARK = (Column("remark", say("Remark"), "text", brief=True),)
 
 
-def _layout(subject: str, title: str, first: Column, *more: Column) -> Layout:
+def _layout(subject: str, title: Text, first: Column, *more: Column) -> Layout:
     return Layout(f"diff-{subject.replace('_', '-')}", title, (first, *more, *_TIMES, *_COUNTS, *_REMARK))
 
 
 PARTS_LAYOUT = Layout(
     "diff-parts",
-    "Where the step's change comes from",
-    (Column("name", "Part", "text", brief=True), *_TIMES, *_REMARK),
+    say("Where the step's change comes from"),
+    (Column("name", say("Part"), "text", brief=True), *_TIMES, *_REMARK),
 )
 IDLE_LAYOUT = Layout(
     "diff-idle",
-    "Idle time by cause",
+    say("Idle time by cause"),
     (
-        Column("name", "Idle because of", "text", brief=True),
+        Column("name", say("Idle because of"), "text", brief=True),
         *_TIMES,
-        Column("before_count", "Gaps before", "number", brief=True, hint="mean per step"),
-        Column("after_count", "Gaps after", "number", brief=True, hint="mean per step"),
+        Column("before_count", say("Gaps before"), "number", brief=True, hint=say("mean per step")),
+        Column("after_count", say("Gaps after"), "number", brief=True, hint=say("mean per step")),
     ),
 )
 LAYOUTS: Mapping[str, Layout] = {
-    "kernels": _layout("kernels", "Kernels", Column("name", "Kernel", "kernel", brief=True)),
-    "copies": _layout("copies", "Copies", Column("name", "Copy", "name", brief=True)),
-    "collectives": _layout("collectives", "Communication", Column("name", "Kernel", "kernel", brief=True)),
-    "modules": _layout("modules", "Modules, device time", Column("name", "Module", "path", brief=True)),
-    "ops": _layout("ops", "Ops, device time", Column("name", "Op", "name", brief=True)),
+    "kernels": _layout("kernels", say("Kernels"), Column("name", say("Kernel"), "kernel", brief=True)),
+    "copies": _layout("copies", say("Copies"), Column("name", say("Copy"), "name", brief=True)),
+    "collectives": _layout("collectives", say("Communication"), Column("name", say("Kernel"), "kernel", brief=True)),
+    "modules": _layout("modules", say("Modules, device time"), Column("name", say("Module"), "path", brief=True)),
+    "ops": _layout("ops", say("Ops, device time"), Column("name", say("Op"), "name", brief=True)),
     "ops_by_shape": _layout(
-        "ops_by_shape", "Ops by shape, device time", Column("name", "Op", "name", brief=True),
-        Column("input_dims", "Input shapes", "name", brief=True),
+        "ops_by_shape", say("Ops by shape, device time"), Column("name", say("Op"), "name", brief=True),
+        Column("input_dims", say("Input shapes"), "name", brief=True),
     ),
-    "host_ops": _layout("host_ops", "Ops, own time on the host", Column("name", "Op", "name", brief=True)),
-    "api_calls": _layout("api_calls", "Runtime calls", Column("name", "Function", "name", brief=True)),
+    "host_ops": _layout("host_ops", say("Ops, own time on the host"), Column("name", say("Op"), "name", brief=True)),
+    "api_calls": _layout("api_calls", say("Runtime calls"), Column("name", say("Function"), "name", brief=True)),
 }  # fmt: skip
 LAUNCHES_LAYOUT = Layout(
     "diff-launches",
-    "Launches",
+    say("Launches"),
     tuple(Column(key, title, "text", brief=True) for key, title in
-          (("name", "What"), ("before", "Before"), ("after", "After"))),
+          (("name", say("What")), ("before", say("Before")), ("after", say("After")))),
 )  # fmt: skip
 MEMORY_LAYOUT = Layout(
     "diff-memory",
-    "Peaks of memory",
+    say("Peaks of memory"),
     (
-        Column("name", "Peak", "text", brief=True),
-        Column("before_bytes", "Before", "bytes", brief=True),
-        Column("after_bytes", "After", "bytes", brief=True),
-        Column("change_bytes", "Change", "size_change", brief=True),
+        Column("name", say("Peak"), "text", brief=True),
+        Column("before_bytes", say("Before"), "bytes", brief=True),
+        Column("after_bytes", say("After"), "bytes", brief=True),
+        Column("change_bytes", say("Change"), "size_change", brief=True),
     ),
 )
 FINDINGS_LAYOUT = Layout(
     "diff-findings",
-    "Findings",
-    tuple(Column(key, title, "text", brief=True) for key, title in
-          (("state", "State"), ("code", "Code"), ("title", "What"))),
+    say("Findings"),
+    (
+        Column("state", say("State"), "word", brief=True),
+        Column("code", say("Code"), "text", brief=True),
+        Column("title", say("What"), "text", brief=True),
+    ),
 )  # fmt: skip
 
 
@@ -150,7 +154,7 @@ def row(change: Change) -> dict[str, Any]:
     return {**asdict(change), "remark": _remark(change)}
 
 
-def _remark(change: Change) -> str:
+def _remark(change: Change) -> Text | str:
     if change.matched == "before":
         return say("only before")
     if change.matched == "after":
@@ -159,7 +163,7 @@ def _remark(change: Change) -> str:
     if change.matched == "family":
         before, after = change.variants
         kept.append(say("{before} names before, {after} after", before=len(before), after=len(after)))
-    return "; ".join(kept)
+    return join("; ", kept) if kept else ""
 
 
 def _launch(change: LaunchChange) -> dict[str, Any]:
@@ -170,11 +174,13 @@ def _launch(change: LaunchChange) -> dict[str, Any]:
 def text_lines(found: Comparison, top: int) -> Iterator[tuple[str, tables.Sheet | None]]:
     """(a line, a table under it or None)."""
     yield headline(found), None
-    for what, analysis in (("BEFORE", found.before), ("AFTER", found.after)):
-        yield f"{what} {names.cut(Facts.of(analysis).title)}: {names.cut(Facts.of(analysis).device_text)}, " \
-              f"{len(analysis['steps'].steps):,} steps", None  # fmt: skip
+    for what, analysis in ((say("BEFORE"), found.before), (say("AFTER"), found.after)):
+        facts, steps = Facts.of(analysis), units.count(len(analysis["steps"].steps))
+        line = say("{side} {trace}: {device}, {steps} steps", side=what, trace=names.cut(facts.title),
+                   device=names.cut(facts.device_text), steps=steps)  # fmt: skip
+        yield line, None
     for note in found.notes:
-        yield f"! {names.prose(note)}", None
+        yield say("! {note}", note=names.prose(note)), None
     for sheet in sheets(found, top):
         yield sheet.layout.title, sheet
 
@@ -235,10 +241,10 @@ def _as_text(found: Comparison, top: int) -> str:
     lines: list[str] = []
     for line, sheet in text_lines(found, top):
         if sheet is None:
-            lines.append(line)
+            lines.append(spoken(line))
             continue
         columns = [c for c in sheet.columns if c.brief]
-        lines += ["", line, "\t".join(c.title for c in columns)]
+        lines += ["", spoken(line), "\t".join(spoken(c.title) for c in columns)]
         lines += ["\t".join(tables.text(tables.value(r, c), c.kind) for c in columns) for r in sheet.rows]
     return "\n".join(lines) + "\n"
 
@@ -259,15 +265,16 @@ def as_csv(found: Comparison) -> str:
 def as_markdown(found: Comparison, *, top: int = 10) -> str:
     """A summary and folded tables, for a pull request."""
     lines = [f"## {markdown.prose(headline(found))}", ""]
-    for what, analysis in (("Before", found.before), ("After", found.after)):
+    for what, analysis in ((say("Before"), found.before), (say("After"), found.after)):
         facts = Facts.of(analysis)
         device = markdown.escape(names.cut(facts.device_text))
-        lines.append(f"- {what}: {markdown.code(names.cut(facts.title))}, {device}")
+        lines.append(f"- {spoken(what)}: {markdown.code(names.cut(facts.title))}, {device}")
     lines += [f"- {markdown.prose(note)}" for note in found.notes]
     lines.append("")
     for sheet in sheets(found, top):
         lines += markdown.table(sheet, folded=sheet.layout is not PARTS_LAYOUT)
-    lines.append(f"<sub>traceanalyzer {__version__}; means per step; – means not measured</sub>")
+    about = say("traceanalyzer {version}; means per step; – means not measured", version=__version__)
+    lines.append(f"<sub>{spoken(about)}</sub>")
     return "\n".join(lines) + "\n"
 
 

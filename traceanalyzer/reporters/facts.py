@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from traceanalyzer.model.trace import Capability, how_to_capture
 from traceanalyzer.reporters import names, units
-from traceanalyzer.text import say
+from traceanalyzer.text import Text, join, said, say
 
 if TYPE_CHECKING:
     from traceanalyzer.analyzers.host_stacks import HostStacks
@@ -32,28 +32,28 @@ if TYPE_CHECKING:
     from traceanalyzer.rules.analysis import Analysis
     from traceanalyzer.rules.findings import Finding
 
-PARTS: Mapping[str, str] = {
-    "compute": "Compute",
-    "communication": "Exposed communication",
-    "copy": "Exposed copies",
-    "idle": "Idle",
+PARTS: Mapping[str, Text] = {
+    "compute": say("Compute"),
+    "communication": say("Exposed communication"),
+    "copy": say("Exposed copies"),
+    "idle": say("Idle"),
 }
 """The parts of a partition in the order in which bars stack them."""
 
 _SURE = {"high": 1.0, "medium": 0.6, "low": 0.3}  # weight of a saving when findings are put in order
 _SEVERE = ("high", "medium", "low", "info")
 
-_MISSING: Mapping[Capability, tuple[str, str]] = {
-    Capability.DEVICE_WORK: ("work on an accelerator", "only the host can be looked at"),
-    Capability.LAUNCHES: ("launches", "idle time cannot be explained"),
-    Capability.STEPS: ("steps", "the whole trace counts as one, its edges included"),
-    Capability.SHAPES: ("input shapes", "ops cannot be told apart by shape"),
-    Capability.STACKS: ("Python stacks", "causes cannot be traced to a line"),
-    Capability.MODULES: ("the module tree", "time cannot be told apart by module"),
-    Capability.MEMORY: ("memory events", "nothing is known of the peak"),
-    Capability.SYNC_EVENTS: ("synchronisation events", "waits between streams do not show"),
-    Capability.COLLECTIVE_ARGUMENTS: ("arguments of collectives", "their sizes are unknown"),
-    Capability.DEVICE_PROPERTIES: ("the accelerator's properties", "it cannot be rated"),
+_MISSING: Mapping[Capability, tuple[Text, Text]] = {
+    Capability.DEVICE_WORK: (say("work on an accelerator"), say("only the host can be looked at")),
+    Capability.LAUNCHES: (say("launches"), say("idle time cannot be explained")),
+    Capability.STEPS: (say("steps"), say("the whole trace counts as one, its edges included")),
+    Capability.SHAPES: (say("input shapes"), say("ops cannot be told apart by shape")),
+    Capability.STACKS: (say("Python stacks"), say("causes cannot be traced to a line")),
+    Capability.MODULES: (say("the module tree"), say("time cannot be told apart by module")),
+    Capability.MEMORY: (say("memory events"), say("nothing is known of the peak")),
+    Capability.SYNC_EVENTS: (say("synchronisation events"), say("waits between streams do not show")),
+    Capability.COLLECTIVE_ARGUMENTS: (say("arguments of collectives"), say("their sizes are unknown")),
+    Capability.DEVICE_PROPERTIES: (say("the accelerator's properties"), say("it cannot be rated")),
 }
 
 
@@ -65,6 +65,7 @@ class Quality:
     message: str
     remedy: str
     what: str = ""  # that is missing, in a word or two
+    so: str = ""  # what it keeps from being told
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,11 @@ class Facts:
         """The file name, or how many files there are."""
         sources = self.analysis.trace.sources
         if not sources:
-            return "trace"
+            return say("trace")
         name = PurePath(sources[0].path).name
-        return name if len(sources) == 1 else f"{name} and {len(sources) - 1} more"
+        return (
+            name if len(sources) == 1 else say("{name} and {count} more", name=name, count=len(sources) - 1)
+        )
 
     @cached_property
     def devices(self) -> tuple[DeviceBreakdown, ...]:
@@ -129,15 +132,19 @@ class Facts:
         """The accelerators in words, such as "2 × NVIDIA H100"."""
         if not self.devices:
             if self.memory_only:
-                return " and ".join(sorted({s.format for s in self.analysis.trace.sources}))
+                return join(
+                    " and ", [_format(f) for f in sorted({s.format for s in self.analysis.trace.sources})]
+                )
             if self.breakdown is not None and Capability.DEVICE_WORK not in self.analysis.trace.capabilities:
-                return "CPU only"
+                return say("CPU only")
             return units.UNKNOWN
-        tally: dict[str, int] = {}
+        tally: dict[str | None, int] = {}
         for device in self.devices:
-            name = device.name or "unknown accelerator"
-            tally[name] = tally.get(name, 0) + 1
-        return ", ".join(name if n == 1 else f"{n} × {name}" for name, n in tally.items())
+            tally[device.name] = tally.get(device.name, 0) + 1
+        named = [(said(name) if name else say("unknown accelerator"), n) for name, n in tally.items()]
+        return join(
+            ", ", [name if n == 1 else say("{count} × {name}", count=n, name=name) for name, n in named]
+        )
 
     @cached_property
     def versions(self) -> tuple[tuple[str, str], ...]:
@@ -180,7 +187,7 @@ class Facts:
         warnings = [Quality("partial", text, "") for text in self.analysis.warnings]
         how = how_to_capture(self.analysis.trace.sources)
         missing = [
-            Quality("missing", f"Not recorded: {what}; {so}", how[capability], what)
+            Quality("missing", say("Not recorded: {what}; {so}", what=what, so=so), how[capability], what, so)
             for capability, (what, so) in _MISSING.items()
             if capability not in self.analysis.trace.capabilities and self._matters(capability)
         ]
@@ -233,6 +240,11 @@ class Facts:
         if capability is Capability.COLLECTIVE_ARGUMENTS:
             return bool(self.collectives and self.collectives.rows)
         return True
+
+
+def _format(name: str) -> Text:
+    known = {"memory snapshot": say("memory snapshot"), "oom text": say("oom text")}
+    return known.get(name) or said(name)
 
 
 def parts_of(partition: Partition) -> tuple[tuple[str, int], ...]:

@@ -6,10 +6,13 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
+from traceanalyzer.languages import current, speaking, spoken
 from traceanalyzer.reporters import names, units
 from traceanalyzer.reporters.facts import Facts
 from traceanalyzer.reporters.gates import Case, Suite, github, junit
 from traceanalyzer.rules.explain import page_of
+from traceanalyzer.rules.vocabulary import word
+from traceanalyzer.text import say
 from traceanalyzer.version import __version__
 
 if TYPE_CHECKING:
@@ -24,12 +27,19 @@ _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 def text(analysis: Analysis) -> str:
     """What was found with evidence and fix, then what was fine and what could not be checked."""
-    return "\n".join(_text_lines(analysis)) + "\n"
+    return "\n".join(map(spoken, _text_lines(analysis))) + "\n"
 
 
 def _text_lines(analysis: Analysis) -> Iterator[str]:
     for finding in analysis.findings:
-        yield f"{finding.code} {finding.title} [{finding.severity}, {finding.confidence} confidence]{_worth(finding)}"
+        yield say(
+            "{code} {title} [{severity}, {confidence} confidence]{worth}",
+            code=finding.code,
+            title=finding.title,
+            severity=word(finding.severity),
+            confidence=word(finding.confidence),
+            worth=_worth(finding),
+        )
         yield f"    {names.prose(finding.claim)}"
         yield from (f"    - {names.prose(evidence.text)}" for evidence in finding.evidence)
         for line in names.prose(finding.fix).split("\n"):
@@ -37,33 +47,44 @@ def _text_lines(analysis: Analysis) -> Iterator[str]:
                 yield f"    > {line}"
         yield ""
     if combined := Facts.of(analysis).combined:
-        yield from (str(combined), "")
+        yield from (combined, "")
     if not analysis.findings:
-        yield "Nothing found."
+        yield say("Nothing found.")
     for check in analysis.not_assessed:
-        yield f"{check.code} {check.title}: could not be checked; {check.needs}"
+        yield say(
+            "{code} {title}: could not be checked; {needs}",
+            code=check.code,
+            title=check.title,
+            needs=check.needs,
+        )
     if analysis.passed:
-        yield f"Checked and fine: {', '.join(check.code for check in analysis.passed)}"
+        yield say("Checked and fine: {codes}", codes=", ".join(check.code for check in analysis.passed))
 
 
 def _worth(finding: Finding) -> str:
     if finding.saving_ns:
-        return f" saves {units.saving(finding.saving_ns)} per step"
-    return "" if finding.saving_bytes is None else f" saves {units.size(finding.saving_bytes)}"
+        return say(" saves {saving} per step", saving=units.saving(finding.saving_ns))
+    return (
+        ""
+        if finding.saving_bytes is None
+        else say(" saves {saving}", saving=units.size(finding.saving_bytes))
+    )
 
 
 def markdown(analysis: Analysis) -> str:
     """A table to paste, then every fix."""
-    lines = ["| Code | What | Saves per step | Confidence |", "| --- | --- | ---: | --- |"]
+    heads = (say("Code"), say("What"), say("Saves per step"), say("Confidence"))
+    lines = [f"| {' | '.join(map(spoken, heads))} |", "| --- | --- | ---: | --- |"]
     for finding in analysis.findings:
-        saving = units.saving(finding.saving_ns) if finding.saving_ns else units.UNKNOWN
-        lines.append(f"| {finding.code} | {_cell(finding.claim)} | {saving} | {finding.confidence} |")
+        saving = spoken(units.saving(finding.saving_ns)) if finding.saving_ns else units.UNKNOWN
+        sure = spoken(word(finding.confidence))
+        lines.append(f"| {finding.code} | {_cell(finding.claim)} | {saving} | {sure} |")
     if combined := Facts.of(analysis).combined:
         lines += ["", _cell(combined)]
     for finding in analysis.findings:
         lines += ["", f"**{finding.code} {_cell(finding.title)}**", "", names.prose(finding.fix)]
     unchecked = ", ".join(f"{check.code} ({_cell(check.needs)})" for check in analysis.not_assessed)
-    lines += ["", f"Could not check: {unchecked or 'nothing'}."]
+    lines += ["", spoken(say("Could not check: {what}.", what=unchecked or say("nothing")))]
     return "\n".join(lines) + "\n"
 
 
@@ -147,7 +168,7 @@ def suite(analysis: Analysis) -> Suite:
     return Suite("trace-analyze findings", tuple(cases))
 
 
-FORMATS: Mapping[str, Callable[[Analysis], str]] = {
+_FORMATS: Mapping[str, Callable[[Analysis], str]] = {
     "text": text,
     "json": as_json,
     "markdown": markdown,
@@ -155,3 +176,10 @@ FORMATS: Mapping[str, Callable[[Analysis], str]] = {
     "github": lambda analysis: github(suite(analysis)),
     "junit": lambda analysis: junit(suite(analysis)),
 }
+_FOR_PEOPLE = ("text", "markdown")
+
+
+def render(analysis: Analysis, form: str) -> str:
+    """The findings in one of the forms; those for programs are English."""
+    with speaking(current() if form in _FOR_PEOPLE else "en"):
+        return _FORMATS[form](analysis)

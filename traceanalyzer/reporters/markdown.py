@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from traceanalyzer.languages import spoken
 from traceanalyzer.reporters import names, tables, units
 from traceanalyzer.reporters.costs import work_lines
 from traceanalyzer.reporters.facts import PARTS, Facts, cause_text, parts_of
+from traceanalyzer.rules.vocabulary import word
+from traceanalyzer.text import join, say
 from traceanalyzer.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from traceanalyzer.analyzers.results import DeviceBreakdown
     from traceanalyzer.rules.analysis import Analysis
@@ -52,15 +55,15 @@ def _lines(facts: Facts, top: int) -> Iterator[str]:
     yield f"## {_one_line(verdict.headline)}"
     yield ""
     if facts.simulated:
-        yield "> **Simulated**: written by a simulator, not by a profiler on a GPU."
+        yield "> " + spoken(say("**Simulated**: written by a simulator, not by a profiler on a GPU."))
         yield ""
-    step = "Step, median" if facts.has_steps else "Whole trace"
+    step = say("Step, median") if facts.has_steps else say("Whole trace")
     busy = units.share(facts.busy_share)
-    yield f"| {step} | GPU busy | Device | Limited by | Confidence |"
+    yield _row([step, say("GPU busy"), say("Device"), say("Limited by"), say("Confidence")])
     yield "| ---: | ---: | --- | --- | --- |"
     device = escape(names.cut(facts.device_text))
-    bottleneck = verdict.bottleneck.replace("_", " ")
-    yield f"| {units.duration(facts.step_ns)} | {busy} | {device} | {bottleneck} | {verdict.confidence} |"
+    limit, sure = word(verdict.bottleneck), word(verdict.confidence)
+    yield _row([units.duration(facts.step_ns), busy, device, limit, sure])
     yield ""
     for d in facts.devices:
         yield from _device(d)
@@ -75,12 +78,13 @@ def _lines(facts: Facts, top: int) -> Iterator[str]:
         if rows:
             unknown = facts.unknown_columns if layout is tables.OPS else frozenset[str]()
             yield from table(tables.sheet(layout, rows, top, unknown))
-    yield f"<sub>{escape(names.cut(facts.title))}, traceanalyzer {__version__}; – means not measured</sub>"
+    about = say("traceanalyzer {version}; – means not measured", version=__version__)
+    yield f"<sub>{escape(names.cut(facts.title))}, {spoken(about)}</sub>"
 
 
 def _quality(facts: Facts) -> Iterator[str]:
     if facts.quality:
-        yield "### About this trace"
+        yield "### " + spoken(say("About this trace"))
         yield ""
         for q in facts.quality:
             yield f"- {_one_line(q.message)}" + (f" → {_one_line(q.remedy)}" if q.remedy else "")
@@ -88,34 +92,48 @@ def _quality(facts: Facts) -> Iterator[str]:
 
 
 def _one_line(text: str) -> str:
-    return prose(" ".join(text.split()))
+    return prose(" ".join(spoken(text).split()))
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(map(spoken, cells))} |"
 
 
 def _device(device: DeviceBreakdown) -> Iterator[str]:
     parts = parts_of(device.whole)
     shares = units.shares_of_whole([ns for _, ns in parts])
-    yield f"**Rank {device.rank}, GPU {device.device}**, {units.duration(device.whole.wall_ns)} of wall time"
+    wall = units.duration(device.whole.wall_ns)
+    head = say(
+        "**Rank {rank}, GPU {device}**, {time} of wall time",
+        rank=device.rank,
+        device=device.device,
+        time=wall,
+    )
+    yield spoken(head)
     yield ""
-    yield "| " + " | ".join(PARTS[key] for key, _ in parts) + " |"
+    yield _row(PARTS[key] for key, _ in parts)
     yield "|" + " ---: |" * len(parts)
     cells = (f"{units.duration(ns)} ({share})" for (_, ns), share in zip(parts, shares, strict=True))
     yield "| " + " | ".join(cells) + " |"
     yield ""
     if device.idle_causes:
-        causes = (f"{escape(cause_text(c.cause))} ({units.duration(c.total_ns)})" for c in device.idle_causes)
-        yield "Idle because: " + "; ".join(causes) + "."
+        causes = [
+            say("{cause} ({time})", cause=escape(cause_text(c.cause)), time=units.duration(c.total_ns))
+            for c in device.idle_causes
+        ]
+        yield spoken(say("Idle because: {causes}.", causes=join("; ", causes)))
         yield ""
 
 
 def _findings(facts: Facts, top: int) -> Iterator[str]:
     if not facts.findings:
         return
-    yield "### What to do"
+    yield "### " + spoken(say("What to do"))
     yield ""
     for number, finding in enumerate(facts.findings[:top], 1):
         yield from _finding(number, finding, facts)
     if len(facts.findings) > top:
-        yield f"… and {len(facts.findings) - top} more."
+        yield spoken(say("… and {count} more.", count=len(facts.findings) - top))
         yield ""
     if facts.combined:
         yield prose(facts.combined)
@@ -124,13 +142,16 @@ def _findings(facts: Facts, top: int) -> Iterator[str]:
 
 def _finding(number: int, finding: Finding, facts: Facts) -> Iterator[str]:
     saving, share = units.saving(finding.saving_ns), facts.saving_share(finding)
-    worth = f", saves {saving}" if finding.saving_ns else ""
-    if worth and share is not None:
-        worth += f", up to {units.share(share)}"
-    if not worth and finding.saving_bytes is not None:
-        worth = f", saves {units.size(finding.saving_bytes)}"
-    about = f"{escape(finding.code)}{worth}; {finding.confidence} confidence"
-    yield f"{number}. **{_one_line(finding.title)}** ({about})"
+    worth: str = ""
+    if finding.saving_ns and share is not None:
+        worth = say(", saves {saving}, up to {share}", saving=saving, share=units.share(share))
+    elif finding.saving_ns:
+        worth = say(", saves {saving}", saving=saving)
+    elif finding.saving_bytes is not None:
+        worth = say(", saves {saving}", saving=units.size(finding.saving_bytes))
+    about = say("{code}{worth}; {level} confidence", code=escape(finding.code), worth=worth,
+                level=word(finding.confidence))  # fmt: skip
+    yield f"{number}. **{_one_line(finding.title)}** ({spoken(about)})"
     yield ""
     for text in (finding.claim, finding.fix):
         if text.strip():
@@ -141,11 +162,10 @@ def _finding(number: int, finding: Finding, facts: Facts) -> Iterator[str]:
 def table(sheet: tables.Sheet, *, folded: bool = True) -> Iterator[str]:
     """The brief columns of a sheet, behind its title or under it."""
     columns = [c for c in sheet.columns if c.brief]
-    more = f" (first {len(sheet.rows)} of {sheet.total:,})" if sheet.total > len(sheet.rows) else ""
-    title = f"{sheet.layout.title}{more}"
+    title = spoken(tables.caption(sheet))
     yield f"<details><summary>{title}</summary>" if folded else f"### {title}"
     yield ""
-    yield "| " + " | ".join(c.title for c in columns) + " |"
+    yield _row(c.title for c in columns)
     yield "| " + " | ".join("---:" if c.numeric else "---" for c in columns) + " |"
     for row in sheet.rows:
         texts = ((c, tables.value(row, c), tables.text(tables.value(row, c), c.kind)) for c in columns)

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.reporters import units
+from traceanalyzer.text import Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,7 @@ class Threshold:
 
     name: str
     value: str
-    meaning: str
+    meaning: Text
 
 
 @cache
@@ -35,7 +36,7 @@ def all_thresholds() -> tuple[Threshold, ...]:
         if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
             name = node.target.id
             text = " ".join(str(after.value.value).split())
-            found.append(Threshold(name, _printed(name, getattr(thresholds, name)), text))
+            found.append(Threshold(name, _printed(name, getattr(thresholds, name)), Text(text, {})))
     return tuple(found)
 
 

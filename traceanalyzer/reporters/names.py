@@ -2,12 +2,15 @@
 
 Control and bidirectional characters are spelled out, since they can make a name read as another one, or end
 a line in a terminal. Long names are cut for display; the full one (within reason) stays available.
+Sentences pass here, too, and come out in the language spoken.
 """
 
 from __future__ import annotations
 
 import re
 from unicodedata import category
+
+from traceanalyzer.languages import spoken
 
 DISPLAY_LIMIT = 96
 FULL_LIMIT = 4096
@@ -22,6 +25,7 @@ def visible(text: str) -> str:
 
     That is what Unicode calls control, format, surrogate, private, unassigned, line and paragraph separators.
     """
+    text = spoken(text)
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or category(c) == "Zs" else f"⟨U+{ord(c):04X}⟩" for c in text)
@@ -29,6 +33,7 @@ def visible(text: str) -> str:
 
 def full(text: str) -> str:
     """The whole name unless it is absurdly long."""
+    text = spoken(text)
     if len(text) <= FULL_LIMIT:
         return visible(text)
     return f"{visible(text[:FULL_LIMIT])} … ({len(text):,} characters)"
@@ -36,12 +41,14 @@ def full(text: str) -> str:
 
 def prose(text: str) -> str:
     """Text of several lines with the same care: only line breaks and tabs pass."""
+    text = spoken(text)
     kept = "\n".join(visible(line).replace("⟨U+0009⟩", "    ") for line in text[:FULL_LIMIT].split("\n"))
     return kept if len(text) <= FULL_LIMIT else f"{kept} … ({len(text):,} characters)"
 
 
 def cut(text: str, limit: int = DISPLAY_LIMIT) -> str:
     """At most `limit` characters, the middle left out: both ends tell names apart."""
+    text = spoken(text)
     text = visible(text[: limit * 4] if len(text) <= limit * 4 else text[: limit * 2] + text[-limit * 2 :])
     if len(text) <= limit:
         return text

@@ -7,6 +7,7 @@ from pathlib import PurePath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from traceanalyzer.languages import of_locale, speaking
 from traceanalyzer.model.trace import Capability, Trace, how_to_capture
 from traceanalyzer.reporters import comparison, tables
 from traceanalyzer.reporters.facts import Facts
@@ -14,6 +15,7 @@ from traceanalyzer.reporters.html import charts, environment
 from traceanalyzer.rules.analysis import Analysis
 from traceanalyzer.rules.comparison import Comparison
 from traceanalyzer.rules.findings import Finding
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +44,10 @@ def _(shown: Analysis) -> str:
     return _render(
         "analysis",
         facts=facts,
-        bars=[(f"rank {d.rank}, GPU {d.device}", charts.stack(d.whole)) for d in facts.devices[:_DEVICES]],
+        bars=[
+            (say("rank {rank}, GPU {device}", rank=d.rank, device=d.device), charts.stack(d.whole))
+            for d in facts.devices[:_DEVICES]
+        ],
         more_devices=max(0, len(facts.devices) - _DEVICES),
         findings=facts.findings[:_FINDINGS],
         more=max(0, len(facts.findings) - _FINDINGS),
@@ -75,12 +80,20 @@ def _(shown: Trace) -> str:
         "trace",
         sources=[(PurePath(s.path).name, s) for s in shown.sources],
         rows=[(name, table.num_rows) for name, table in shown.tables.items() if table.num_rows],
-        can=[c.value.replace("_", " ") for c in Capability if c in shown.capabilities],
-        missing=[(c.value.replace("_", " "), needs[c]) for c in missing],
+        can=[c.value for c in Capability if c in shown.capabilities],
+        missing=[(c.value, needs[c]) for c in missing],
         simulated=shown.simulated,
     )
 
 
 def _render(kind: str, **values: Any) -> str:
     template = environment.get().get_template("notebook.html.j2")
-    return template.render(kind=kind, colours=COLOURS, text_of=tables.text, value_of=tables.value, **values)
+    with speaking(of_locale()):
+        return template.render(
+            kind=kind,
+            colours=COLOURS,
+            text_of=tables.text,
+            caption=tables.caption,
+            value_of=tables.value,
+            **values,
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from traceanalyzer.reporters import names, units
+from traceanalyzer.rules.vocabulary import word
 from traceanalyzer.text import Text, join, say
 
 if TYPE_CHECKING:
@@ -51,12 +52,12 @@ def _listed(rows: tuple[PhaseRow, ...]) -> Text:
 
 def _row(row: PhaseRow) -> Text:
     if row.limit is None:
-        return say("{phase} {share}", phase=say(row.phase), share=units.share(row.share))
+        return say("{phase} {share}", phase=word(row.phase), share=units.share(row.share))
     return say(
         "{phase} {share} ({bound})",
-        phase=say(row.phase),
+        phase=word(row.phase),
         share=units.share(row.share),
-        bound=say(row.limit.bound.replace("_", " ")),
+        bound=word(row.limit.bound),
     )
 
 

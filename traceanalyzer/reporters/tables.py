@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from traceanalyzer.reporters import names, units
+from traceanalyzer.rules import vocabulary
+from traceanalyzer.text import Text, say
 
 Kind = Literal[
-    "kernel", "name", "path", "text", "duration", "bytes", "count", "share", "percent", "number",
+    "kernel", "name", "path", "text", "word", "duration", "bytes", "count", "share", "percent", "number",
     "change", "size_change", "share_change",
 ]  # fmt: skip
 
@@ -23,7 +25,7 @@ class Column:
     """What a column shows and how it is printed."""
 
     key: str
-    title: str
+    title: Text
     kind: Kind
     brief: bool = False
     hint: str = ""
@@ -32,7 +34,7 @@ class Column:
     @property
     def numeric(self) -> bool:
         """Whether the column is right-aligned and sorts as a number."""
-        return self.kind not in ("kernel", "name", "path", "text")
+        return self.kind not in ("kernel", "name", "path", "text", "word")
 
     @property
     def named(self) -> bool:
@@ -45,7 +47,7 @@ class Layout:
     """The columns of a table and what it is called."""
 
     id: str
-    title: str
+    title: Text
     columns: tuple[Column, ...]
 
 
@@ -89,9 +91,10 @@ def text(value_: Any, kind: Kind) -> str:
 
 _PRINTERS: Mapping[Kind, Callable[[Any], str]] = {
     "kernel": lambda v: names.kernel(str(v)),
-    "name": lambda v: names.cut(str(v)),
+    "name": lambda v: names.cut(v if isinstance(v, str) else str(v)),
     "path": lambda v: names.tail(str(v)),
-    "text": lambda v: names.cut(str(v)),
+    "text": lambda v: names.cut(v if isinstance(v, str) else str(v)),
+    "word": lambda v: names.cut(vocabulary.word(v)),
     "duration": units.duration,
     "bytes": units.size,
     "count": units.count,
@@ -104,6 +107,14 @@ _PRINTERS: Mapping[Kind, Callable[[Any], str]] = {
 }
 
 
+def caption(sheet: Sheet) -> Text:
+    """What a table is called, and of how many rows it shows the first."""
+    if sheet.total <= len(sheet.rows):
+        return sheet.layout.title
+    shown, total = len(sheet.rows), units.count(sheet.total)
+    return say("{title} (first {shown} of {total})", title=sheet.layout.title, shown=shown, total=total)
+
+
 def brief(layout: Layout) -> Iterable[Column]:
     """The columns for narrow places."""
     return (c for c in layout.columns if c.brief)
@@ -111,198 +122,255 @@ def brief(layout: Layout) -> Iterable[Column]:
 
 KERNELS = Layout(
     "kernels",
-    "Kernels",
+    say("Kernels"),
     (
-        Column("name", "Kernel", "kernel", brief=True),
-        Column("total_ns", "Total", "duration", brief=True),
-        Column("share", "Share", "share", brief=True, hint="of the summed kernel time", bar=True),
-        Column("count", "Calls", "count", brief=True),
-        Column("mean_ns", "Mean", "duration", brief=True),
-        Column("bound", "Limited by", "name", brief=True, hint="the larger part of its roof"),
+        Column("name", say("Kernel"), "kernel", brief=True),
+        Column("total_ns", say("Total"), "duration", brief=True),
+        Column("share", say("Share"), "share", brief=True, hint=say("of the summed kernel time"), bar=True),
+        Column("count", say("Calls"), "count", brief=True),
+        Column("mean_ns", say("Mean"), "duration", brief=True),
+        Column("bound", say("Limited by"), "word", brief=True, hint=say("the larger part of its roof")),
         Column(
-            "percent_of_roof", "Of roof", "percent", brief=True, hint="time at the GPU's peaks by time taken"
+            "percent_of_roof",
+            say("Of roof"),
+            "percent",
+            brief=True,
+            hint=say("time at the GPU's peaks by time taken"),
         ),
-        Column("op", "Launched by", "name", hint="the op that launches most of it"),
-        Column("median_ns", "Median", "duration"),
-        Column("min_ns", "Min", "duration"),
-        Column("max_ns", "Max", "duration"),
-        Column("occupancy_percent", "Occupancy", "percent", hint="time-weighted, estimated by the profiler"),
-        Column("blocks", "Blocks", "count", hint="of the longest execution"),
-        Column("threads", "Threads", "count", hint="per block, of the longest execution"),
-        Column("category", "Kind", "text"),
-        Column("module", "Module", "path"),
+        Column("op", say("Launched by"), "name", hint=say("the op that launches most of it")),
+        Column("median_ns", say("Median"), "duration"),
+        Column("min_ns", say("Min"), "duration"),
+        Column("max_ns", say("Max"), "duration"),
+        Column(
+            "occupancy_percent",
+            say("Occupancy"),
+            "percent",
+            hint=say("time-weighted, estimated by the profiler"),
+        ),
+        Column("blocks", say("Blocks"), "count", hint=say("of the longest execution")),
+        Column("threads", say("Threads"), "count", hint=say("per block, of the longest execution")),
+        Column("category", say("Kind"), "word"),
+        Column("module", say("Module"), "path"),
     ),
 )
 ROOFLINE = Layout(
     "roofline-rows",
-    "Kernels by shape against their roof",
+    say("Kernels by shape against their roof"),
     (
-        Column("op", "Op", "name", brief=True),
-        Column("count", "Calls", "count"),
-        Column("total_ns", "Total", "duration", brief=True),
+        Column("op", say("Op"), "name", brief=True),
+        Column("count", say("Calls"), "count"),
+        Column("total_ns", say("Total"), "duration", brief=True),
         Column(
             "efficiency",
-            "Of roof",
+            say("Of roof"),
             "share",
             brief=True,
-            hint="time at the GPU's peaks by time taken",
+            hint=say("time at the GPU's peaks by time taken"),
             bar=True,
         ),
-        Column("bound", "Limited by", "name", brief=True),
-        Column("confidence", "Sure", "text"),
-        Column("dtype", "Type", "text"),
-        Column("input_dims", "Shapes", "name"),
-        Column("kernel", "Kernel", "kernel"),
-        Column("flops", "FLOPs", "number", hint="of all calls"),
-        Column("bytes", "Bytes", "bytes", hint="of memory traffic, of all calls"),
+        Column("bound", say("Limited by"), "word", brief=True),
+        Column("confidence", say("Sure"), "word"),
+        Column("dtype", say("Type"), "text"),
+        Column("input_dims", say("Shapes"), "name"),
+        Column("kernel", say("Kernel"), "kernel"),
+        Column("flops", say("FLOPs"), "number", hint=say("of all calls")),
+        Column("bytes", say("Bytes"), "bytes", hint=say("of memory traffic, of all calls")),
     ),
 )
 OPS = Layout(
     "ops",
-    "Ops by name",
+    say("Ops by name"),
     (
-        Column("name", "Op", "name", brief=True),
+        Column("name", say("Op"), "name", brief=True),
         Column(
             "device_ns",
-            "Device",
+            say("Device"),
             "duration",
             brief=True,
-            hint="launched by the op or the ops inside it",
+            hint=say("launched by the op or the ops inside it"),
             bar=True,
         ),
-        Column("self_device_ns", "Device, self", "duration", brief=True, hint="launched by the op itself"),
-        Column("total_ns", "Host", "duration", hint="with the ops inside it"),
-        Column("self_ns", "Host, self", "duration", brief=True, hint="without the ops inside it"),
-        Column("count", "Calls", "count", brief=True),
-        Column("kernels", "Kernels", "count"),
+        Column(
+            "self_device_ns",
+            say("Device, self"),
+            "duration",
+            brief=True,
+            hint=say("launched by the op itself"),
+        ),
+        Column("total_ns", say("Host"), "duration", hint=say("with the ops inside it")),
+        Column("self_ns", say("Host, self"), "duration", brief=True, hint=say("without the ops inside it")),
+        Column("count", say("Calls"), "count", brief=True),
+        Column("kernels", say("Kernels"), "count"),
     ),
 )
 OPS_BY_SHAPE = Layout(
     "ops-by-shape",
-    "Ops by shape",
-    (OPS.columns[0], Column("input_dims", "Input shapes", "name", brief=True), *OPS.columns[1:]),
+    say("Ops by shape"),
+    (OPS.columns[0], Column("input_dims", say("Input shapes"), "name", brief=True), *OPS.columns[1:]),
 )
 MODULES = Layout(
     "modules",
-    "Modules",
+    say("Modules"),
     (
-        Column("name", "Module", "name", brief=True),
-        Column("device_ns", "Device", "duration", brief=True, hint="with the modules inside", bar=True),
-        Column("self_device_ns", "Device, self", "duration", brief=True, hint="without the modules inside"),
-        Column("host_ns", "Host", "duration", brief=True),
-        Column("calls", "Calls", "count", brief=True),
-        Column("path", "Path", "path"),
+        Column("name", say("Module"), "name", brief=True),
+        Column(
+            "device_ns", say("Device"), "duration", brief=True, hint=say("with the modules inside"), bar=True
+        ),
+        Column(
+            "self_device_ns",
+            say("Device, self"),
+            "duration",
+            brief=True,
+            hint=say("without the modules inside"),
+        ),
+        Column("host_ns", say("Host"), "duration", brief=True),
+        Column("calls", say("Calls"), "count", brief=True),
+        Column("path", say("Path"), "path"),
     ),
 )
 COPIES = Layout(
     "copies",
-    "Copies",
+    say("Copies"),
     (
-        Column("kind", "Kind", "text", brief=True),
-        Column("direction", "Direction", "text", brief=True),
-        Column("src_kind", "From", "text"),
-        Column("dst_kind", "To", "text"),
-        Column("total_ns", "Total", "duration", brief=True, bar=True),
-        Column("exposed_ns", "Exposed", "duration", brief=True, hint="while nothing else ran on the device"),
-        Column("bytes", "Bytes", "bytes", brief=True),
-        Column("count", "Calls", "count", brief=True),
-        Column("op", "Asked for by", "name"),
+        Column("kind", say("Kind"), "text", brief=True),
+        Column("direction", say("Direction"), "text", brief=True),
+        Column("src_kind", say("From"), "word"),
+        Column("dst_kind", say("To"), "word"),
+        Column("total_ns", say("Total"), "duration", brief=True, bar=True),
+        Column(
+            "exposed_ns",
+            say("Exposed"),
+            "duration",
+            brief=True,
+            hint=say("while nothing else ran on the device"),
+        ),
+        Column("bytes", say("Bytes"), "bytes", brief=True),
+        Column("count", say("Calls"), "count", brief=True),
+        Column("op", say("Asked for by"), "name"),
     ),
 )
 COLLECTIVES = Layout(
     "collectives",
-    "Collectives",
+    say("Collectives"),
     (
-        Column("name", "Kernel", "kernel", brief=True),
-        Column("collective", "Collective", "text", brief=True),
-        Column("total_ns", "Total", "duration", brief=True, bar=True),
-        Column("exposed_ns", "Exposed", "duration", brief=True, hint="while no compute ran on the device"),
-        Column("count", "Calls", "count", brief=True),
-        Column("min_ns", "Min", "duration", hint="the closest to the bare transfer: the rest may be waiting"),
-        Column("max_ns", "Max", "duration"),
-        Column("in_bytes", "Sent", "bytes"),
-        Column("out_bytes", "Received", "bytes"),
-        Column("bus_gb_per_s", "Bus, GB/s", "number", hint="NCCL's bus bandwidth, on the shortest execution"),
-        Column("dtype", "Type", "text"),
-        Column("group", "Group", "text"),
-        Column("group_size", "Ranks", "count"),
+        Column("name", say("Kernel"), "kernel", brief=True),
+        Column("collective", say("Collective"), "text", brief=True),
+        Column("total_ns", say("Total"), "duration", brief=True, bar=True),
+        Column(
+            "exposed_ns",
+            say("Exposed"),
+            "duration",
+            brief=True,
+            hint=say("while no compute ran on the device"),
+        ),
+        Column("count", say("Calls"), "count", brief=True),
+        Column(
+            "min_ns",
+            say("Min"),
+            "duration",
+            hint=say("the closest to the bare transfer: the rest may be waiting"),
+        ),
+        Column("max_ns", say("Max"), "duration"),
+        Column("in_bytes", say("Sent"), "bytes"),
+        Column("out_bytes", say("Received"), "bytes"),
+        Column(
+            "bus_gb_per_s",
+            say("Bus, GB/s"),
+            "number",
+            hint=say("NCCL's bus bandwidth, on the shortest execution"),
+        ),
+        Column("dtype", say("Type"), "text"),
+        Column("group", say("Group"), "text"),
+        Column("group_size", say("Ranks"), "count"),
     ),
 )
 LAUNCHES = Layout(
     "launches",
-    "Launches by device",
+    say("Launches by device"),
     (
-        Column("rank", "Rank", "count"),
-        Column("device", "Device", "count", brief=True),
-        Column("kernels", "Kernels", "count", brief=True),
-        Column("linked", "With a launch", "count", hint="kernels whose launch lies in the trace"),
-        Column("delay_p5_ns", "Delay p5", "duration", hint="kernel start - launch start"),
-        Column("delay_p50_ns", "Delay median", "duration", brief=True, hint="kernel start - launch start"),
-        Column("delay_p95_ns", "Delay p95", "duration", hint="kernel start - launch start"),
-        Column("queue_p50", "Queue median", "count", brief=True, hint="work launched and not yet finished"),
-        Column("queue_max", "Queue max", "count"),
-        Column("launch_call_p50_ns", "Launch call", "duration", hint="median duration on the host"),
-        Column("tiny_share", "Tiny kernels", "share", brief=True),
-        Column("bound", "Held up by", "text", brief=True),
+        Column("rank", say("Rank"), "count"),
+        Column("device", say("Device"), "count", brief=True),
+        Column("kernels", say("Kernels"), "count", brief=True),
+        Column("linked", say("With a launch"), "count", hint=say("kernels whose launch lies in the trace")),
+        Column("delay_p5_ns", say("Delay p5"), "duration", hint=say("kernel start - launch start")),
+        Column(
+            "delay_p50_ns",
+            say("Delay median"),
+            "duration",
+            brief=True,
+            hint=say("kernel start - launch start"),
+        ),
+        Column("delay_p95_ns", say("Delay p95"), "duration", hint=say("kernel start - launch start")),
+        Column(
+            "queue_p50",
+            say("Queue median"),
+            "count",
+            brief=True,
+            hint=say("work launched and not yet finished"),
+        ),
+        Column("queue_max", say("Queue max"), "count"),
+        Column("launch_call_p50_ns", say("Launch call"), "duration", hint=say("median duration on the host")),
+        Column("tiny_share", say("Tiny kernels"), "share", brief=True),
+        Column("bound", say("Held up by"), "word", brief=True),
     ),
 )
 API_CALLS = Layout(
     "api-calls",
-    "Runtime and driver calls",
+    say("Runtime and driver calls"),
     (
-        Column("name", "Call", "name", brief=True),
-        Column("total_ns", "Total", "duration", brief=True, bar=True),
-        Column("count", "Calls", "count", brief=True),
-        Column("max_ns", "Max", "duration", brief=True),
+        Column("name", say("Call"), "name", brief=True),
+        Column("total_ns", say("Total"), "duration", brief=True, bar=True),
+        Column("count", say("Calls"), "count", brief=True),
+        Column("max_ns", say("Max"), "duration", brief=True),
     ),
 )
 IDLE_GAPS = Layout(
     "idle-gaps",
-    "Longest idle gaps",
+    say("Longest idle gaps"),
     (
-        Column("start_ns", "Start", "duration", brief=True),
-        Column("duration_ns", "Length", "duration", brief=True, bar=True),
-        Column("cause", "Cause", "name", brief=True),
-        Column("host_call", "Host was in", "name", brief=True),
-        Column("next_work", "Ended by", "kernel"),
-        Column("python", "Python", "path"),
-        Column("module", "Module", "path"),
-        Column("rank", "Rank", "count"),
-        Column("device", "Device", "count"),
+        Column("start_ns", say("Start"), "duration", brief=True),
+        Column("duration_ns", say("Length"), "duration", brief=True, bar=True),
+        Column("cause", say("Cause"), "word", brief=True),
+        Column("host_call", say("Host was in"), "name", brief=True),
+        Column("next_work", say("Ended by"), "kernel"),
+        Column("python", say("Python"), "path"),
+        Column("module", say("Module"), "path"),
+        Column("rank", say("Rank"), "count"),
+        Column("device", say("Device"), "count"),
     ),
 )
 IDLE_LINES = Layout(
     "idle-lines",
-    "Idle time by line",
+    say("Idle time by line"),
     (
-        Column("total_ns", "Idle", "duration", brief=True, bar=True),
-        Column("gaps", "Gaps", "count", brief=True),
-        Column("cause", "Cause", "name", brief=True),
-        Column("python", "Python", "path", brief=True),
-        Column("function", "Function", "name"),
+        Column("total_ns", say("Idle"), "duration", brief=True, bar=True),
+        Column("gaps", say("Gaps"), "count", brief=True),
+        Column("cause", say("Cause"), "word", brief=True),
+        Column("python", say("Python"), "path", brief=True),
+        Column("function", say("Function"), "name"),
     ),
 )
 HOLDERS = Layout(
     "holders",
-    "Live at the peak",
+    say("Live at the peak"),
     (
-        Column("bytes", "Bytes", "bytes", brief=True, bar=True),
-        Column("count", "Blocks", "count", brief=True),
-        Column("op", "Allocated by", "name", brief=True),
-        Column("module", "Module", "path"),
-        Column("python", "Python", "path", brief=True),
-        Column("name", "Within", "name"),
+        Column("bytes", say("Bytes"), "bytes", brief=True, bar=True),
+        Column("count", say("Blocks"), "count", brief=True),
+        Column("op", say("Allocated by"), "name", brief=True),
+        Column("module", say("Module"), "path"),
+        Column("python", say("Python"), "path", brief=True),
+        Column("name", say("Within"), "name"),
     ),
 )
 STEPS = Layout(
     "steps",
-    "Steps",
+    say("Steps"),
     (
-        Column("name", "Step", "name", brief=True),
-        Column("wall_ns", "Duration", "duration", brief=True),
-        Column("compute_ns", "Compute", "duration", brief=True),
-        Column("exposed_communication_ns", "Communication, exposed", "duration", brief=True),
-        Column("exposed_copy_ns", "Copies, exposed", "duration", brief=True),
-        Column("idle_ns", "Idle", "duration", brief=True),
+        Column("name", say("Step"), "name", brief=True),
+        Column("wall_ns", say("Duration"), "duration", brief=True),
+        Column("compute_ns", say("Compute"), "duration", brief=True),
+        Column("exposed_communication_ns", say("Communication, exposed"), "duration", brief=True),
+        Column("exposed_copy_ns", say("Copies, exposed"), "duration", brief=True),
+        Column("idle_ns", say("Idle"), "duration", brief=True),
     ),
 )

@@ -9,16 +9,20 @@ from __future__ import annotations
 from io import StringIO
 from typing import TYPE_CHECKING, Literal
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.segment import Segment
 from rich.style import Style
 from rich.table import Table
-from rich.text import Text
+from rich.text import Text as Styled
 
+from traceanalyzer.languages import spoken
 from traceanalyzer.reporters import names, tables, units
 from traceanalyzer.reporters.costs import work_lines
 from traceanalyzer.reporters.facts import PARTS, Facts, cause_text, parts_of
+from traceanalyzer.rules.vocabulary import word
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,49 +57,57 @@ def show(analysis: Analysis, *, top: int = 5, console: Console | None = None) ->
 
 def _blocks(facts: Facts, top: int) -> Iterator[RenderableType]:
     if facts.simulated:
-        yield Text("SIMULATED: written by a simulator, not by a profiler on a GPU\n", style="bold yellow")
+        yield _said(
+            say("SIMULATED: written by a simulator, not by a profiler on a GPU"), "bold yellow", end="\n"
+        )
     yield _plain(facts.analysis.verdict.headline, "bold")
-    yield Text(_subtitle(facts), style="dim")
-    yield Text("")
+    yield Styled(_subtitle(facts), style="dim")
+    yield Styled("")
     for device in facts.devices[:MAX_DEVICES]:
         yield _device(device, several=len(facts.devices) > 1)
     if len(facts.devices) > MAX_DEVICES:
-        yield Text(f"… and {len(facts.devices) - MAX_DEVICES} more devices\n", style="dim")
+        yield _said(
+            say("… and {count} more devices", count=len(facts.devices) - MAX_DEVICES), "dim", end="\n"
+        )
     about_work = work_lines(facts.analysis.results)
     yield from (_plain(line, "dim") for line in about_work)
     if about_work:
-        yield Text("")
+        yield Styled("")
     yield from _quality(facts)
     if facts.findings:
-        yield Text("What to do", style="bold")
+        yield _said(say("What to do"), "bold")
         for number, finding in enumerate(facts.findings[:top], 1):
             yield _finding(number, finding, facts)
         if len(facts.findings) > top:
-            yield Text(f"… and {len(facts.findings) - top} more findings\n", style="dim")
+            yield _said(say("… and {count} more findings", count=len(facts.findings) - top), "dim", end="\n")
         if facts.combined:
-            yield Text(facts.combined + "\n")
+            yield Styled(spoken(facts.combined) + "\n")
     if facts.kernels and facts.kernels.rows:
         yield SheetTable(tables.sheet(tables.KERNELS, facts.kernels.rows, top))
 
 
-def _plain(text: str, style: str = "") -> Text:
+def _plain(text: str, style: str = "") -> Styled:
     """Text of the trace: no markup in it is believed, no control character reaches the terminal."""
-    return Text(names.prose(text).replace("`", ""), style=style)
+    return Styled(names.prose(text).replace("`", ""), style=style)
+
+
+def _said(text: Text, style: str = "", *, end: str = "") -> Styled:
+    return Styled(spoken(text) + end, style=style)
 
 
 def _subtitle(facts: Facts) -> str:
     step = units.duration(facts.step_ns)
     parts = [
-        f"{step} per step (median of {len(facts.steps.steps):,})"
+        say("{step} per step (median of {count})", step=step, count=units.count(len(facts.steps.steps)))
         if facts.has_steps and facts.steps
-        else f"{step} traced",
-        f"GPU busy {units.share(facts.busy_share)}" if facts.devices else "",
+        else say("{time} traced", time=step),
+        say("GPU busy {share}", share=units.share(facts.busy_share)) if facts.devices else "",
         names.cut(facts.device_text, 60),
         ", ".join(f"{what} {names.cut(version, 24)}" for what, version in facts.versions),
         names.cut(facts.title, 60),
-        f"confidence {facts.analysis.verdict.confidence}",
+        say("confidence {level}", level=word(facts.analysis.verdict.confidence)),
     ]
-    return " · ".join(part for part in parts if part)
+    return " · ".join(spoken(part) for part in parts if part)
 
 
 class Bar:
@@ -117,9 +129,11 @@ class Bar:
 
 
 def _device(device: DeviceBreakdown, *, several: bool) -> Group:
-    rank = f"rank {device.rank}, " if several else ""
     name = f": {names.cut(device.name, 60)}" if device.name else ""
-    title = Text(f"{rank}GPU {device.device}{name}, {units.duration(device.whole.wall_ns)}", style="bold")
+    taken = units.duration(device.whole.wall_ns)
+    where: str = say("rank {rank}, ", rank=device.rank) if several else ""
+    gpu = say("{where}GPU {device}{name}, {time}", where=where, device=device.device, name=name, time=taken)
+    title = _said(gpu, "bold")
     parts = parts_of(device.whole)
     legend = Table.grid(padding=(0, 2))
     legend.add_column()
@@ -128,66 +142,73 @@ def _device(device: DeviceBreakdown, *, several: bool) -> Group:
     shares = units.shares_of_whole([ns for _, ns in parts])
     for (key, ns), share in zip(parts, shares, strict=True):
         legend.add_row(
-            Text(_GLYPH[key], _STYLE[key]) + Text(f" {PARTS[key]}", "default"), units.duration(ns), share
+            Styled(_GLYPH[key], _STYLE[key]) + Styled(f" {spoken(PARTS[key])}", "default"),
+            units.duration(ns),
+            share,
         )
     for cause in device.idle_causes[:MAX_CAUSES]:
         wall = device.whole.wall_ns
         legend.add_row(
-            Text(f"    {cause_text(cause.cause)}", style="dim"),
-            Text(units.duration(cause.total_ns), style="dim"),
-            Text(units.share(cause.total_ns / wall) if wall else units.UNKNOWN, style="dim"),
+            Styled(f"    {spoken(cause_text(cause.cause))}", style="dim"),
+            Styled(units.duration(cause.total_ns), style="dim"),
+            Styled(units.share(cause.total_ns / wall) if wall else units.UNKNOWN, style="dim"),
         )
-    return Group(title, Bar(device.whole), legend, Text(""))
+    return Group(title, Bar(device.whole), legend, Styled(""))
 
 
 def _quality(facts: Facts) -> Iterator[RenderableType]:
     if not facts.quality:
         return
-    yield Text("About this trace", style="bold")
+    yield _said(say("About this trace"), "bold")
     notes = Table.grid(padding=(0, 1))
     told = [q for q in facts.quality if q.level != "missing"]
     for q in told[:MAX_NOTES]:
         line = _plain(q.message, "yellow" if q.level == "partial" else "")
         if q.remedy:
-            line += Text(f"  → {names.prose(q.remedy)}", style="dim")
+            line += Styled(f"  → {names.prose(q.remedy)}", style="dim")
         notes.add_row("  !" if q.level == "partial" else "  ·", line)
-    missing = ", ".join(q.what for q in facts.quality if q.level == "missing")
+    missing = spoken(say(", ")).join(spoken(q.what) for q in facts.quality if q.level == "missing")
     if missing:
-        notes.add_row("  ·", Text(f"Not recorded: {missing}"))
+        notes.add_row("  ·", _said(say("Not recorded: {what}", what=missing)))
     yield notes
     if len(told) > MAX_NOTES:
-        yield Text(f"  … and {len(told) - MAX_NOTES} more", style="dim")
-    yield Text("")
+        yield _said(say("  … and {count} more", count=len(told) - MAX_NOTES), "dim")
+    yield Styled("")
 
 
 def _finding(number: int, finding: Finding, facts: Facts) -> Group:
     saving, share = units.saving(finding.saving_ns), facts.saving_share(finding)
-    worth = f"saves {saving}" if finding.saving_ns else ""
-    if worth and share is not None:
-        worth += f", up to {units.share(share)} of the {'step' if facts.has_steps else 'trace'}"
-    if not worth and finding.saving_bytes is not None:
-        worth = f"saves {units.size(finding.saving_bytes)}"
+    worth: str = ""
+    if finding.saving_ns and share is not None:
+        of = say("the step") if facts.has_steps else say("the trace")
+        worth = say(
+            "saves {saving}, up to {share} of {what}", saving=saving, share=units.share(share), what=of
+        )
+    elif finding.saving_ns:
+        worth = say("saves {saving}", saving=saving)
+    elif finding.saving_bytes is not None:
+        worth = say("saves {saving}", saving=units.size(finding.saving_bytes))
     head = (
-        Text(f"{number}. ")
+        Styled(f"{number}. ")
         + _plain(finding.title, "bold")
-        + Text(f"  {names.cut(finding.code)}", style="dim")
+        + Styled(f"  {names.cut(finding.code)}", style="dim")
     )
     if worth:
-        head += Text(f"  {worth}", style="green")
+        head += Styled(f"  {spoken(worth)}", style="green")
     body = [_plain(finding.claim), *_fix(finding.fix)]
-    return Group(head, *(Padding(line, (0, 0, 0, 3)) for line in body), Text(""))
+    return Group(head, *(Padding(line, (0, 0, 0, 3)) for line in body), Styled(""))
 
 
-def _fix(fix: str) -> list[Text]:
+def _fix(fix: str) -> list[Styled]:
     """The fix without the fences around its code, which is indented instead."""
     lines, in_code = [], False
     for line in names.prose(fix).split("\n"):
         if line.startswith("```"):
             in_code = not in_code
         elif line.strip():
-            lines.append(Text("    " + line, style="cyan") if in_code else Text(line.replace("`", "")))
+            lines.append(Styled("    " + line, style="cyan") if in_code else Styled(line.replace("`", "")))
     if lines:
-        lines[0] = Text("→ ", style="green") + lines[0]
+        lines[0] = Styled("→ ", style="green") + lines[0]
     return lines
 
 
@@ -201,18 +222,18 @@ class SheetTable:
         sheet = self.sheet
         columns = [c for c in sheet.columns if c.brief]
         cells = [[tables.text(tables.value(row, c), c.kind) for c in columns] for row in sheet.rows]
-        widths = [max(map(len, texts)) for texts in zip((c.title for c in columns), *cells, strict=True)]
+        titles = [spoken(c.title) for c in columns]
+        widths = [max(map(cell_len, texts)) for texts in zip(titles, *cells, strict=True)]
         named = [i for i, c in enumerate(columns) if not c.numeric]
         excess = sum(widths) + 2 * len(widths) - options.max_width
         for i in sorted(named, key=lambda i: -widths[i]):  # the widest name gives way first
             given = min(max(excess, 0), max(widths[i] - 12, 0))
             widths[i], excess = widths[i] - given, excess - given
-        more = f" (first {len(sheet.rows)} of {sheet.total:,})" if sheet.total > len(sheet.rows) else ""
-        yield Text(f"{sheet.layout.title}{more}", style="bold")
+        yield Styled(spoken(tables.caption(sheet)), style="bold")
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-        for column, width in zip(columns, widths, strict=True):
+        for column, title, width in zip(columns, titles, widths, strict=True):
             justify: Literal["left", "right"] = "right" if column.numeric else "left"
-            table.add_column(column.title, justify=justify, no_wrap=True, overflow="ellipsis", width=width)
+            table.add_column(title, justify=justify, no_wrap=True, overflow="ellipsis", width=width)
         for row in cells:
-            table.add_row(*map(Text, row))
+            table.add_row(*map(Styled, row))
         yield table

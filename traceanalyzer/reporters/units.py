@@ -8,6 +8,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from traceanalyzer.text import say
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -93,7 +95,7 @@ def saving(low_high: tuple[int, int] | None) -> str:
     if low == high:
         return high
     if low_high[0] <= 0:
-        return f"up to {high}"
+        return say("up to {high}", high=high)
     number_, unit = low.split(" ")
     return f"{number_}–{high}" if high.endswith(" " + unit) else f"{low} – {high}"
 

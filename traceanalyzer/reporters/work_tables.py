@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from traceanalyzer.reporters.tables import Column, Layout
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -14,97 +15,140 @@ if TYPE_CHECKING:
 
 _LIMIT = (
     Column(
-        "bound", "Limited by", "name", brief=True, hint="the label that leads its kernels' time, or mixed"
+        "bound",
+        say("Limited by"),
+        "word",
+        brief=True,
+        hint=say("the label that leads its kernels' time, or mixed"),
     ),
-    Column("bound_share", "Of its time", "share", brief=True, hint="the part of the time with that label"),
-    Column("efficiency", "Of roof", "share", brief=True, hint="time at the GPU's peaks by time taken"),
-    Column("costed", "Costed", "share", hint="the part of its kernel time with FLOPs and bytes"),
-    Column("confidence", "Confidence", "text", brief=True),
-    Column("evidence", "Longest kernel", "kernel"),
+    Column(
+        "bound_share",
+        say("Of its time"),
+        "share",
+        brief=True,
+        hint=say("the part of the time with that label"),
+    ),
+    Column(
+        "efficiency", say("Of roof"), "share", brief=True, hint=say("time at the GPU's peaks by time taken")
+    ),
+    Column("costed", say("Costed"), "share", hint=say("the part of its kernel time with FLOPs and bytes")),
+    Column("confidence", say("Confidence"), "word", brief=True),
+    Column("evidence", say("Longest kernel"), "kernel"),
 )
 MAPPING = Layout(
     "mapping",
-    "Kernels placed by the second trace",
+    say("Kernels placed by the second trace"),
     (
-        Column("kernel", "Kernel", "kernel", brief=True),
-        Column("total_ns", "Total", "duration", brief=True, bar=True),
-        Column("count", "Calls", "count"),
-        Column("op", "Op", "name", brief=True),
-        Column("module", "Module", "path", brief=True),
-        Column("python", "Python", "path", brief=True),
-        Column("how", "Matched by", "text", hint="order, grid, name; none: inside a CUDA graph or unlinked"),
+        Column("kernel", say("Kernel"), "kernel", brief=True),
+        Column("total_ns", say("Total"), "duration", brief=True, bar=True),
+        Column("count", say("Calls"), "count"),
+        Column("op", say("Op"), "name", brief=True),
+        Column("module", say("Module"), "path", brief=True),
+        Column("python", say("Python"), "path", brief=True),
+        Column(
+            "how",
+            say("Matched by"),
+            "word",
+            hint=say("order, grid, name; none: inside a CUDA graph or unlinked"),
+        ),
     ),
 )
 PHASES = Layout(
     "phases",
-    "Phases",
+    say("Phases"),
     (
-        Column("phase", "Phase", "text", brief=True),
-        Column("busy_ns", "Device busy", "duration", brief=True, bar=True),
-        Column("share", "Share", "share", brief=True, hint="of the time in which any work ran"),
-        Column("calls", "Calls", "count", hint="of the ranges that mark the phase"),
-        Column("kernels", "Kernels", "count"),
+        Column("phase", say("Phase"), "word", brief=True),
+        Column("busy_ns", say("Device busy"), "duration", brief=True, bar=True),
+        Column("share", say("Share"), "share", brief=True, hint=say("of the time in which any work ran")),
+        Column("calls", say("Calls"), "count", hint=say("of the ranges that mark the phase")),
+        Column("kernels", say("Kernels"), "count"),
         *_LIMIT,
     ),
 )
 
 
-def _limited(id_: str, title: str, what: str) -> Layout:
-    name, time = Column("name", what, "name", brief=True), Column("total_ns", "Time", "duration", brief=True)
+def _limited(id_: str, title: Text, what: Text) -> Layout:
+    name, time = (
+        Column("name", what, "name", brief=True),
+        Column("total_ns", say("Time"), "duration", brief=True),
+    )
     return Layout(id_, title, (name, time, *_LIMIT))
 
 
-STEP_LIMITS = _limited("step-limits", "What limits each step", "Step")
-MODULE_LIMITS = _limited("module-limits", "What limits each module", "Module")
-OP_LIMITS = _limited("op-limits", "What limits each op", "Op")
+STEP_LIMITS = _limited("step-limits", say("What limits each step"), say("Step"))
+MODULE_LIMITS = _limited("module-limits", say("What limits each module"), say("Module"))
+OP_LIMITS = _limited("op-limits", say("What limits each op"), say("Op"))
 MEASURED = Layout(
     "measured",
-    "Measured by Nsight Compute",
+    say("Measured by Nsight Compute"),
     (
-        Column("name", "Kernel", "kernel", brief=True),
+        Column("name", say("Kernel"), "kernel", brief=True),
         Column(
-            "compute_percent", "Compute", "percent", brief=True, hint="of the peak of the multiprocessors"
+            "compute_percent",
+            say("Compute"),
+            "percent",
+            brief=True,
+            hint=say("of the peak of the multiprocessors"),
         ),
-        Column("memory_percent", "Memory", "percent", brief=True, hint="of the peak of the memory system"),
-        Column("label", "Limited by", "text", brief=True, hint="NVIDIA's speed-of-light rule"),
-        Column("waves", "Waves", "number", hint="per multiprocessor"),
-        Column("occupancy_percent", "Occupancy", "percent"),
         Column(
-            "duration_ns", "Duration there", "duration", hint="ncu fixes the clocks and empties the caches"
+            "memory_percent",
+            say("Memory"),
+            "percent",
+            brief=True,
+            hint=say("of the peak of the memory system"),
         ),
-        Column("match", "In the trace", "text", brief=True),
+        Column("label", say("Limited by"), "word", brief=True, hint=say("NVIDIA's speed-of-light rule")),
+        Column("waves", say("Waves"), "number", hint=say("per multiprocessor")),
+        Column("occupancy_percent", say("Occupancy"), "percent"),
+        Column(
+            "duration_ns",
+            say("Duration there"),
+            "duration",
+            hint=say("ncu fixes the clocks and empties the caches"),
+        ),
+        Column("match", say("In the trace"), "word", brief=True),
     ),
 )
 FUSION = Layout(
     "fusion",
-    "Chains that would fuse",
+    say("Chains that would fuse"),
     (
-        Column("chain", "Chain", "name", brief=True),
-        Column("total_ns", "Total", "duration", brief=True, bar=True),
-        Column("share", "Share", "share", brief=True, hint="of the summed kernel time"),
-        Column("count", "Times", "count", brief=True),
-        Column("form", "Fused form", "text"),
-        Column("bytes_low", "Traffic saved, at least", "bytes", hint="what one hands on is not read again"),
-        Column("bytes_high", "At most", "bytes", hint="nor written"),
-        Column("saving_low_ns", "Time saved, at least", "duration", hint="that traffic at the bandwidth"),
-        Column("saving_high_ns", "Saved, at most", "duration", brief=True),
+        Column("chain", say("Chain"), "name", brief=True),
+        Column("total_ns", say("Total"), "duration", brief=True, bar=True),
+        Column("share", say("Share"), "share", brief=True, hint=say("of the summed kernel time")),
+        Column("count", say("Times"), "count", brief=True),
+        Column("form", say("Fused form"), "word"),
+        Column(
+            "bytes_low",
+            say("Traffic saved, at least"),
+            "bytes",
+            hint=say("what one hands on is not read again"),
+        ),
+        Column("bytes_high", say("At most"), "bytes", hint=say("nor written")),
+        Column(
+            "saving_low_ns",
+            say("Time saved, at least"),
+            "duration",
+            hint=say("that traffic at the bandwidth"),
+        ),
+        Column("saving_high_ns", say("Saved, at most"), "duration", brief=True),
     ),
 )
 OVERLAP = Layout(
     "overlap",
-    "Exposed transfers",
+    say("Exposed transfers"),
     (
-        Column("name", "Transfer", "kernel", brief=True),
-        Column("kind", "Kind", "text"),
-        Column("exposed_ns", "Exposed", "duration", brief=True, bar=True),
-        Column("share", "Share", "share", brief=True, hint="of the devices' wall time"),
-        Column("count", "Times", "count", brief=True),
+        Column("name", say("Transfer"), "kernel", brief=True),
+        Column("kind", say("Kind"), "word"),
+        Column("exposed_ns", say("Exposed"), "duration", brief=True, bar=True),
+        Column("share", say("Share"), "share", brief=True, hint=say("of the devices' wall time")),
+        Column("count", say("Times"), "count", brief=True),
         Column(
-            "dependency", "Next kernel", "text", brief=True,
-            hint="same_stream: behind it on its stream; late: launched after it began; event: waits for its stream",
+            "dependency", say("Next kernel"), "word", brief=True,
+            hint=say("same stream: behind it on that; late: launched after it began; event: waits for its stream"),
         ),
-        Column("beside_ns", "Free compute", "duration", hint="compute that no transfer runs beside"),
-        Column("saving_high_ns", "Saved, at most", "duration", brief=True),
+        Column("beside_ns", say("Free compute"), "duration", hint=say("compute that no transfer runs beside")),
+        Column("saving_high_ns", say("Saved, at most"), "duration", brief=True),
     ),
 )  # fmt: skip
 
@@ -134,7 +178,7 @@ def _plain(row: Any) -> dict[str, Any]:
 def _fields(limit: Limit | None) -> dict[str, Any]:
     names = ("efficiency", "costed", "confidence", "evidence")
     found: dict[str, Any] = {name: getattr(limit, name) if limit else None for name in names}
-    bound = limit.bound.replace("_", " ") if limit else None
+    bound = limit.bound if limit else None
     return found | {"bound": bound, "bound_share": limit.share if limit else None}
 
 
@@ -153,4 +197,4 @@ def _chain(row: FusionRow) -> dict[str, Any]:
         "saving_low_ns": soon,
         "saving_high_ns": late,
     }
-    return _plain(row) | added | {"form": row.form.replace("_", " and ")}
+    return _plain(row) | added

@@ -32,6 +32,7 @@ from traceanalyzer.rules.base import Facts, Particular, Rule
 from traceanalyzer.rules.findings import Finding, NotAssessed, Passed, Verdict
 from traceanalyzer.rules.savings import Combined, with_savings
 from traceanalyzer.rules.verdict import verdict
+from traceanalyzer.text import join, said, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -89,15 +90,16 @@ def judge(trace: Trace, results: Mapping[str, Any]) -> Judgement:
     for rule in ALL_RULES if facts.of_nsys else RULES:
         _apply(rule, facts, findings, not_assessed, passed)
     plugins, problems = load_plugins(ENTRY_POINTS)
-    not_assessed += [NotAssessed("PLUGIN", "A plugin with rules could not be loaded", p) for p in problems]
+    not_assessed += [
+        NotAssessed("PLUGIN", say("A plugin with rules could not be loaded"), said(p)) for p in problems
+    ]
     for plugin in plugins:
         try:
             _apply(plugin, facts, findings, not_assessed, passed)
         except Exception as error:  # a broken plugin must not take the report down
-            code, title = str(getattr(plugin, "code", "PLUGIN")), str(getattr(plugin, "title", plugin))
-            not_assessed.append(
-                NotAssessed(code, title, f"the rule failed with {type(error).__name__}: {error}")
-            )
+            code, title = str(getattr(plugin, "code", "PLUGIN")), said(str(getattr(plugin, "title", plugin)))
+            failed = say("the rule failed with {kind}: {error}", kind=type(error).__name__, error=error)
+            not_assessed.append(NotAssessed(code, title, failed))
     findings.sort(key=_importance)  # by what is at stake: that order stays where no saving can be told
     replayed, combined = with_savings(trace, results, findings)
     distrusted = combined is not None and bool(combined.distrust)
@@ -111,11 +113,11 @@ def _apply(
     missing = sorted(rule.requires - facts.capabilities)
     if missing:
         how = how_to_capture(facts.sources)
-        needs = "; ".join(dict.fromkeys(how[capability] for capability in missing))
+        needs = join("; ", list(dict.fromkeys(how[capability] for capability in missing)))
         not_assessed.append(NotAssessed(rule.code, rule.title, needs))
         return
     if isinstance(rule, Particular) and (lacking := rule.lacks(facts)):
-        not_assessed.append(NotAssessed(rule.code, rule.title, lacking))
+        not_assessed.append(NotAssessed(rule.code, rule.title, said(lacking)))
         return
     found: Iterable[Finding] = tuple(rule.check(facts))
     findings.extend(found)

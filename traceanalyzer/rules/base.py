@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from traceanalyzer.analyzers.snapshot_results import Oom, Snapshot
     from traceanalyzer.model.trace import Capability, Source
     from traceanalyzer.rules.findings import Confidence, Finding
+    from traceanalyzer.text import Text
 
 
 # Causes that are the normal course of a step: the host prepares the next launch.
@@ -37,7 +38,7 @@ class Rule(Protocol):
         ...
 
     @property
-    def title(self) -> str:
+    def title(self) -> Text:
         """What is wrong when the rule finds something, in a few words."""
         ...
 
@@ -55,7 +56,7 @@ class Rule(Protocol):
 class Particular(Protocol):
     """A rule that needs more than `requires` can say, such as the traces of several ranks."""
 
-    def lacks(self, facts: Facts) -> str:
+    def lacks(self, facts: Facts) -> Text | str:
         """What to capture so that it can look; nothing when all is there."""
         ...
 

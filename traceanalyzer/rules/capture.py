@@ -8,13 +8,14 @@ from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.trace import Capability, how_to_capture
 from traceanalyzer.rules.findings import Evidence, Finding
 from traceanalyzer.rules.wording import count, duration, percent
+from traceanalyzer.text import Text, join, said, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from traceanalyzer.rules.base import Facts
 
-NO_SAVING = "a better recording saves nothing by itself"
+NO_SAVING = say("a better recording saves nothing by itself")
 SHOWN = 5
 
 
@@ -26,7 +27,7 @@ class OutlierSteps:
     """
 
     code: ClassVar[str] = "STEP001"
-    title: ClassVar[str] = "Steps are not alike"
+    title: ClassVar[Text] = say("Steps are not alike")
     requires: ClassVar[frozenset[Capability]] = frozenset({Capability.STEPS})
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -40,23 +41,34 @@ class OutlierSteps:
             title=self.title,
             severity="low",
             claim=(
-                f"{count(len(far), 'step')} of {len(steps.steps)} lie far from the median of "
-                f"{duration(steps.median_ns)}."
+                say(
+                    "{steps} of {all} lie far from the median of {median}.",
+                    steps=count(len(far), "step"),
+                    all=len(steps.steps),
+                    median=duration(steps.median_ns),
+                )
             ),
             evidence=tuple(
                 Evidence(
-                    f"{s.name} on rank {s.rank}: {duration(s.duration_ns)}",
+                    say(
+                        "{name} on rank {rank}: {duration}",
+                        name=s.name,
+                        rank=s.rank,
+                        duration=duration(s.duration_ns),
+                    ),
                     start_ns=s.start_ns,
                     duration_ns=s.duration_ns,
                 )
                 for s in (steps.steps[i] for i in far[:SHOWN])
             ),
             fix=(
-                "Skip the first steps with schedule(wait=…, warmup=…), and look at the timeline of the "
-                "others."
+                say(
+                    "Skip the first steps with schedule(wait=…, warmup=…), and look at the timeline of the "
+                    "others."
+                )
             ),
             confidence="high",
-            saving_reason="what makes a step an outlier shows in the other findings",
+            saving_reason=say("what makes a step an outlier shows in the other findings"),
         )
 
 
@@ -68,30 +80,33 @@ class MissingCapture:
     """
 
     code: ClassVar[str] = "CAPT001"
-    title: ClassVar[str] = "The recording could show more"
+    title: ClassVar[Text] = say("The recording could show more")
     requires: ClassVar[frozenset[Capability]] = frozenset()
-    wanted: ClassVar[tuple[tuple[Capability, str], ...]] = (
-        (Capability.DEVICE_WORK, "device work: where the device's time went cannot be said"),
-        (Capability.LAUNCHES, "launches: idle time has no cause"),
-        (Capability.STEPS, "steps: the whole trace counts as one step, its edges included"),
-        (Capability.SHAPES, "shapes: operators cannot be told apart by size"),
-        (Capability.STACKS, "Python stacks: findings cannot name the line"),
+    wanted: ClassVar[tuple[tuple[Capability, Text, Text], ...]] = (
+        (Capability.DEVICE_WORK, say("device work"), say("where the device's time went cannot be said")),
+        (Capability.LAUNCHES, say("launches"), say("idle time has no cause")),
+        (Capability.STEPS, say("steps"), say("the whole trace counts as one step, its edges included")),
+        (Capability.SHAPES, say("shapes"), say("operators cannot be told apart by size")),
+        (Capability.STACKS, say("Python stacks"), say("findings cannot name the line")),
     )
 
     def check(self, facts: Facts) -> Iterable[Finding]:
         """One finding that lists what is missing."""
         if facts.memory_only:
             return
-        missing = [(c, says) for c, says in self.wanted if c not in facts.capabilities]
+        missing = [lack for lack in self.wanted if lack[0] not in facts.capabilities]
+        how = how_to_capture(facts.sources)
         if not missing:
             return
         yield Finding(
             code=self.code,
             title=self.title,
             severity="info",
-            claim=f"Recorded without {', '.join(says.split(':')[0] for _, says in missing)}.",
-            evidence=tuple(Evidence(f"without {says}") for _, says in missing),
-            fix="; ".join(dict.fromkeys(how_to_capture(facts.sources)[c] for c, _ in missing)),
+            claim=say("Recorded without {missing}.", missing=join(", ", [what for _, what, _ in missing])),
+            evidence=tuple(
+                Evidence(say("without {what}: {so}", what=what, so=so)) for _, what, so in missing
+            ),
+            fix=join("; ", list(dict.fromkeys(how[capability] for capability, *_ in missing))),
             confidence="high",
             saving_reason=NO_SAVING,
         )
@@ -105,7 +120,7 @@ class UnlinkedWork:
     """
 
     code: ClassVar[str] = "QUAL001"
-    title: ClassVar[str] = "Work without a recorded launch"
+    title: ClassVar[Text] = say("Work without a recorded launch")
     requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK, Capability.LAUNCHES})
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -118,13 +133,24 @@ class UnlinkedWork:
             code=self.code,
             title=self.title,
             severity="info",
-            claim=f"{percent(unlinked / kernels)} of {count(kernels, 'kernel')} have no recorded launch.",
+            claim=say(
+                "{unlinked} of {kernels} have no recorded launch.",
+                unlinked=percent(unlinked / kernels),
+                kernels=count(kernels, "kernel"),
+            ),
             evidence=(
-                Evidence(f"{duration(facts.idle_ns('unknown'))} of idle time has no known cause for it"),
+                Evidence(
+                    say(
+                        "{idle} of idle time has no known cause for it",
+                        idle=duration(facts.idle_ns("unknown")),
+                    )
+                ),
             ),
             fix=(
-                "Synchronise before the recording starts (torch.cuda.synchronize()), and record a few "
-                "whole steps."
+                say(
+                    "Synchronise before the recording starts (torch.cuda.synchronize()), and record a few whole "
+                    "steps."
+                )
             ),
             confidence="high",
             saving_reason=NO_SAVING,
@@ -139,7 +165,7 @@ class PartialInput:
     """
 
     code: ClassVar[str] = "QUAL002"
-    title: ClassVar[str] = "The input is incomplete"
+    title: ClassVar[Text] = say("The input is incomplete")
     requires: ClassVar[frozenset[Capability]] = frozenset()
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -147,13 +173,17 @@ class PartialInput:
         notes = [(s, n) for s in facts.sources for n in s.notes if n.kind == "partial"]
         if not notes:
             return
+        remedies = list(dict.fromkeys(said(n.remedy) for _, n in notes if n.remedy))
         yield Finding(
             code=self.code,
             title=self.title,
             severity="medium",
-            claim="A part of the input could not be read: every figure may be too small.",
-            evidence=tuple(Evidence(f"{source.path}: {note.message}") for source, note in notes),
-            fix=" ".join(dict.fromkeys(n.remedy for _, n in notes if n.remedy)) or "Record the trace again.",
+            claim=say("A part of the input could not be read: every figure may be too small."),
+            evidence=tuple(
+                Evidence(say("{path}: {message}", path=source.path, message=note.message))
+                for source, note in notes
+            ),
+            fix=join(" ", remedies) if remedies else say("Record the trace again."),
             confidence="high",
             saving_reason=NO_SAVING,
         )

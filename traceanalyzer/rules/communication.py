@@ -9,6 +9,7 @@ from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.findings import Evidence, Finding
 from traceanalyzer.rules.idle import severity
 from traceanalyzer.rules.wording import count, duration, percent, size
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +29,7 @@ class ExposedCommunication:
     """
 
     code: ClassVar[str] = "COMM001"
-    title: ClassVar[str] = "Communication is not hidden behind compute"
+    title: ClassVar[Text] = say("Communication is not hidden behind compute")
     requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK})
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -39,24 +40,34 @@ class ExposedCommunication:
             return
         rows = sorted(facts.collectives.rows, key=lambda r: -r.exposed_ns)[:SHOWN]
         overlap = facts.collectives.overlap_share
-        hidden = "" if overlap is None else f" Compute hides {percent(overlap)} of all communication."
+        hidden = (
+            ""
+            if overlap is None
+            else say(" Compute hides {overlap} of all communication.", overlap=percent(overlap))
+        )
         yield Finding(
             code=self.code,
             title=self.title,
             severity=severity(share),
             claim=(
-                f"Communication alone takes {percent(share)} of the step "
-                f"({duration(facts.per_step(exposed))}).{hidden}"
+                say(
+                    "Communication alone takes {share} of the step ({exposed}).{hidden}",
+                    share=percent(share),
+                    exposed=duration(facts.per_step(exposed)),
+                    hidden=hidden,
+                )
             ),
             evidence=tuple(map(_described, rows)),
             fix=(
-                "Overlap it with compute, and send less: bf16 gradients, gradient accumulation under "
-                "`no_sync()`, FSDP prefetching (`backward_prefetch`, `forward_prefetch`).\n"
-                "```\n"
-                "from torch.distributed.algorithms.ddp_comm_hooks import default_hooks\n"
-                "model = DistributedDataParallel(model, gradient_as_bucket_view=True)\n"
-                "model.register_comm_hook(None, default_hooks.bf16_compress_hook)\n"
-                "```"
+                say(
+                    "Overlap it with compute, and send less: bf16 gradients, gradient accumulation under "
+                    "`no_sync()`, FSDP prefetching (`backward_prefetch`, `forward_prefetch`).\n"
+                    "```\n"
+                    "from torch.distributed.algorithms.ddp_comm_hooks import default_hooks\n"
+                    "model = DistributedDataParallel(model, gradient_as_bucket_view=True)\n"
+                    "model.register_comm_hook(None, default_hooks.bf16_compress_hook)\n"
+                    "```"
+                )
             ),
             confidence=facts.confidence,
             saving_ns=facts.saving(exposed),
@@ -71,7 +82,7 @@ class SmallCollectives:
     """
 
     code: ClassVar[str] = "COMM002"
-    title: ClassVar[str] = "Many small collectives"
+    title: ClassVar[Text] = say("Many small collectives")
     requires: ClassVar[frozenset[Capability]] = frozenset(
         {Capability.DEVICE_WORK, Capability.COLLECTIVE_ARGUMENTS}
     )
@@ -94,14 +105,22 @@ class SmallCollectives:
             title=self.title,
             severity=severity(facts.share(exposed)),
             claim=(
-                f"{number:,} of {total:,} collectives ({per_step:.0f} per step) move less than "
-                f"{size(thresholds.SMALL_COLLECTIVE_BYTES)}; exposed, they cost "
-                f"{percent(facts.share(exposed))} of the step."
+                say(
+                    "{number:,} of {total:,} collectives ({per_step:.0f} per step) move less than "
+                    "{limit}; exposed, they cost {share} of the step.",
+                    number=number,
+                    total=total,
+                    per_step=per_step,
+                    limit=size(thresholds.SMALL_COLLECTIVE_BYTES),
+                    share=percent(facts.share(exposed)),
+                )
             ),
             evidence=tuple(_described(r) for r in sorted(small, key=lambda r: -r.exposed_ns)[:SHOWN]),
             fix=(
-                "Join them: a larger bucket_cap_mb in DDP, flattened parameters in FSDP, one "
-                "collective over a list."
+                say(
+                    "Join them: a larger bucket_cap_mb in DDP, flattened parameters in FSDP, one collective over "
+                    "a list."
+                )
             ),
             confidence=facts.confidence,
             saving_ns=facts.saving(exposed),
@@ -114,12 +133,26 @@ def _mean_bytes(row: CollectiveRow) -> float:
 
 def _described(row: CollectiveRow) -> Evidence:
     what = row.collective or row.name[:60]
-    dtype = f" of {row.dtype}" if row.dtype else ""
-    group = f" over {row.group_size} ranks" if row.group_size else ""
-    bandwidth = f", bus bandwidth {row.bus_gb_per_s:.1f} GB/s at best" if row.bus_gb_per_s is not None else ""
+    dtype = say(" of {dtype}", dtype=row.dtype) if row.dtype else ""
+    group = say(" over {ranks} ranks", ranks=row.group_size) if row.group_size else ""
+    bandwidth = (
+        say(", bus bandwidth {speed:.1f} GB/s at best", speed=row.bus_gb_per_s)
+        if row.bus_gb_per_s is not None
+        else ""
+    )
     return Evidence(
-        f"{count(row.count, 'execution')} of {what}{dtype}{group}: {duration(row.total_ns)} in total, "
-        f"{duration(row.exposed_ns)} exposed, shortest {duration(row.min_ns)}{bandwidth}",
+        say(
+            "{executions} of {what}{dtype}{group}: {total} in total, {exposed} exposed, shortest "
+            "{least}{bandwidth}",
+            executions=count(row.count, "execution"),
+            what=what,
+            dtype=dtype,
+            group=group,
+            total=duration(row.total_ns),
+            exposed=duration(row.exposed_ns),
+            least=duration(row.min_ns),
+            bandwidth=bandwidth,
+        ),
         table="collectives",
         name=row.name,
     )

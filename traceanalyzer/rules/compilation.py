@@ -10,7 +10,7 @@ from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.base import ORDINARY
 from traceanalyzer.rules.findings import Evidence, Finding
 from traceanalyzer.rules.wording import count, duration, percent
-from traceanalyzer.text import say
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,7 +42,7 @@ class GraphBreaks:
     """
 
     code: ClassVar[str] = "BREAK001"
-    title: ClassVar[str] = "The compiled program is broken into many graphs"
+    title: ClassVar[Text] = say("The compiled program is broken into many graphs")
     requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK})
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -69,11 +69,13 @@ class GraphBreaks:
                 for r in rows[:SHOWN]
             ),
             fix=(
-                "Find what breaks the graphs, and take it out of the compiled part.\n"
-                "```\n"
-                "TORCH_LOGS=graph_breaks python train.py\n"
-                "model = torch.compile(model, fullgraph=True)  # an error at the first break\n"
-                "```"
+                say(
+                    "Find what breaks the graphs, and take it out of the compiled part.\n"
+                    "```\n"
+                    "TORCH_LOGS=graph_breaks python train.py\n"
+                    "model = torch.compile(model, fullgraph=True)  # an error at the first break\n"
+                    "```"
+                )
             ),
             confidence="medium",
             saving_reason=say("what Python costs between the graphs is in the idle time of IDLE001"),
@@ -88,7 +90,7 @@ class Recompiles:
     """
 
     code: ClassVar[str] = "COMPILE002"
-    title: ClassVar[str] = "Functions are compiled more than once"
+    title: ClassVar[Text] = say("Functions are compiled more than once")
     requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK})
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -126,11 +128,13 @@ class Recompiles:
                 ),
             ),
             fix=(
-                "See which guard failed, and mark what changes.\n"
-                "```\n"
-                "TORCH_LOGS=recompiles python train.py\n"
-                "torch._dynamo.mark_dynamic(x, 1)     # or torch.compile(model, dynamic=True)\n"
-                "```"
+                say(
+                    "See which guard failed, and mark what changes.\n"
+                    "```\n"
+                    "TORCH_LOGS=recompiles python train.py\n"
+                    "torch._dynamo.mark_dynamic(x, 1)     # or torch.compile(model, dynamic=True)\n"
+                    "```"
+                )
             ),
             confidence="medium",
             saving_reason=say("what the device waits for compilations is in COMPILE001"),
@@ -149,7 +153,7 @@ class CompiledWithoutGraphs:
     """
 
     code: ClassVar[str] = "GRAPH002"
-    title: ClassVar[str] = "Compiled, but without CUDA graphs"
+    title: ClassVar[Text] = say("Compiled, but without CUDA graphs")
     requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK, Capability.LAUNCHES})
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -178,10 +182,12 @@ class CompiledWithoutGraphs:
                 for n in [sum(d.kernels for d in facts.launches.devices)]
             ),
             fix=(
-                "Fixed shapes and addresses let the launches be recorded.\n"
-                "```\n"
-                'model = torch.compile(model, mode="reduce-overhead")\n'
-                "```"
+                say(
+                    "Fixed shapes and addresses let the launches be recorded.\n"
+                    "```\n"
+                    'model = torch.compile(model, mode="reduce-overhead")\n'
+                    "```"
+                )
             ),
             confidence=facts.confidence,
             saving_reason=say("the time is the idle time that IDLE001 counts; it is not saved twice"),

@@ -20,6 +20,7 @@ from traceanalyzer.rules.roofs import (
     time_of,
 )
 from traceanalyzer.rules.wording import duration, percent
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,7 +60,7 @@ class Fp32Products:
     """
 
     code: ClassVar[str] = "TC001"
-    title: ClassVar[str] = "fp32 products without Tensor Cores"
+    title: ClassVar[Text] = say("fp32 products without Tensor Cores")
     requires: ClassVar[frozenset[Capability]] = DEVICE_WORK
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -80,11 +81,13 @@ class Fp32Products:
             code=self.code,
             title=self.title,
             severity=severity(share),
-            claim=f"fp32 products on the vector units take {percent(share)} of the step.",
+            claim=say("fp32 products on the vector units take {share} of the step.", share=percent(share)),
             evidence=evidence(rows),
             fix=(
-                'torch.set_float32_matmul_precision("high") and torch.backends.cudnn.allow_tf32 = True; or '
-                "torch.autocast with bfloat16 (float16 before Ampere)."
+                say(
+                    'torch.set_float32_matmul_precision("high") and torch.backends.cudnn.allow_tf32 = True; or '
+                    "torch.autocast with bfloat16 (float16 before Ampere)."
+                )
             ),
             confidence=facts.confidence,
             **cure(rows, slow, fast, facts),
@@ -107,7 +110,7 @@ class UnalignedProducts:
     """
 
     code: ClassVar[str] = "ALIGN001"
-    title: ClassVar[str] = "Matrix sizes that Tensor Cores cannot load"
+    title: ClassVar[Text] = say("Matrix sizes that Tensor Cores cannot load")
     requires: ClassVar[frozenset[Capability]] = DEVICE_WORK
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -117,21 +120,30 @@ class UnalignedProducts:
         if share < thresholds.CAUSE_SHARE:
             return
         odd = sorted({n for row in rows for n in _odd_sizes(row)}, reverse=True)
-        which = f" Sizes that are no multiples of 8: {', '.join(map(str, odd[:6]))}." if odd else ""
+        which = (
+            say(" Sizes that are no multiples of 8: {odd}.", odd=", ".join(map(str, odd[:6]))) if odd else ""
+        )
         busy = time_of(rows) / max(1, sum(roofline(facts).bound_ns.values()))
         yield Finding(
             code=self.code,
             title=self.title,
             severity=severity(share),
             claim=(
-                f"Products in kernels for unaligned data take {percent(share)} of the step and "
-                f"{percent(busy)} of the kernel time.{which}"
+                say(
+                    "Products in kernels for unaligned data take {share} of the step and {busy} of the kernel "
+                    "time.{which}",
+                    share=percent(share),
+                    busy=percent(busy),
+                    which=which,
+                )
             ),
             evidence=evidence(rows),
             fix=(
-                "Pad the odd dimension to a multiple of 8 (F.pad, or a padded batch with a mask); for a "
-                "sequence length in attention, use F.scaled_dot_product_attention, whose fused kernels take any "
-                "length."
+                say(
+                    "Pad the odd dimension to a multiple of 8 (F.pad, or a padded batch with a mask); for a "
+                    "sequence length in attention, use F.scaled_dot_product_attention, whose fused kernels take "
+                    "any length."
+                )
             ),
             confidence=facts.confidence,
             **cure(rows, *attainable(rows), facts),
@@ -180,7 +192,7 @@ class UnfusedAttention:
     """
 
     code: ClassVar[str] = "SDPA001"
-    title: ClassVar[str] = "Attention is not fused"
+    title: ClassVar[Text] = say("Attention is not fused")
     requires: ClassVar[frozenset[Capability]] = WITH_SHAPES
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -205,14 +217,21 @@ class UnfusedAttention:
             title=self.title,
             severity=severity(share),
             claim=(
-                f"The steps of unfused attention take {percent(share)} of the step: {duration(softmax)} softmax, "
-                f"{duration(time_of(products))} products, "
-                f"{duration(time_of(rows) - softmax - time_of(products))} the rest, in the whole trace."
+                say(
+                    "The steps of unfused attention take {share} of the step: {softmax} softmax, {products} "
+                    "products, {rest} the rest, in the whole trace.",
+                    share=percent(share),
+                    softmax=duration(softmax),
+                    products=duration(time_of(products)),
+                    rest=duration(time_of(rows) - softmax - time_of(products)),
+                )
             ),
             evidence=evidence(rows),
             fix=(
-                "F.scaled_dot_product_attention(q, k, v, is_causal=...) in place of the three steps; "
-                'with transformers, attn_implementation="sdpa" or "flash_attention_2".'
+                say(
+                    "F.scaled_dot_product_attention(q, k, v, is_causal=...) in place of the three steps; with "
+                    'transformers, attn_implementation="sdpa" or "flash_attention_2".'
+                )
             ),
             confidence=facts.confidence,
             **cure(rows, slow, fast, facts),
@@ -228,7 +247,7 @@ class LayoutChanges:
     """
 
     code: ClassVar[str] = "LAYOUT001"
-    title: ClassVar[str] = "Layout changes around convolutions"
+    title: ClassVar[Text] = say("Layout changes around convolutions")
     requires: ClassVar[frozenset[Capability]] = DEVICE_WORK
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -241,11 +260,13 @@ class LayoutChanges:
             code=self.code,
             title=self.title,
             severity=severity(share),
-            claim=f"Changing layouts for convolutions takes {percent(share)} of the step.",
+            claim=say("Changing layouts for convolutions takes {share} of the step.", share=percent(share)),
             evidence=evidence(rows),
             fix=(
-                "model.to(memory_format=torch.channels_last) and the same for the input; then check that no op in "
-                "between falls back to the default layout."
+                say(
+                    "model.to(memory_format=torch.channels_last) and the same for the input; then check that no "
+                    "op in between falls back to the default layout."
+                )
             ),
             confidence=facts.confidence,
             **cure(rows, time_of(rows) * thresholds.SAVING_LOW, 0, facts),
@@ -260,7 +281,7 @@ class Casts:
     """
 
     code: ClassVar[str] = "CAST001"
-    title: ClassVar[str] = "Time goes into changing types"
+    title: ClassVar[Text] = say("Time goes into changing types")
     requires: ClassVar[frozenset[Capability]] = WITH_SHAPES
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -273,11 +294,13 @@ class Casts:
             code=self.code,
             title=self.title,
             severity=severity(share),
-            claim=f"Casts between types take {percent(share)} of the step.",
+            claim=say("Casts between types take {share} of the step.", share=percent(share)),
             evidence=evidence(rows),
             fix=(
-                "Keep weights and activations in one type (model.to(torch.bfloat16)), keep autocast's cache on, "
-                "and let torch.compile fuse the casts that must stay."
+                say(
+                    "Keep weights and activations in one type (model.to(torch.bfloat16)), keep autocast's cache "
+                    "on, and let torch.compile fuse the casts that must stay."
+                )
             ),
             confidence=facts.confidence,
             **cure(rows, time_of(rows) * thresholds.SAVING_LOW, 0, facts),
@@ -298,7 +321,7 @@ class InefficientKernels:
     """
 
     code: ClassVar[str] = "EFF001"
-    title: ClassVar[str] = "Kernels far below what the GPU can do"
+    title: ClassVar[Text] = say("Kernels far below what the GPU can do")
     requires: ClassVar[frozenset[Capability]] = WITH_SHAPES
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -324,13 +347,18 @@ class InefficientKernels:
             title=self.title,
             severity=severity(share),
             claim=(
-                f"Kernels that reach less than {percent(thresholds.ROOF_LATENCY)} of their roof take "
-                f"{percent(share)} of the step."
+                say(
+                    "Kernels that reach less than {least} of their roof take {share} of the step.",
+                    least=percent(thresholds.ROOF_LATENCY),
+                    share=percent(share),
+                )
             ),
             evidence=evidence(rows),
             fix=(
-                "Look at the longest with Nsight Compute (ncu) or rocprof-compute; larger batches, contiguous "
-                "inputs or torch.compile often bring another kernel."
+                say(
+                    "Look at the longest with Nsight Compute (ncu) or rocprof-compute; larger batches, "
+                    "contiguous inputs or torch.compile often bring another kernel."
+                )
             ),
             confidence=facts.confidence,
             **cure(rows, *attainable(rows), facts),
@@ -339,13 +367,16 @@ class InefficientKernels:
     def _no_roof(self, reason: str) -> Finding:
         return Finding(
             code=self.code,
-            title="No roofline",
+            title=say("No roofline"),
             severity="info",
-            claim=f"How well kernels use the GPU cannot be told: {reason.split(';', maxsplit=1)[0]}.",
-            evidence=(Evidence("labels of kernels rest on their names only"),),
-            fix="Give the peaks of the GPU, or name one that is known.",
+            claim=say(
+                "How well kernels use the GPU cannot be told: {reason}.",
+                reason=reason.split(";", maxsplit=1)[0],
+            ),
+            evidence=(Evidence(say("labels of kernels rest on their names only")),),
+            fix=say("Give the peaks of the GPU, or name one that is known."),
             confidence="high",
-            saving_reason="nothing is lost; this says why efficiency is missing",
+            saving_reason=say("nothing is lost; this says why efficiency is missing"),
         )
 
 

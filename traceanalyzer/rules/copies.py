@@ -9,6 +9,7 @@ from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.findings import Evidence, Finding
 from traceanalyzer.rules.idle import places, severity
 from traceanalyzer.rules.wording import count, duration, percent, size
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,7 +32,7 @@ class PageableCopies:
     """
 
     code: ClassVar[str] = "COPY001"
-    title: ClassVar[str] = "Copies go through pageable memory"
+    title: ClassVar[Text] = say("Copies go through pageable memory")
     requires: ClassVar[frozenset[Capability]] = DEVICE_WORK
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -49,18 +50,24 @@ class PageableCopies:
             title=self.title,
             severity=severity(facts.share(cost)),
             claim=(
-                f"Copies from or to pageable memory cost {percent(facts.share(cost))} of the step "
-                f"({duration(high)}): "
-                f"{duration(facts.per_step(exposed))} of copying, "
-                f"{duration(facts.per_step(waiting))} of waiting."
+                say(
+                    "Copies from or to pageable memory cost {share} of the step ({high}): {exposed} of copying, "
+                    "{waiting} of waiting.",
+                    share=percent(facts.share(cost)),
+                    high=duration(high),
+                    exposed=duration(facts.per_step(exposed)),
+                    waiting=duration(facts.per_step(waiting)),
+                )
             ),
             evidence=(*map(_described, rows), *places(facts.largest_gaps("host_copy"))),
             fix=(
-                "Pin the host memory, then copy without waiting.\n"
-                "```\n"
-                "loader = DataLoader(dataset, pin_memory=True)\n"
-                "batch = batch.to(device, non_blocking=True)\n"
-                "```"
+                say(
+                    "Pin the host memory, then copy without waiting.\n"
+                    "```\n"
+                    "loader = DataLoader(dataset, pin_memory=True)\n"
+                    "batch = batch.to(device, non_blocking=True)\n"
+                    "```"
+                )
             ),
             confidence=facts.confidence,
             saving_ns=(low, high),
@@ -78,7 +85,7 @@ class ExposedCopies:
     """
 
     code: ClassVar[str] = "COPY002"
-    title: ClassVar[str] = "Copies do not overlap with kernels"
+    title: ClassVar[Text] = say("Copies do not overlap with kernels")
     requires: ClassVar[frozenset[Capability]] = DEVICE_WORK
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -92,17 +99,23 @@ class ExposedCopies:
             code=self.code,
             title=self.title,
             severity=severity(facts.share(exposed)),
-            claim=f"For {percent(facts.share(exposed))} of the step ({duration(high)}) only copies run.",
+            claim=say(
+                "For {share} of the step ({high}) only copies run.",
+                share=percent(facts.share(exposed)),
+                high=duration(high),
+            ),
             evidence=tuple(map(_described, rows)),
             fix=(
-                "Copy the next batch on a side stream while this one computes, or keep the data on the "
-                "device.\n"
-                "```\n"
-                "with torch.cuda.stream(copy_stream):\n"
-                "    upcoming = batch.to(device, non_blocking=True)\n"
-                "…\n"
-                "torch.cuda.current_stream().wait_stream(copy_stream)\n"
-                "```"
+                say(
+                    "Copy the next batch on a side stream while this one computes, or keep the data on the "
+                    "device.\n"
+                    "```\n"
+                    "with torch.cuda.stream(copy_stream):\n"
+                    "    upcoming = batch.to(device, non_blocking=True)\n"
+                    "…\n"
+                    "torch.cuda.current_stream().wait_stream(copy_stream)\n"
+                    "```"
+                )
             ),
             confidence=facts.confidence,
             saving_ns=facts.saving(exposed),
@@ -118,13 +131,21 @@ def _crosses(row: CopyRow) -> bool:
 
 
 def _described(row: CopyRow) -> Evidence:
-    moved = "" if row.bytes is None else f", {size(row.bytes)}"
-    caller = f", mostly from {row.op}" if row.op else ""
+    moved = "" if row.bytes is None else say(", {bytes}", bytes=size(row.bytes))
+    caller = say(", mostly from {op}", op=row.op) if row.op else ""
     return Evidence(
-        f"{count(row.count, 'copy').replace('copys', 'copies')} {row.direction} "
-        f"({row.src_kind or 'unknown'} to "
-        f"{row.dst_kind or 'unknown'} memory){moved}, {duration(row.total_ns)}, "
-        f"of which {duration(row.exposed_ns)} exposed{caller}",
+        say(
+            "{copies} {direction} ({source} to {target} memory){moved}, {total}, of which {exposed} "
+            "exposed{caller}",
+            copies=count(row.count, "copy"),
+            direction=row.direction,
+            source=row.src_kind or "unknown",
+            target=row.dst_kind or "unknown",
+            moved=moved,
+            total=duration(row.total_ns),
+            exposed=duration(row.exposed_ns),
+            caller=caller,
+        ),
         table="copies",
     )
 

@@ -13,7 +13,7 @@ from traceanalyzer.rules.findings import Evidence, Finding, Speedup
 from traceanalyzer.rules.idle import severity
 from traceanalyzer.rules.roofs import attainable, cure, evidence, roofline, share_of
 from traceanalyzer.rules.wording import duration, percent
-from traceanalyzer.text import say
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,10 +31,10 @@ class GridRule:
     """Finds kernels that leave a part of the device empty: the common part of the rules below."""
 
     code: ClassVar[str]
-    title: ClassVar[str]
+    title: ClassVar[Text]
     requires: ClassVar[frozenset[Capability]] = WITH_GRIDS
-    says: ClassVar[str]
-    fix: ClassVar[str]
+    says: ClassVar[Text]
+    fix: ClassVar[Text]
     most: ClassVar[float] = 1.0  # which part of the lost time a cure saves at best
 
     def lacks(self, facts: Facts) -> str:
@@ -57,7 +57,7 @@ class GridRule:
             code=self.code,
             title=self.title,
             severity=severity(share),
-            claim=say(self.says, share=percent(share)),
+            claim=self.says.filled(share=percent(share)),
             evidence=tuple(self._described(r) for r in rows[:SHOWN]),
             fix=self.fix,
             confidence="low",
@@ -99,11 +99,11 @@ class SmallGrids(GridRule):
     """
 
     code = "GRID001"
-    title = "Kernels too small for the device"
-    says = "Kernels with fewer blocks than the GPU has multiprocessors take {share} of the step."
-    fix = (
-        "Give them more to do at a time: larger batches, split-K or stream-K products, a split over the sequence "
-        "(flash decoding), or run independent ones on two streams."
+    title = say("Kernels too small for the device")
+    says = say("Kernels with fewer blocks than the GPU has multiprocessors take {share} of the step.")
+    fix = say(
+        "Give them more to do at a time: larger batches, split-K or stream-K products, a split over "
+        "the sequence (flash decoding), or run independent ones on two streams."
     )
     most = 0.5
 
@@ -121,9 +121,9 @@ class TailWaves(GridRule):
     """
 
     code = "TAIL001"
-    title = "The last wave of blocks is mostly empty"
-    says = "What the last wave of blocks leaves empty amounts to {share} of the step."
-    fix = (
+    title = say("The last wave of blocks is mostly empty")
+    says = say("What the last wave of blocks leaves empty amounts to {share} of the step.")
+    fix = say(
         "Choose sizes that fill whole waves: pad or split the batch, let autotuning choose the tile "
         '(torch.compile(mode="max-autotune")), or use persistent (stream-K) kernels.'
     )
@@ -141,11 +141,11 @@ class LowOccupancy(GridRule):
     """
 
     code = "OCC001"
-    title = "Low occupancy"
-    says = "Kernels with an estimated occupancy below 25 % take {share} of the step."
-    fix = (
-        "For kernels of your own: fewer registers (__launch_bounds__, num_warps), less shared memory per block, "
-        "smaller tiles; confirm with Nsight Compute's occupancy section."
+    title = say("Low occupancy")
+    says = say("Kernels with an estimated occupancy below 25 % take {share} of the step.")
+    fix = say(
+        "For kernels of your own: fewer registers (__launch_bounds__, num_warps), less shared memory "
+        "per block, smaller tiles; confirm with Nsight Compute's occupancy section."
     )
     most = 0.5
 
@@ -163,7 +163,7 @@ class OddSizes:
     """
 
     code: ClassVar[str] = "ALIGN002"
-    title: ClassVar[str] = "Matrix sizes are not multiples of 8"
+    title: ClassVar[Text] = say("Matrix sizes are not multiples of 8")
     requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK, Capability.SHAPES})
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -192,7 +192,10 @@ class OddSizes:
                 share=percent(share),
             ),
             evidence=evidence(rows),
-            fix="Pad these dimensions (vocabulary, hidden size, heads) to a multiple of 64, at least of 8 (fp8: 16).",
+            fix=say(
+                "Pad these dimensions (vocabulary, hidden size, heads) to a multiple of 64, at least of 8 "
+                "(fp8: 16)."
+            ),
             confidence=facts.confidence,
             **cure(rows, *attainable(rows), facts),
         )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from traceanalyzer.display import Displayed
+
+if TYPE_CHECKING:
+    from traceanalyzer.text import Text
 
 Severity = Literal["high", "medium", "low", "info"]
 Confidence = Literal["high", "medium", "low"]
@@ -19,7 +22,7 @@ class Evidence:
     the trace's; `start_ns`/`duration_ns` is the place on the timeline, `rank`/`device` whose lane it is.
     """
 
-    text: str
+    text: Text
     table: str | None = None
     row: int | None = None
     start_ns: int | None = None
@@ -48,11 +51,11 @@ class Finding(Displayed):
     """
 
     code: str
-    title: str
+    title: Text
     severity: Severity
-    claim: str
+    claim: Text
     evidence: tuple[Evidence, ...]
-    fix: str
+    fix: Text
     confidence: Confidence
     saving_ns: tuple[int, int] | None = None
     saving_bytes: int | None = None
@@ -66,8 +69,8 @@ class NotAssessed:
     """A rule that could not look, and what to capture so that it can."""
 
     code: str
-    title: str
-    needs: str
+    title: Text
+    needs: Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ class Passed:
     """A rule that looked and found nothing wrong."""
 
     code: str
-    title: str
+    title: Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,5 +86,5 @@ class Verdict:
     """`bottleneck` is compute, memory_bandwidth, communication, overhead, copy, mixed or unknown."""
 
     bottleneck: str
-    headline: str
+    headline: Text
     confidence: Confidence

@@ -11,7 +11,7 @@ from traceanalyzer.rules.base import ORDINARY
 from traceanalyzer.rules.findings import Evidence, Finding
 from traceanalyzer.rules.idle import severity
 from traceanalyzer.rules.wording import count, duration, percent
-from traceanalyzer.text import say
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,7 +39,7 @@ class SlowLaunchCalls:
     """
 
     code: ClassVar[str] = "LAUNCH001"
-    title: ClassVar[str] = "Launch calls are held up"
+    title: ClassVar[Text] = say("Launch calls are held up")
     requires: ClassVar[frozenset[Capability]] = LAUNCHED
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -64,12 +64,14 @@ class SlowLaunchCalls:
                 Evidence(say("{time} beyond what the median call takes", time=duration(found.slow_ns))),
             ),
             fix=(
-                "Give the launching thread a core: fewer DataLoader workers and OpenMP threads than cores, processes "
-                "bound to the cores of their GPU's socket.\n"
-                "```\n"
-                "torch.set_num_threads(4)\n"
-                "numactl --cpunodebind=0 --membind=0 python train.py\n"
-                "```"
+                say(
+                    "Give the launching thread a core: fewer DataLoader workers and OpenMP threads than cores, "
+                    "processes bound to the cores of their GPU's socket.\n"
+                    "```\n"
+                    "torch.set_num_threads(4)\n"
+                    "numactl --cpunodebind=0 --membind=0 python train.py\n"
+                    "```"
+                )
             ),
             confidence="low",
             saving_ns=facts.saving(lost),
@@ -84,7 +86,7 @@ class OtherPythonThreads:
     """
 
     code: ClassVar[str] = "GIL001"
-    title: ClassVar[str] = "Python threads compete with the launching one"
+    title: ClassVar[Text] = say("Python threads compete with the launching one")
     requires: ClassVar[frozenset[Capability]] = LAUNCHED | {Capability.STACKS}
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -104,8 +106,10 @@ class OtherPythonThreads:
             ),
             evidence=(Evidence(say("longest: {function}", function=found.python or "not recorded")),),
             fix=(
-                "Move that work to another process: DataLoader(num_workers=4), multiprocessing, a separate server "
-                "process. In between, sys.setswitchinterval(0.0005) shortens the turns."
+                say(
+                    "Move that work to another process: DataLoader(num_workers=4), multiprocessing, a separate "
+                    "server process. In between, sys.setswitchinterval(0.0005) shortens the turns."
+                )
             ),
             confidence="low",
             saving_ns=facts.saving(lost),
@@ -120,7 +124,7 @@ class OperatorsOnCpu:
     """
 
     code: ClassVar[str] = "CPU001"
-    title: ClassVar[str] = "Operators compute on the CPU"
+    title: ClassVar[Text] = say("Operators compute on the CPU")
     requires: ClassVar[frozenset[Capability]] = LAUNCHED
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -155,7 +159,10 @@ class OperatorsOnCpu:
                 )
                 for r in sorted(rows, key=lambda r: (-r.self_ns, r.name))[:SHOWN]
             ),
-            fix="Make the tensors on the device (device=x.device), or move this work into the DataLoader's workers.",
+            fix=say(
+                "Make the tensors on the device (device=x.device), or move this work into the DataLoader's "
+                "workers."
+            ),
             confidence=facts.confidence,
             saving_ns=facts.saving(spent),
         )
@@ -170,7 +177,7 @@ class EmptiesCache:
     """
 
     code: ClassVar[str] = "ALLOC002"
-    title: ClassVar[str] = "The allocator's cache is emptied in every step"
+    title: ClassVar[Text] = say("The allocator's cache is emptied in every step")
     requires: ClassVar[frozenset[Capability]] = LAUNCHED
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -202,7 +209,10 @@ class EmptiesCache:
                     for r in named
                 ),
             ),
-            fix="Remove torch.cuda.empty_cache() from the loop; against fragmentation set expandable_segments:True.",
+            fix=say(
+                "Remove torch.cuda.empty_cache() from the loop; against fragmentation set "
+                "expandable_segments:True."
+            ),
             confidence="high" if named else "medium",
             saving_ns=facts.saving(idle) if idle else None,
             saving_reason="" if idle else say("the device is not idle meanwhile"),

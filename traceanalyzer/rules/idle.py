@@ -9,6 +9,7 @@ from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.base import ORDINARY
 from traceanalyzer.rules.findings import Evidence, Finding, Severity
 from traceanalyzer.rules.wording import count, duration, percent
+from traceanalyzer.text import Text, join, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,12 +25,12 @@ class IdleRule:
     """Finds idle time of certain causes: the common part of the rules below."""
 
     code: ClassVar[str]
-    title: ClassVar[str]
+    title: ClassVar[Text]
     requires: ClassVar[frozenset[Capability]] = LAUNCHED
     causes: ClassVar[tuple[str, ...]]
     least_share: ClassVar[float] = thresholds.CAUSE_SHARE
-    says: ClassVar[str]
-    fix: ClassVar[str]
+    says: ClassVar[Text]
+    fix: ClassVar[Text]
 
     def check(self, facts: Facts) -> Iterable[Finding]:
         """One finding when the causes cost more than the least share."""
@@ -42,8 +43,12 @@ class IdleRule:
             title=self.title,
             severity=severity(facts.share(idle)),
             claim=(
-                f"{percent(facts.share(idle))} of the step ({duration(high)}) the GPU is idle because "
-                f"{self.says}."
+                say(
+                    "{share} of the step ({time}) the GPU is idle because {reason}.",
+                    share=percent(facts.share(idle)),
+                    time=duration(high),
+                    reason=self.says,
+                )
             ),
             evidence=(*self.facts(facts), *places(self.gaps(facts))),
             fix=self.fix,
@@ -65,7 +70,7 @@ class IdleRule:
 
     def facts(self, facts: Facts) -> Iterable[Evidence]:
         """Evidence besides the largest gaps."""
-        yield Evidence(f"{count(facts.idle_gaps(*self.causes), 'gap')} with this cause")
+        yield Evidence(say("{gaps} with this cause", gaps=count(facts.idle_gaps(*self.causes), "gap")))
 
 
 class HostLaunchesTooSlowly(IdleRule):
@@ -83,10 +88,10 @@ class HostLaunchesTooSlowly(IdleRule):
     """
 
     code = "IDLE001"
-    title = "The host launches too slowly"
+    title = say("The host launches too slowly")
     causes = ORDINARY
-    says = "the host launches too slowly"
-    fix = (
+    says = say("the host launches too slowly")
+    fix = say(
         "Launch less often: fixed shapes under a CUDA graph, larger batches, fused operators.\n"
         "```\n"
         'model = torch.compile(model, mode="reduce-overhead")  # CUDA graphs\n'
@@ -108,16 +113,22 @@ class HostLaunchesTooSlowly(IdleRule):
 
     def facts(self, facts: Facts) -> Iterable[Evidence]:
         """The queue and the length of kernels."""
-        yield Evidence(count(facts.idle_gaps(*self.causes) - len(facts.pauses()), "gap") + " with this cause")
+        gaps = facts.idle_gaps(*self.causes) - len(facts.pauses())
+        yield Evidence(say("{gaps} with this cause", gaps=count(gaps, "gap")))
         for device in facts.launches.devices:
             if device.delay_p50_ns is not None:
                 yield Evidence(
-                    f"rank {device.rank} device {device.device}: kernels start "
-                    f"{duration(device.delay_p50_ns)} after "
-                    f"their launch (median), with {device.queue_p50} in the queue"
+                    say(
+                        "rank {rank} device {device}: kernels start {delay} after their launch (median), with "
+                        "{depth} in the queue",
+                        rank=device.rank,
+                        device=device.device,
+                        delay=duration(device.delay_p50_ns),
+                        depth=device.queue_p50,
+                    )
                 )
         if facts.kernels.median_ns is not None:
-            yield Evidence(f"the median kernel takes {duration(facts.kernels.median_ns)}")
+            yield Evidence(say("the median kernel takes {median}", median=duration(facts.kernels.median_ns)))
 
 
 class HostPauses(IdleRule):
@@ -130,13 +141,12 @@ class HostPauses(IdleRule):
     """
 
     code = "IDLE004"
-    title = "The host pauses and launches nothing"
+    title = say("The host pauses and launches nothing")
     causes = ORDINARY
-    says = "the host launches nothing for a millisecond and more at a time"
-    fix = (
-        "Move the work at these places out of the step: to DataLoader workers, to another thread, "
-        "or before the loop; "
-        "if it is set-up at first use, record after a warm-up."
+    says = say("the host launches nothing for a millisecond and more at a time")
+    fix = say(
+        "Move the work at these places out of the step: to DataLoader workers, to another thread, or "
+        "before the loop; if it is set-up at first use, record after a warm-up."
     )
 
     def idle_ns(self, facts: Facts) -> int:
@@ -150,7 +160,11 @@ class HostPauses(IdleRule):
     def facts(self, facts: Facts) -> Iterable[Evidence]:
         """How many there are."""
         yield Evidence(
-            f"{count(len(facts.pauses()), 'pause')} of {duration(thresholds.LONG_PAUSE_NS)} and more"
+            say(
+                "{pauses} of {limit} and more",
+                pauses=count(len(facts.pauses()), "pause"),
+                limit=duration(thresholds.LONG_PAUSE_NS),
+            )
         )
 
 
@@ -167,11 +181,11 @@ class HostSync(IdleRule):
     """
 
     code = "SYNC001"
-    title = "The host waits for the device within the step"
+    title = say("The host waits for the device within the step")
     causes = ("host_sync",)
     least_share = thresholds.HOST_STALL_SHARE
-    says = "the host waits for it and then has to fill an empty queue"
-    fix = (
+    says = say("the host waits for it and then has to fill an empty queue")
+    fix = say(
         "Keep values on the device; find what waits, then read it every N steps only.\n"
         "```\n"
         'torch.cuda.set_sync_debug_mode("warn")   # names every line that waits\n'
@@ -187,7 +201,12 @@ class HostSync(IdleRule):
         for api in facts.launches.api:
             if "Synchronize" in api.name:
                 yield Evidence(
-                    f"{count(api.count, 'call')} of {api.name}, {duration(api.total_ns)} in total",
+                    say(
+                        "{calls} of {name}, {total} in total",
+                        calls=count(api.count, "call"),
+                        name=api.name,
+                        total=duration(api.total_ns),
+                    ),
                     table="api_calls",
                     name=api.name,
                 )
@@ -203,13 +222,13 @@ class Allocator(IdleRule):
     """
 
     code = "ALLOC001"
-    title = "Device memory is allocated from the driver within the step"
+    title = say("Device memory is allocated from the driver within the step")
     causes = ("allocator",)
     least_share = thresholds.ALLOCATOR_SHARE
-    says = "the host allocates or frees device memory"
-    fix = (
-        "Remove `torch.cuda.empty_cache()` from the loop, run a warm-up step at the largest "
-        "shape; if memory is nearly full, reduce the batch.\n"
+    says = say("the host allocates or frees device memory")
+    fix = say(
+        "Remove `torch.cuda.empty_cache()` from the loop, run a warm-up step at the largest shape; "
+        "if memory is nearly full, reduce the batch.\n"
         "```\n"
         "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True python train.py\n"
         "```"
@@ -224,11 +243,11 @@ class GarbageCollection(IdleRule):
     """
 
     code = "GC001"
-    title = "Python's garbage collector runs within the step"
+    title = say("Python's garbage collector runs within the step")
     causes = ("gc",)
     least_share = thresholds.HOST_STALL_SHARE
-    says = "Python collects garbage"
-    fix = (
+    says = say("Python collects garbage")
+    fix = say(
         "Collect at a place and time of your choosing, the same on all ranks.\n"
         "```\n"
         "gc.collect(); gc.freeze(); gc.disable()  # after set-up\n"
@@ -246,13 +265,13 @@ class Compilation(IdleRule):
     """
 
     code = "COMPILE001"
-    title = "Code is compiled or loaded within the step"
+    title = say("Code is compiled or loaded within the step")
     causes = ("compile",)
     least_share = thresholds.HOST_STALL_SHARE
-    says = "the host compiles or loads code"
-    fix = (
-        "Profile after the warm-up. If it persists, find the reason and mark the sizes that "
-        "change, or pad them to a few buckets.\n"
+    says = say("the host compiles or loads code")
+    fix = say(
+        "Profile after the warm-up. If it persists, find the reason and mark the sizes that change, "
+        "or pad them to a few buckets.\n"
         "```\n"
         "TORCH_LOGS=recompiles python train.py\n"
         "torch._dynamo.mark_dynamic(x, 1)\n"
@@ -268,13 +287,12 @@ class Dependency(IdleRule):
     """
 
     code = "IDLE002"
-    title = "Launched work waits for other work"
+    title = say("Launched work waits for other work")
     causes = ("dependency",)
-    says = "the next work was launched but had to wait for other work"
-    fix = (
+    says = say("the next work was launched but had to wait for other work")
+    fix = say(
         "Look at what ends before each gap: remove needless stream waits and events, split work so "
-        "that streams "
-        "overlap, and check whether a slower rank is being waited for."
+        "that streams overlap, and check whether a slower rank is being waited for."
     )
 
 
@@ -286,10 +304,10 @@ class NothingLaunched(IdleRule):
     """
 
     code = "IDLE003"
-    title = "The device waits for the end of the step"
+    title = say("The device waits for the end of the step")
     causes = ("no_more_work",)
-    says = "nothing more is launched before the step ends"
-    fix = "Move logging, metrics and checkpoints out of the step or to another thread."
+    says = say("nothing more is launched before the step ends")
+    fix = say("Move logging, metrics and checkpoints out of the step or to another thread.")
 
 
 def severity(share: float) -> Severity:
@@ -311,13 +329,17 @@ def places(gaps: list[IdleGap]) -> list[Evidence]:
 def _place(where: tuple[str | None, str | None, str | None], gaps: list[IdleGap]) -> Evidence:
     python, host_call, module = where
     parts = [
-        f"{count(len(gaps), 'gap')}, {duration(sum(g.duration_ns for g in gaps))}",
-        f"in {host_call}" if host_call else "",
-        f"at {python}" if python else "",
-        f"in {module}" if module else "",
-        f"before {_short(gaps[0].next_work)}" if gaps[0].next_work else "",
+        say(
+            "{gaps}, {time}",
+            gaps=count(len(gaps), "gap"),
+            time=duration(sum(g.duration_ns for g in gaps)),
+        ),
+        say("in {place}", place=host_call) if host_call else None,
+        say("at {line}", line=python) if python else None,
+        say("in {place}", place=module) if module else None,
+        say("before {work}", work=_short(gaps[0].next_work)) if gaps[0].next_work else None,
     ]
-    text = " ".join(p for p in parts if p)
+    text = join(" ", [part for part in parts if part is not None])
     first = gaps[0]
     return Evidence(
         text,

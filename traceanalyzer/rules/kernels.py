@@ -8,6 +8,7 @@ from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.findings import Evidence, Finding
 from traceanalyzer.rules.wording import count, duration, percent
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +27,7 @@ class TinyKernels:
     """
 
     code: ClassVar[str] = "KERN001"
-    title: ClassVar[str] = "Many tiny kernels"
+    title: ClassVar[Text] = say("Many tiny kernels")
     requires: ClassVar[frozenset[Capability]] = DEVICE_WORK
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -51,25 +52,38 @@ class TinyKernels:
             title=self.title,
             severity="medium",
             claim=(
-                f"{percent(tiny / kernels)} of {count(kernels, 'kernel')} ({per_step:.0f} per step) "
-                "run for less than "
-                f"{duration(thresholds.TINY_KERNEL_NS)} while the GPU idles {percent(idle)} of the time."
+                say(
+                    "{tiny} of {kernels} ({per_step:.0f} per step) run for less than {limit} while the "
+                    "GPU idles {idle} of the time.",
+                    tiny=percent(tiny / kernels),
+                    kernels=count(kernels, "kernel"),
+                    per_step=per_step,
+                    limit=duration(thresholds.TINY_KERNEL_NS),
+                    idle=percent(idle),
+                )
             ),
             evidence=tuple(
                 Evidence(
-                    f"{r.count:,} of {duration(r.mean_ns)} each: "
-                    f"{r.name[:80]}{f' from {r.op}' if r.op else ''}",
+                    say(
+                        "{count:,} of {mean} each: {name}{caller}",
+                        count=r.count,
+                        mean=duration(r.mean_ns),
+                        name=r.name[:80],
+                        caller=say(" from {op}", op=r.op) if r.op else "",
+                    ),
                     table="kernels",
                     name=r.name,
                 )
                 for r in frequent
             ),
             fix=(
-                "Fuse them: torch.compile, fused layers (F.scaled_dot_product_attention, fused norms), "
-                "larger batches."
+                say(
+                    "Fuse them: torch.compile, fused layers (F.scaled_dot_product_attention, fused norms), "
+                    "larger batches."
+                )
             ),
             confidence=facts.confidence,
-            saving_reason="the time is the idle time that IDLE001 counts; it is not saved twice",
+            saving_reason=say("the time is the idle time that IDLE001 counts; it is not saved twice"),
         )
 
 
@@ -80,7 +94,7 @@ class UnfusedOptimizer:
     """
 
     code: ClassVar[str] = "OPT001"
-    title: ClassVar[str] = "The optimizer is not fused"
+    title: ClassVar[Text] = say("The optimizer is not fused")
     requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK, Capability.LAUNCHES})
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -94,13 +108,19 @@ class UnfusedOptimizer:
             code=self.code,
             title=self.title,
             severity="medium" if costs else "low",
-            claim=f"One optimizer step launches {launched:,.0f} kernels.",
-            evidence=(Evidence(f"{percent(facts.share(idle))} of the step is idle within the optimizer"),),
+            claim=say("One optimizer step launches {launched:,.0f} kernels.", launched=launched),
+            evidence=(
+                Evidence(
+                    say("{share} of the step is idle within the optimizer", share=percent(facts.share(idle)))
+                ),
+            ),
             fix=(
-                "Update all parameters in a few kernels.\n"
-                "```\n"
-                "torch.optim.AdamW(model.parameters(), fused=True)  # else foreach=True\n"
-                "```"
+                say(
+                    "Update all parameters in a few kernels.\n"
+                    "```\n"
+                    "torch.optim.AdamW(model.parameters(), fused=True)  # else foreach=True\n"
+                    "```"
+                )
             ),
             confidence=facts.confidence,
             saving_ns=facts.saving(idle) if costs else None,
@@ -117,7 +137,7 @@ class GraphLaunches:
     """
 
     code: ClassVar[str] = "GRAPH001"
-    title: ClassVar[str] = "Kernels run inside CUDA graphs"
+    title: ClassVar[Text] = say("Kernels run inside CUDA graphs")
     requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK, Capability.LAUNCHES})
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -130,16 +150,20 @@ class GraphLaunches:
             title=self.title,
             severity="info",
             claim=(
-                f"{percent(share)} of kernel time is inside CUDA graphs, where operators are not known "
-                "per kernel."
+                say(
+                    "{share} of kernel time is inside CUDA graphs, where operators are not known per kernel.",
+                    share=percent(share),
+                )
             ),
             evidence=(),
             fix=(
-                "To see operators, record the same program once more with graphs off "
-                "(enforce_eager=True in vLLM), and give it beside this one with --mapping."
+                say(
+                    "To see operators, record the same program once more with graphs off (enforce_eager=True in "
+                    "vLLM), and give it beside this one with --mapping."
+                )
             ),
             confidence="high",
-            saving_reason="nothing is lost; this says why operators are missing",
+            saving_reason=say("nothing is lost; this says why operators are missing"),
         )
 
 

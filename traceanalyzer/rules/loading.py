@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from traceanalyzer.rules.idle import IdleRule
+from traceanalyzer.text import say
 
 
 class DataloaderStall(IdleRule):
@@ -14,10 +15,10 @@ class DataloaderStall(IdleRule):
     """
 
     code = "INPUT001"
-    title = "The step waits for the next batch"
+    title = say("The step waits for the next batch")
     causes = ("dataloader",)
-    says = "the host waits for the next batch"
-    fix = (
+    says = say("the host waits for the next batch")
+    fix = say(
         "Let workers prepare batches ahead; move decoding and augmentation into them or onto the "
         "device, or store the data preprocessed.\n"
         "```\n"

@@ -9,7 +9,9 @@ from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.sizes import size
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.findings import Evidence, Finding, Severity, Verdict
+from traceanalyzer.rules.vocabulary import word
 from traceanalyzer.rules.wording import count, percent
+from traceanalyzer.text import Text, join, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot, GrowthRow, Oom
     from traceanalyzer.rules.base import Facts
 
-NO_TIME = "it saves memory, not time"
+NO_TIME = say("it saves memory, not time")
 SHOWN = 5
 
 
@@ -25,38 +27,52 @@ def memory_verdict(facts: Facts) -> Verdict | None:
     """The verdict when memory is all that was recorded; None when it is not."""
     if facts.ooms:
         first = facts.ooms[0]
-        return Verdict("unknown", f"{first.headline}.", first.causes[0].confidence if first.causes else "low")
+        return Verdict(
+            "unknown",
+            say("{headline}.", headline=first.headline),
+            first.causes[0].confidence if first.causes else "low",
+        )
     if not facts.memory_only:
         return None
     devices = facts.snapshot.devices
     if not devices:
-        return Verdict("unknown", "No out-of-memory error was found in the text.", "low")
+        return Verdict("unknown", say("No out-of-memory error was found in the text."), "low")
     worst = max(devices, key=lambda d: d.peak.active_bytes)
     top = next(iter(worst.peak.by_category.items()), None)
-    held = "" if top is None else f", {size(top[1])} of it {top[0].replace('_', ' ')}"
+    held: str = "" if top is None else say(", {size} of it {use}", size=size(top[1]), use=word(top[0]))
     grows = _fastest(worst)
-    tail = (
-        "" if grows is None else f"; {grows.python} leaves {size(grows.bytes_per_step)} behind in every step"
+    left: str = (
+        ""
+        if grows is None
+        else say(
+            "; {line} leaves {size} behind in every step", line=grows.python, size=size(grows.bytes_per_step)
+        )
     )
-    head = f"Memory peaks at {size(worst.peak.active_bytes)} of {size(worst.peak_reserved_bytes)} reserved"
-    return Verdict("unknown", head + held + tail, "medium")
+    headline = say(
+        "Memory peaks at {active} of {reserved} reserved{held}{left}",
+        active=size(worst.peak.active_bytes),
+        reserved=size(worst.peak_reserved_bytes),
+        held=held,
+        left=left,
+    )
+    return Verdict("unknown", headline, "medium")
 
 
 def _fastest(device: DeviceSnapshot) -> GrowthRow | None:
     return device.growth[0] if device.growth else None
 
 
-def _where(device: DeviceSnapshot) -> str:
-    return f"rank {device.rank}, device {device.device}"
+def _where(device: DeviceSnapshot) -> Text:
+    return say("rank {rank}, device {device}", rank=device.rank, device=device.device)
 
 
 class SnapshotRule:
     """A rule that looks at each device of each snapshot; what it wastes is `saving_bytes` per device."""
 
     code: ClassVar[str]
-    title: ClassVar[str]
+    title: ClassVar[Text]
     severity: ClassVar[Severity] = "medium"
-    fix: ClassVar[str]
+    fix: ClassVar[Text]
     requires: ClassVar[frozenset[Capability]] = frozenset({Capability.MEMORY_SNAPSHOT})
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -69,7 +85,7 @@ class SnapshotRule:
                     code=self.code,
                     title=self.title,
                     severity=self.severity,
-                    claim=f"On {_where(device)}, {claim}.",
+                    claim=say("On {device}, {claim}.", device=_where(device), claim=claim),
                     evidence=tuple(Evidence(text) for text in evidence[:SHOWN]),
                     fix=self.fix,
                     confidence="medium",
@@ -77,7 +93,7 @@ class SnapshotRule:
                     saving_reason=NO_TIME,
                 )
 
-    def look(self, device: DeviceSnapshot) -> tuple[str, int | None, list[str]] | None:
+    def look(self, device: DeviceSnapshot) -> tuple[Text, int | None, list[Text]] | None:
         """The claim, the bytes it is about and the evidence; None when all is well."""
         raise NotImplementedError
 
@@ -90,7 +106,7 @@ class OutOfMemory:
     """
 
     code: ClassVar[str] = "MEM001"
-    title: ClassVar[str] = "Out of memory"
+    title: ClassVar[Text] = say("Out of memory")
     requires: ClassVar[frozenset[Capability]] = frozenset({Capability.OOM})
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -100,9 +116,11 @@ class OutOfMemory:
                 code=self.code,
                 title=self.title,
                 severity="high",
-                claim=f"{oom.headline}.",
+                claim=say("{headline}.", headline=oom.headline),
                 evidence=tuple(self._evidence(oom)),
-                fix="; ".join(c.what for c in oom.changes[:3]) or "Record a memory snapshot of the run.",
+                fix=join("; ", [c.what for c in oom.changes[:3]])
+                if oom.changes
+                else say("Record a memory snapshot of the run."),
                 confidence="high" if oom.source == "snapshot" else "medium",
                 saving_bytes=next((c.frees_bytes for c in oom.changes if c.frees_bytes), None),
                 saving_reason=NO_TIME,
@@ -110,7 +128,10 @@ class OutOfMemory:
 
     def _evidence(self, oom: Oom) -> Iterator[Evidence]:
         for cause in oom.causes[:SHOWN]:
-            yield Evidence(f"{cause.name.replace('_', ' ')}: {cause.evidence}", start_ns=oom.at_ns)
+            yield Evidence(
+                say("{cause}: {evidence}", cause=word(cause.name), evidence=cause.evidence),
+                start_ns=oom.at_ns,
+            )
 
 
 class Leak(SnapshotRule):
@@ -121,16 +142,21 @@ class Leak(SnapshotRule):
     in most of the steps after the first.
     """
 
-    code, title, severity = "MEM002", "Memory grows from step to step", "high"
-    fix = "Keep no reference from step to step: append loss.item(), detach what is kept, bound caches."
+    code, title, severity = "MEM002", say("Memory grows from step to step"), "high"
+    fix = say("Keep no reference from step to step: append loss.item(), detach what is kept, bound caches.")
 
-    def look(self, device: DeviceSnapshot) -> tuple[str, int | None, list[str]] | None:
+    def look(self, device: DeviceSnapshot) -> tuple[Text, int | None, list[Text]] | None:
         """The stacks that grow and are no KV cache."""
         rows = [g for g in device.growth if g.category != "kv_cache"]
         if not rows:
             return None
         first = rows[0]
-        claim = f"{first.python} ({first.function}) leaves {size(first.bytes_per_step)} behind in every step"
+        claim = say(
+            "{line} ({function}) leaves {size} behind in every step",
+            line=first.python,
+            function=first.function,
+            size=size(first.bytes_per_step),
+        )
         return claim, sum(g.total_bytes for g in rows), [_growth_text(g) for g in rows]
 
 
@@ -141,22 +167,32 @@ class KvCacheGrowth(SnapshotRule):
     told how long the memory lasts.
     """
 
-    code, title, severity = "MEM003", "The KV cache grows with every step", "low"
-    fix = "Limit the tokens or sequences kept at once, keep the cache in 8 bits, or allocate it once (paged, static)."
+    code, title, severity = "MEM003", say("The KV cache grows with every step"), "low"
+    fix = say(
+        "Limit the tokens or sequences kept at once, keep the cache in 8 bits, or allocate it once "
+        "(paged, static)."
+    )
 
-    def look(self, device: DeviceSnapshot) -> tuple[str, int | None, list[str]] | None:
+    def look(self, device: DeviceSnapshot) -> tuple[Text, int | None, list[Text]] | None:
         """The stacks that grow and are a KV cache."""
         rows = [g for g in device.growth if g.category == "kv_cache"]
         if not rows:
             return None
         per_step = sum(g.bytes_per_step for g in rows)
-        claim = f"the KV cache grows by {size(per_step)} per step"
+        claim = say("the KV cache grows by {per_step} per step", per_step=size(per_step))
         return claim, sum(g.total_bytes for g in rows) // 2, [_growth_text(g) for g in rows]
 
 
-def _growth_text(row: GrowthRow) -> str:
+def _growth_text(row: GrowthRow) -> Text:
     total = size(row.total_bytes)
-    return f"{row.python} {row.function}: {size(row.bytes_per_step)} per step, {total} in {count(row.steps, 'step')}"
+    return say(
+        "{line} {function}: {size} per step, {total} in {steps}",
+        line=row.python,
+        function=row.function,
+        size=size(row.bytes_per_step),
+        total=total,
+        steps=count(row.steps, "step"),
+    )
 
 
 class PinnedSegments(SnapshotRule):
@@ -166,17 +202,29 @@ class PinnedSegments(SnapshotRule):
     in such a segment serves only requests that fit into the gaps.
     """
 
-    code, title = "MEM004", "Few small blocks keep large segments"
-    fix = "Allocate what stays before what comes and goes, or set PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True."
+    code, title = "MEM004", say("Few small blocks keep large segments")
+    fix = say(
+        "Allocate what stays before what comes and goes, or set "
+        "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True."
+    )
 
-    def look(self, device: DeviceSnapshot) -> tuple[str, int | None, list[str]] | None:
+    def look(self, device: DeviceSnapshot) -> tuple[Text, int | None, list[Text]] | None:
         """Segments that are used little."""
         wasted = sum(s.bytes - s.active_bytes for s in device.pinned)
         if wasted < thresholds.FRAGMENTED_SHARE * device.end.reserved_bytes:
             return None
-        claim = f"{size(wasted)} in {count(len(device.pinned), 'segment')} cannot be given back"
+        claim = say(
+            "{wasted} in {segments} cannot be given back",
+            wasted=size(wasted),
+            segments=count(len(device.pinned), "segment"),
+        )
         evidence = [
-            f"{s.python or 'an unknown line'} holds {size(s.active_bytes)} of a segment of {size(s.bytes)}"
+            say(
+                "{line} holds {active} of a segment of {bytes}",
+                line=s.python or say("an unknown line"),
+                active=size(s.active_bytes),
+                bytes=size(s.bytes),
+            )
             for s in device.pinned
         ]
         return claim, wasted, evidence
@@ -189,10 +237,10 @@ class FragmentationGrowth(SnapshotRule):
     first third of the steps after the first is held against the last third.
     """
 
-    code, title = "MEM010", "Fragmentation grows from step to step"
-    fix = "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True, or make sizes repeat (pad, bucket)."
+    code, title = "MEM010", say("Fragmentation grows from step to step")
+    fix = say("PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True, or make sizes repeat (pad, bucket).")
 
-    def look(self, device: DeviceSnapshot) -> tuple[str, int | None, list[str]] | None:
+    def look(self, device: DeviceSnapshot) -> tuple[Text, int | None, list[Text]] | None:
         """Medians of unused memory early and late."""
         later = device.step_unused[1:]
         if len(later) < thresholds.GROWTH_STEPS:
@@ -201,8 +249,12 @@ class FragmentationGrowth(SnapshotRule):
         early, late = median_low(later[:third]), median_low(later[-third:])
         if late - early < thresholds.FRAGMENTED_SHARE * device.peak_reserved_bytes:
             return None
-        claim = f"{size(late)} of what is reserved are in use at no moment of the last steps, {size(early)} early on"
-        return claim, late - early, [f"{count(len(later), 'step')} after the first"]
+        claim = say(
+            "{late} of what is reserved are in use at no moment of the last steps, {early} early on",
+            late=size(late),
+            early=size(early),
+        )
+        return claim, late - early, [say("{steps} after the first", steps=count(len(later), "step"))]
 
 
 class AllocatorThrash(SnapshotRule):
@@ -213,13 +265,13 @@ class AllocatorThrash(SnapshotRule):
     itself before it fails.
     """
 
-    code, title = "MEM005", "The allocator thrashes"
-    fix = (
+    code, title = "MEM005", say("The allocator thrashes")
+    fix = say(
         "Take empty_cache() out of the loop; make sizes repeat (pad, bucket); lower the peak, or set "
         "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True."
     )
 
-    def look(self, device: DeviceSnapshot) -> tuple[str, int | None, list[str]] | None:
+    def look(self, device: DeviceSnapshot) -> tuple[Text, int | None, list[Text]] | None:
         """Driver calls after the first step, retries and empty_cache."""
         churn, steps = device.churn, len(device.step_peaks) - 1
         late = churn.late_segment_allocs or 0
@@ -228,16 +280,23 @@ class AllocatorThrash(SnapshotRule):
         if not (many or often or churn.retries):
             return None
         evidence = [
-            f"{count(churn.retries, 'retry')}".replace("retrys", "retries") + " after a failed cudaMalloc",
-            f"{late} of {churn.segment_allocs} cudaMalloc calls came after the first step",
-            f"{churn.segment_frees} cudaFree calls",
+            say("{retries} after a failed cudaMalloc", retries=count(churn.retries, "retry")),
+            say(
+                "{late} of {all} cudaMalloc calls came after the first step",
+                late=late,
+                all=churn.segment_allocs,
+            ),
+            say("{count} cudaFree calls", count=churn.segment_frees),
         ]
         evidence += [
-            f"empty_cache() {count(calls, 'time')} by {line}" for line, calls in churn.empty_cache_lines
+            say("empty_cache() {times} by {line}", times=count(calls, "time"), line=line)
+            for line, calls in churn.empty_cache_lines
         ]
         if churn.empty_cache_runs and not churn.empty_cache_lines:
-            evidence.append(f"empty_cache() {count(churn.empty_cache_runs, 'time')} by an unknown line")
-        return "the allocator goes to the driver within the run", None, evidence
+            evidence.append(
+                say("empty_cache() {times} by an unknown line", times=count(churn.empty_cache_runs, "time"))
+            )
+        return say("the allocator goes to the driver within the run"), None, evidence
 
 
 class UnusedReserved(SnapshotRule):
@@ -246,17 +305,25 @@ class UnusedReserved(SnapshotRule):
     The cache keeps segments whose sizes fit no later request. Other processes cannot have that memory.
     """
 
-    code, title, severity = "MEM006", "Reserved memory is never used", "low"
-    fix = "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True, or make sizes repeat (pad, bucket)."
+    code, title, severity = "MEM006", say("Reserved memory is never used"), "low"
+    fix = say("PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True, or make sizes repeat (pad, bucket).")
 
-    def look(self, device: DeviceSnapshot) -> tuple[str, int | None, list[str]] | None:
+    def look(self, device: DeviceSnapshot) -> tuple[Text, int | None, list[Text]] | None:
         """Peak of reserved against peak of active."""
         unused = device.peak_reserved_bytes - device.peak.active_bytes
         if not device.entries or unused < thresholds.UNUSED_RESERVED_SHARE * device.peak_reserved_bytes:
             return None
         share = percent(unused / device.peak_reserved_bytes)
-        claim = f"{size(unused)} ({share}) of what was reserved was never in use at once"
-        peak = f"at most {size(device.peak.active_bytes)} in use, at most {size(device.peak_reserved_bytes)} reserved"
+        claim = say(
+            "{unused} ({share}) of what was reserved was never in use at once",
+            unused=size(unused),
+            share=share,
+        )
+        peak = say(
+            "at most {active} in use, at most {reserved} reserved",
+            active=size(device.peak.active_bytes),
+            reserved=size(device.peak_reserved_bytes),
+        )
         return claim, unused, [peak]
 
 
@@ -267,10 +334,13 @@ class FirstStepPeak(SnapshotRule):
     the start.
     """
 
-    code, title, severity = "MEM007", "Only the first step has the peak", "low"
-    fix = "Warm up with a small batch first, and create optimizer state and workspaces before the first full step."
+    code, title, severity = "MEM007", say("Only the first step has the peak"), "low"
+    fix = say(
+        "Warm up with a small batch first, and create optimizer state and workspaces before the "
+        "first full step."
+    )
 
-    def look(self, device: DeviceSnapshot) -> tuple[str, int | None, list[str]] | None:
+    def look(self, device: DeviceSnapshot) -> tuple[Text, int | None, list[Text]] | None:
         """The first step's peak against the largest of the others; a window that begins later tells nothing."""
         peaks = device.step_peaks
         if not device.complete or len(peaks) < 2:
@@ -278,8 +348,12 @@ class FirstStepPeak(SnapshotRule):
         others = max(peaks[1:])
         if peaks[0] - others < thresholds.FIRST_STEP_PEAK_SHARE * peaks[0]:
             return None
-        claim = f"the first step needs {size(peaks[0])}, the others at most {size(others)}"
-        return claim, peaks[0] - others, [f"{count(len(peaks), 'step')} in the window"]
+        claim = say(
+            "the first step needs {first}, the others at most {others}",
+            first=size(peaks[0]),
+            others=size(others),
+        )
+        return claim, peaks[0] - others, [say("{steps} in the window", steps=count(len(peaks), "step"))]
 
 
 class GradAtInference(SnapshotRule):
@@ -289,18 +363,30 @@ class GradAtInference(SnapshotRule):
     as long as its result lives.
     """
 
-    code, title = "MEM008", "Activations are kept without a backward pass"
-    fix = "Run the forward pass under torch.inference_mode()."
+    code, title = "MEM008", say("Activations are kept without a backward pass")
+    fix = say("Run the forward pass under torch.inference_mode().")
 
-    def look(self, device: DeviceSnapshot) -> tuple[str, int | None, list[str]] | None:
+    def look(self, device: DeviceSnapshot) -> tuple[Text, int | None, list[Text]] | None:
         """Activations at the end of a window without backward."""
         kept = device.end.by_category.get("activations", 0)
         trains = device.backward_seen or device.end.by_category.get("optimizer_state")
         if trains or kept < thresholds.FRAGMENTED_SHARE * device.end.requested_bytes or not kept:
             return None
         lines = [h for h in device.end.holders if h.category == "activations"]
-        evidence = [f"{h.python} {h.function}: {size(h.requested_bytes)}" for h in lines]
-        return f"{size(kept)} of activations are held and no backward pass was seen", kept, evidence
+        evidence = [
+            say(
+                "{python} {function}: {requested}",
+                python=h.python,
+                function=h.function,
+                requested=size(h.requested_bytes),
+            )
+            for h in lines
+        ]
+        return (
+            say("{kept} of activations are held and no backward pass was seen", kept=size(kept)),
+            kept,
+            evidence,
+        )
 
 
 class RankImbalance:
@@ -311,7 +397,7 @@ class RankImbalance:
     """
 
     code: ClassVar[str] = "MEM009"
-    title: ClassVar[str] = "Memory differs between ranks"
+    title: ClassVar[Text] = say("Memory differs between ranks")
     requires: ClassVar[frozenset[Capability]] = frozenset({Capability.MEMORY_SNAPSHOT})
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -329,9 +415,17 @@ class RankImbalance:
             code=self.code,
             title=self.title,
             severity="medium",
-            claim=f"Rank {full} peaks at {size(high)}, the emptiest rank at {size(low)}.",
-            evidence=tuple(Evidence(f"rank {r}: {size(p)}") for r, p in sorted(peaks.items())),
-            fix="Balance the stages or shards, and look at who holds memory on the fullest rank.",
+            claim=say(
+                "Rank {full} peaks at {high}, the emptiest rank at {low}.",
+                full=full,
+                high=size(high),
+                low=size(low),
+            ),
+            evidence=tuple(
+                Evidence(say("rank {rank}: {peak}", rank=rank, peak=size(peaks[rank])))
+                for rank in sorted(peaks)
+            ),
+            fix=say("Balance the stages or shards, and look at who holds memory on the fullest rank."),
             confidence="high",
             saving_bytes=(high - low) // 2,
             saving_reason=NO_TIME,

@@ -10,7 +10,7 @@ from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.findings import Evidence, Finding, Severity
 from traceanalyzer.rules.memory import NO_TIME, SnapshotRule
 from traceanalyzer.rules.wording import percent
-from traceanalyzer.text import say
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,15 +25,15 @@ class UseRule(SnapshotRule):
     use: ClassVar[str]
     from_share: ClassVar[float]
     frees: ClassVar[float]
-    says: ClassVar[str]
+    says: ClassVar[Text]
 
-    def look(self, device: DeviceSnapshot) -> tuple[str, int | None, list[str]] | None:
+    def look(self, device: DeviceSnapshot) -> tuple[Text, int | None, list[Text]] | None:
         """The share of the use at the peak, and the lines that allocated it."""
         peak = device.peak
         held = peak.by_category.get(self.use, 0)
         if not held or held < self.from_share * peak.requested_bytes:
             return None
-        claim = say(self.says, held=size(held), share=percent(held / peak.requested_bytes))
+        claim = self.says.filled(held=size(held), share=percent(held / peak.requested_bytes))
         evidence = [
             say("{line} {function}: {held}", line=h.python, function=h.function, held=size(h.requested_bytes))
             for h in peak.holders
@@ -49,10 +49,10 @@ class LogitsSpike(UseRule):
     one moment needs more than all layers. In chunks of the tokens, only one chunk's logits exist at a time.
     """
 
-    code, title = "MEM011", "Logits and loss make the peak"
+    code, title = "MEM011", say("Logits and loss make the peak")
     use, from_share, frees = "logits", thresholds.LOGITS_SHARE, 7 / 8
-    says = "logits and loss take {held} ({share}) of the peak"
-    fix = (
+    says = say("logits and loss take {held} ({share}) of the peak")
+    fix = say(
         "Compute the loss in chunks of the tokens (8 chunks leave an eighth), or with a fused linear cross entropy; "
         "at inference, keep the logits of the last token only."
     )
@@ -65,10 +65,10 @@ class OptimizerStateShare(UseRule):
     in a quarter; sharding (ZeRO 1, FSDP) divides them by the number of data-parallel ranks.
     """
 
-    code, title, severity = "MEM012", "Optimizer state takes much of the peak", "low"
+    code, title, severity = "MEM012", say("Optimizer state takes much of the peak"), "low"
     use, from_share, frees = "optimizer_state", thresholds.OPTIMIZER_STATE_SHARE, 3 / 4
-    says = "the optimizer's state takes {held} ({share}) of the peak"
-    fix = (
+    says = say("the optimizer's state takes {held} ({share}) of the peak")
+    fix = say(
         "Shard the state over data-parallel ranks (ZeRO 1, FSDP), or use an 8-bit optimizer where the state is in 32 "
         "bits."
     )
@@ -81,10 +81,10 @@ class AutocastCopies(UseRule):
     by autograd until its backward. With weights in bf16 there are no copies.
     """
 
-    code, title, severity = "MEM013", "Autocast keeps copies of the weights", "low"
+    code, title, severity = "MEM013", say("Autocast keeps copies of the weights"), "low"
     use, from_share, frees = "casts", thresholds.CASTS_SHARE, 1.0
-    says = "copies of weights that autocast made take {held} ({share}) of the peak"
-    fix = (
+    says = say("copies of weights that autocast made take {held} ({share}) of the peak")
+    fix = say(
         "Keep the weights in bf16 with fp32 copies in the optimizer or its shards (FSDP mixed precision), or enter "
         "autocast once per part of the model; torch.autocast(cache_enabled=False) where each weight is used once."
     )
@@ -98,7 +98,7 @@ class NonPyTorchMemory:
     """
 
     code: ClassVar[str] = "MEM014"
-    title: ClassVar[str] = "Memory outside of PyTorch"
+    title: ClassVar[Text] = say("Memory outside of PyTorch")
     severity: ClassVar[Severity] = "medium"
     requires: ClassVar[frozenset[Capability]] = frozenset({Capability.OOM})
 

@@ -12,13 +12,12 @@ from traceanalyzer.analyzers.nsys_rules import CHUNKS, GAP_NS, UTILISATION_PERCE
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.findings import Evidence, Finding
 from traceanalyzer.rules.wording import duration, size
-from traceanalyzer.text import say
+from traceanalyzer.text import Text, join, said, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from traceanalyzer.rules.base import Facts
-    from traceanalyzer.text import Text
 
 SHOWN = 5
 _LAUNCHES = frozenset({Capability.LAUNCHES})
@@ -29,7 +28,7 @@ class _NsysRule:
     """One table of nsys: its rows are the finding."""
 
     code: ClassVar[str]
-    title: ClassVar[str]
+    title: ClassVar[Text]
     requires: ClassVar[frozenset[Capability]]
     table: ClassVar[str]
     elsewhere: ClassVar[str]  # the rule of ours that tells what it costs
@@ -65,17 +64,22 @@ class _NsysRule:
         )
 
 
-def _described(row: Mapping[str, Any]) -> str:
+def _described(row: Mapping[str, Any]) -> Text:
     """A row in the words of its columns: 12.6 ms, cudaStreamSynchronize, thread 144."""
-    parts = [duration(row["Duration (ns)"])]
+    parts = [said(duration(row["Duration (ns)"]))]
     if "In-Use (%)" in row:
-        parts.append(f"{row['In-Use (%)']:.1f} % used")
+        parts.append(say("{percent:.1f} % used", percent=row["In-Use (%)"]))
     if "API Name" in row:
-        parts.append(str(row["API Name"]))
+        parts.append(said(str(row["API Name"])))
     if "Src Kind" in row:
-        parts.append(f"{row['Src Kind']} to {row['Dst Kind']}, {size(row['Bytes (MB)'] * 1e6)}")
-    parts.append(f"thread {row['TID']}" if "TID" in row else f"GPU {row['Device ID']}")
-    return ", ".join(parts)
+        moved = size(row["Bytes (MB)"] * 1e6)
+        parts.append(
+            say("{source} to {target}, {size}", source=row["Src Kind"], target=row["Dst Kind"], size=moved)
+        )
+    where = (
+        say("thread {id}", id=row["TID"]) if "TID" in row else say("GPU {device}", device=row["Device ID"])
+    )
+    return join(", ", [*parts, where])
 
 
 class PageableAsyncCopies(_NsysRule):
@@ -86,7 +90,7 @@ class PageableAsyncCopies(_NsysRule):
     """
 
     code = "NSYS001"
-    title = "Asynchronous copies of pageable memory"
+    title = say("Asynchronous copies of pageable memory")
     requires = _LAUNCHES
     table = "cuda_memcpy_async"
     elsewhere = "COPY001"
@@ -108,7 +112,7 @@ class SynchronousCopies(_NsysRule):
     """
 
     code = "NSYS002"
-    title = "Synchronous copies"
+    title = say("Synchronous copies")
     requires = _LAUNCHES
     table = "cuda_memcpy_sync"
     elsewhere = "SYNC001"
@@ -127,7 +131,7 @@ class SynchronousFills(_NsysRule):
     """
 
     code = "NSYS003"
-    title = "Synchronous fills"
+    title = say("Synchronous fills")
     requires = _LAUNCHES
     table = "cuda_memset_sync"
     elsewhere = "SYNC001"
@@ -144,7 +148,7 @@ class BlockingCalls(_NsysRule):
     """
 
     code = "NSYS004"
-    title = "Calls that wait for the device"
+    title = say("Calls that wait for the device")
     requires = _LAUNCHES
     table = "cuda_api_sync"
     elsewhere = "SYNC001"
@@ -167,7 +171,7 @@ class LongGaps(_NsysRule):
     """
 
     code = "NSYS005"
-    title = "Long gaps"
+    title = say("Long gaps")
     requires = _DEVICE_WORK
     table = "gpu_gaps"
     elsewhere = "IDLE001"
@@ -190,7 +194,7 @@ class LowUse(_NsysRule):
     """
 
     code = "NSYS006"
-    title = "Little use of the GPU's time"
+    title = say("Little use of the GPU's time")
     requires = _DEVICE_WORK
     table = "gpu_time_util"
     elsewhere = "IDLE001"

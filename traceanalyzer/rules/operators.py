@@ -12,7 +12,7 @@ from traceanalyzer.rules.findings import Evidence, Finding
 from traceanalyzer.rules.idle import severity
 from traceanalyzer.rules.roofs import cure, evidence, roofline, share_of, time_of
 from traceanalyzer.rules.wording import count, duration, percent
-from traceanalyzer.text import say
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,13 +39,13 @@ class KernelRule:
     """Finds kernels that a better way would do without: the common part of the rules below."""
 
     code: ClassVar[str]
-    title: ClassVar[str]
+    title: ClassVar[Text]
     requires: ClassVar[frozenset[Capability]] = DEVICE_WORK
     least_share: ClassVar[float] = thresholds.COPY_SHARE
     left: ClassVar[tuple[float, float]] = (thresholds.SAVING_LOW, 0.0)
     """Which part of their time remains, at worst and at best."""
-    says: ClassVar[str]
-    fix: ClassVar[str]
+    says: ClassVar[Text]
+    fix: ClassVar[Text]
 
     def check(self, facts: Facts) -> Iterable[Finding]:
         """One finding when the kernels take enough of the step."""
@@ -58,7 +58,7 @@ class KernelRule:
             code=self.code,
             title=self.title,
             severity=severity(share),
-            claim=say(self.says, share=percent(share)),
+            claim=self.says.filled(share=percent(share)),
             evidence=evidence(rows),
             fix=self.fix,
             confidence=facts.confidence,
@@ -78,10 +78,12 @@ class DoublePrecision(KernelRule):
     """
 
     code = "TC002"
-    title = "Products in double precision"
+    title = say("Products in double precision")
     least_share = thresholds.CAUSE_SHARE
-    says = "Products of 64-bit numbers take {share} of the step."
-    fix = "Convert inputs where they enter (torch.from_numpy(x).float()), and look for float64 constants."
+    says = say("Products of 64-bit numbers take {share} of the step.")
+    fix = say(
+        "Convert inputs where they enter (torch.from_numpy(x).float()), and look for float64 constants."
+    )
 
     def rows(self, facts: Facts) -> list[RooflineRow]:
         """Told by the name of the kernel, or by the type of the operator's inputs."""
@@ -100,11 +102,12 @@ class SortedGradients(KernelRule):
     """
 
     code = "SORT001"
-    title = "Gradients of lookups are sorted"
-    says = "Sorting indices for the gradients of embeddings or indexing takes {share} of the step."
-    fix = (
-        "nn.EmbeddingBag or a one-hot product for small tables; index_select or gather instead of x[idx]; "
-        "sparse=True with an optimizer for sparse gradients; torch.compile uses atomic additions instead."
+    title = say("Gradients of lookups are sorted")
+    says = say("Sorting indices for the gradients of embeddings or indexing takes {share} of the step.")
+    fix = say(
+        "nn.EmbeddingBag or a one-hot product for small tables; index_select or gather instead of "
+        "x[idx]; sparse=True with an optimizer for sparse gradients; torch.compile uses atomic "
+        "additions instead."
     )
 
     def rows(self, facts: Facts) -> list[RooflineRow]:
@@ -122,13 +125,14 @@ class StridedCopies(KernelRule):
     """
 
     code = "STRIDE001"
-    title = "Time goes into reordering tensors"
+    title = say("Time goes into reordering tensors")
     requires = WITH_SHAPES
     least_share = thresholds.CAUSE_SHARE
-    says = "Copies of tensors into another order take {share} of the step."
-    fix = (
-        "Choose the layout once: use operators that take strides (F.scaled_dot_product_attention on transposed views), "
-        "drop needless .contiguous(), and let torch.compile fold what remains into its neighbours."
+    says = say("Copies of tensors into another order take {share} of the step.")
+    fix = say(
+        "Choose the layout once: use operators that take strides (F.scaled_dot_product_attention on "
+        "transposed views), drop needless .contiguous(), and let torch.compile fold what remains "
+        "into its neighbours."
     )
 
     def rows(self, facts: Facts) -> list[RooflineRow]:
@@ -144,10 +148,10 @@ class RepeatedFills(KernelRule):
     """
 
     code = "ZERO001"
-    title = "Gradients are zeroed instead of dropped"
+    title = say("Gradients are zeroed instead of dropped")
     least_share = thresholds.HOST_STALL_SHARE
-    says = "Filling tensors with zeros takes {share} of the step, in a program that calls zero_grad."
-    fix = "optimizer.zero_grad(set_to_none=True), which is the default since PyTorch 2.0."
+    says = say("Filling tensors with zeros takes {share} of the step, in a program that calls zero_grad.")
+    fix = say("optimizer.zero_grad(set_to_none=True), which is the default since PyTorch 2.0.")
 
     def rows(self, facts: Facts) -> list[RooflineRow]:
         """Kernels of the filling operators, where gradients are zeroed."""
@@ -167,10 +171,10 @@ class WeightCasts(KernelRule):
     """
 
     code = "CAST002"
-    title = "Autocast converts weights in every step"
+    title = say("Autocast converts weights in every step")
     requires = WITH_SHAPES
-    says = "Converting weights for autocast takes {share} of the step."
-    fix = (
+    says = say("Converting weights for autocast takes {share} of the step.")
+    fix = say(
         "Keep the weights in bf16 and enter autocast once per step.\n"
         "```\n"
         "model.to(torch.bfloat16)          # with an optimizer that keeps fp32 copies\n"
@@ -216,7 +220,7 @@ class MathAttention:
     """
 
     code: ClassVar[str] = "SDPA002"
-    title: ClassVar[str] = "Attention uses the slow fallback"
+    title: ClassVar[Text] = say("Attention uses the slow fallback")
     requires: ClassVar[frozenset[Capability]] = DEVICE_WORK
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -248,11 +252,13 @@ class MathAttention:
                 for r in rows
             ),
             fix=(
-                "See why: sdpa_kernel names the reason when a fused kernel is demanded.\n"
-                "```\n"
-                "with torch.nn.attention.sdpa_kernel(SDPBackend.FLASH_ATTENTION):\n"
-                "    ...\n"
-                "```"
+                say(
+                    "See why: sdpa_kernel names the reason when a fused kernel is demanded.\n"
+                    "```\n"
+                    "with torch.nn.attention.sdpa_kernel(SDPBackend.FLASH_ATTENTION):\n"
+                    "    ...\n"
+                    "```"
+                )
             ),
             confidence=facts.confidence,
             saving_ns=facts.saving(spent),
@@ -267,7 +273,7 @@ class BiasBeforeNorm:
     """
 
     code: ClassVar[str] = "CONV001"
-    title: ClassVar[str] = "Convolutions have a bias in front of batch normalisation"
+    title: ClassVar[Text] = say("Convolutions have a bias in front of batch normalisation")
     requires: ClassVar[frozenset[Capability]] = WITH_SHAPES
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -299,7 +305,7 @@ class BiasBeforeNorm:
                              dims=(r.input_dims or "")[:80]))
                 for r, c in biased[:SHOWN]
             ),
-            fix="nn.Conv2d(..., bias=False) in front of nn.BatchNorm2d; for inference fold the two into one.",
+            fix=say("nn.Conv2d(..., bias=False) in front of nn.BatchNorm2d; for inference fold the two into one."),
             confidence="medium",
             saving_reason=say("kernels that add the bias are often part of the convolution's own"),
         )  # fmt: skip
@@ -314,7 +320,7 @@ class Recomputation:
     """
 
     code: ClassVar[str] = "CKPT001"
-    title: ClassVar[str] = "Activations are recomputed"
+    title: ClassVar[Text] = say("Activations are recomputed")
     requires: ClassVar[frozenset[Capability]] = DEVICE_WORK
     _recomputes: ClassVar[re.Pattern[str]] = re.compile(
         r"torch/utils/checkpoint\.py\(\d+\): (recompute_fn|backward)|CheckpointFunctionBackward"
@@ -344,8 +350,10 @@ class Recomputation:
                 Evidence(say("{name}: {calls}", name=n, calls=count(c, "call"))) for n, c in named[:SHOWN]
             ),
             fix=(
-                "If memory is left, checkpoint fewer layers, or select what is kept: "
-                "create_selective_checkpoint_contexts keeps the products and recomputes only cheap operators."
+                say(
+                    "If memory is left, checkpoint fewer layers, or select what is kept: "
+                    "create_selective_checkpoint_contexts keeps the products and recomputes only cheap operators."
+                )
             ),
             confidence="high",
             saving_reason=say(

@@ -57,7 +57,7 @@ class UnfusedChains:
     """
 
     code: ClassVar[str] = "FUSE001"
-    title: ClassVar[str] = "Chains of kernels that would fuse"
+    title: ClassVar[Text] = say("Chains of kernels that would fuse")
     requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK, Capability.SHAPES})
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -113,7 +113,7 @@ class ExposedTransfers:
     """
 
     code: ClassVar[str] = "OVERLAP001"
-    title: ClassVar[str] = "Transfers that compute could hide"
+    title: ClassVar[Text] = say("Transfers that compute could hide")
     requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK, Capability.LAUNCHES})
 
     def check(self, facts: Facts) -> Iterable[Finding]:

@@ -10,7 +10,7 @@ from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.findings import Evidence, Finding, Speedup
 from traceanalyzer.rules.idle import severity
 from traceanalyzer.rules.wording import count, duration, percent, size
-from traceanalyzer.text import say
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,7 +33,7 @@ class Straggler:
     """
 
     code: ClassVar[str] = "COMM003"
-    title: ClassVar[str] = "All ranks wait for one"
+    title: ClassVar[Text] = say("All ranks wait for one")
     requires: ClassVar[frozenset[Capability]] = DEVICE_WORK
 
     def lacks(self, facts: Facts) -> str:
@@ -79,8 +79,10 @@ class Straggler:
                 for r in peers.rows
             ),
             fix=(
-                "Compare this rank with the others: compute time says whether it has more work or a slower GPU; if it "
-                "is equal, look at its host (data loading, logging, other processes)."
+                say(
+                    "Compare this rank with the others: compute time says whether it has more work or a slower "
+                    "GPU; if it is equal, look at its host (data loading, logging, other processes)."
+                )
             ),
             confidence=facts.confidence,
             saving_ns=facts.saving(worst.caused_ns * ranks),
@@ -105,7 +107,7 @@ class LateBucket:
     """
 
     code: ClassVar[str] = "COMM004"
-    title: ClassVar[str] = "The last bucket of gradients comes late"
+    title: ClassVar[Text] = say("The last bucket of gradients comes late")
     requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK, Capability.STEPS})
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -140,8 +142,11 @@ class LateBucket:
                 for t in peers.tails
             ),
             fix=(
-                "Make the last bucket small: a smaller bucket_cap_mb, or a first bucket of its own "
-                "(static_graph=True lets DDP order them); large embeddings at the input are the usual last gradient."
+                say(
+                    "Make the last bucket small: a smaller bucket_cap_mb, or a first bucket of its own "
+                    "(static_graph=True lets DDP order them); large embeddings at the input are the usual last "
+                    "gradient."
+                )
             ),
             confidence=facts.confidence,
             saving_ns=facts.saving(last),
@@ -157,7 +162,7 @@ class LowBandwidth:
     """
 
     code: ClassVar[str] = "COMM005"
-    title: ClassVar[str] = "Collectives reach little bandwidth"
+    title: ClassVar[Text] = say("Collectives reach little bandwidth")
     requires: ClassVar[frozenset[Capability]] = frozenset(
         {Capability.DEVICE_WORK, Capability.COLLECTIVE_ARGUMENTS}
     )
@@ -202,11 +207,13 @@ class LowBandwidth:
                 for r in slow
             ),
             fix=(
-                "See which way NCCL takes, and open the fast one.\n"
-                "```\n"
-                "NCCL_DEBUG=INFO python train.py 2>&1 | grep -E 'via|NET/'\n"
-                "nvidia-smi topo -m\n"
-                "```"
+                say(
+                    "See which way NCCL takes, and open the fast one.\n"
+                    "```\n"
+                    "NCCL_DEBUG=INFO python train.py 2>&1 | grep -E 'via|NET/'\n"
+                    "nvidia-smi topo -m\n"
+                    "```"
+                )
             ),
             confidence="medium",
             saving_ns=facts.saving(exposed),
@@ -221,7 +228,7 @@ class DataParallelModule:
     """
 
     code: ClassVar[str] = "DP001"
-    title: ClassVar[str] = "nn.DataParallel is used"
+    title: ClassVar[Text] = say("nn.DataParallel is used")
     requires: ClassVar[frozenset[Capability]] = frozenset()
     _named: ClassVar[re.Pattern[str]] = re.compile(
         r"^DataParallel\.forward|parallel/data_parallel\.py\(\d+\): forward"
@@ -244,7 +251,7 @@ class DataParallelModule:
             evidence=tuple(
                 Evidence(say("{name}: {time}", name=r.name, time=duration(r.total_ns))) for r in rows
             ),
-            fix="DistributedDataParallel with one process per GPU, started with torchrun.",
+            fix=say("DistributedDataParallel with one process per GPU, started with torchrun."),
             confidence="high",
             saving_reason=say("a program of another form cannot be told from this trace"),
         )

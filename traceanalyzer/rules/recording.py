@@ -10,7 +10,7 @@ from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.base import ORDINARY
 from traceanalyzer.rules.findings import Evidence, Finding
 from traceanalyzer.rules.wording import count, duration, percent
-from traceanalyzer.text import say
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,7 +31,7 @@ class ProfilerOverhead:
     """
 
     code: ClassVar[str] = "PROF001"
-    title: ClassVar[str] = "The recording slows the host down"
+    title: ClassVar[Text] = say("The recording slows the host down")
     requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK, Capability.LAUNCHES})
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -63,7 +63,10 @@ class ProfilerOverhead:
                 )
                 for r in ranges.annotated(_FLUSH)
             ),
-            fix="Record once more with with_stack=False, profile_memory=False, and compare the length of the step.",
+            fix=say(
+                "Record once more with with_stack=False, profile_memory=False, and compare the length of the "
+                "step."
+            ),
             confidence="medium",
             saving_reason=say("nothing is saved by it; without recording the step is shorter already"),
         )
@@ -77,7 +80,7 @@ class FewSteps:
     """
 
     code: ClassVar[str] = "QUAL003"
-    title: ClassVar[str] = "Only one step was recorded"
+    title: ClassVar[Text] = say("Only one step was recorded")
     requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK, Capability.STEPS})
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -91,7 +94,10 @@ class FewSteps:
             severity="info",
             claim=say("The recording holds one step of {length}.", length=duration(facts.steps.median_ns)),
             evidence=(),
-            fix="schedule(wait=1, warmup=2, active=5) and prof.step() in the loop record five steps after a warm-up.",
+            fix=say(
+                "schedule(wait=1, warmup=2, active=5) and prof.step() in the loop record five steps after a "
+                "warm-up."
+            ),
             confidence="high",
             saving_reason=say("a better recording saves nothing by itself"),
         )
@@ -105,7 +111,7 @@ class SingleProcessLoader:
     """
 
     code: ClassVar[str] = "INPUT002"
-    title: ClassVar[str] = "Batches are prepared by the launching process"
+    title: ClassVar[Text] = say("Batches are prepared by the launching process")
     requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK, Capability.LAUNCHES})
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -134,7 +140,7 @@ class SingleProcessLoader:
                 )
                 for r in rows
             ),
-            fix="DataLoader(dataset, num_workers=8, persistent_workers=True, pin_memory=True)",
+            fix=say("DataLoader(dataset, num_workers=8, persistent_workers=True, pin_memory=True)"),
             confidence="high",
             saving_reason=say("the time is that of INPUT001; it is not saved twice"),
         )

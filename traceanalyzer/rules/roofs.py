@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.rules.findings import Evidence, Speedup
 from traceanalyzer.rules.wording import count, duration, percent
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from traceanalyzer.rules.base import Facts
 
 SHOWN = 5
-HOST_BOUND = "the GPU waits for the host: shorter kernels would hardly shorten the step"
-NO_ROOF = "what a better kernel would take needs the shapes and the peaks of the GPU"
+HOST_BOUND = say("the GPU waits for the host: shorter kernels would hardly shorten the step")
+NO_ROOF = say("what a better kernel would take needs the shapes and the peaks of the GPU")
 
 
 def roofline(facts: Facts) -> Roofline:
@@ -37,12 +38,26 @@ def share_of(rows: Iterable[RooflineRow], facts: Facts) -> float:
 
 def described(row: RooflineRow) -> Evidence:
     """One row as evidence: how often, how long, which shapes, how far from its roof."""
-    shapes = f" {row.input_dims[:70]}" if row.input_dims else ""
-    roof = f", {percent(row.efficiency)} of its roof" if row.efficiency is not None else ""
-    op = f"{row.op}{shapes}: " if row.op else ""
+    shapes = say(" {input_dims}", input_dims=row.input_dims[:70]) if row.input_dims else ""
+    roof = (
+        say(", {efficiency} of its roof", efficiency=percent(row.efficiency))
+        if row.efficiency is not None
+        else ""
+    )
+    op = say("{op}{shapes}: ", op=row.op, shapes=shapes) if row.op else ""
     each = duration(row.total_ns // row.count)
-    text = f"{op}{count(row.count, 'execution')} of {each}{roof}, kernel {row.kernel[:80]}"
-    return Evidence(text, table="kernels", name=row.kernel)
+    return Evidence(
+        say(
+            "{op}{executions} of {each}{roof}, kernel {kernel}",
+            op=op,
+            executions=count(row.count, "execution"),
+            each=each,
+            roof=roof,
+            kernel=row.kernel[:80],
+        ),
+        table="kernels",
+        name=row.kernel,
+    )
 
 
 def evidence(rows: Sequence[RooflineRow]) -> tuple[Evidence, ...]:

@@ -8,7 +8,7 @@ from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.findings import Evidence, Finding
 from traceanalyzer.rules.wording import duration, percent
-from traceanalyzer.text import say
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +28,7 @@ class SerialisedStreams:
     """
 
     code: ClassVar[str] = "STREAM001"
-    title: ClassVar[str] = "Streams do not run at the same time"
+    title: ClassVar[Text] = say("Streams do not run at the same time")
     requires: ClassVar[frozenset[Capability]] = DEVICE_WORK
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -55,8 +55,11 @@ class SerialisedStreams:
                 ),
                 evidence=_described(device),
                 fix=(
-                    "Look for what orders them: wait_stream and events for more than is needed, a synchronising call, "
-                    "work on the default stream; kernels that fill the device cannot overlap, so one stream may do."
+                    say(
+                        "Look for what orders them: wait_stream and events for more than is needed, a synchronising "
+                        "call, work on the default stream; kernels that fill the device cannot overlap, so one "
+                        "stream may do."
+                    )
                 ),
                 confidence="medium",
                 saving_reason=say("whether the kernels leave room for each other is not known"),
@@ -71,7 +74,7 @@ class ManyStreams:
     """
 
     code: ClassVar[str] = "STREAM002"
-    title: ClassVar[str] = "Very many streams"
+    title: ClassVar[Text] = say("Very many streams")
     requires: ClassVar[frozenset[Capability]] = DEVICE_WORK
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -93,7 +96,9 @@ class ManyStreams:
                     queues=thresholds.HARDWARE_QUEUES,
                 ),
                 evidence=_described(device),
-                fix="Make a few streams once and use them again; or raise CUDA_DEVICE_MAX_CONNECTIONS (up to 32).",
+                fix=say(
+                    "Make a few streams once and use them again; or raise CUDA_DEVICE_MAX_CONNECTIONS (up to 32)."
+                ),
                 confidence="medium",
                 saving_reason=say("what sharing queues costs does not show in a trace"),
             )

@@ -9,7 +9,7 @@ from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.findings import Evidence, Finding
 from traceanalyzer.rules.idle import severity
 from traceanalyzer.rules.wording import duration, percent, size
-from traceanalyzer.text import say
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +28,7 @@ class SmallTransfers:
     """
 
     code: ClassVar[str] = "COPY003"
-    title: ClassVar[str] = "Small tensors are made on the host and moved"
+    title: ClassVar[Text] = say("Small tensors are made on the host and moved")
     requires: ClassVar[frozenset[Capability]] = DEVICE_WORK
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -53,10 +53,12 @@ class SmallTransfers:
             ),
             evidence=tuple(_described(r) for r in small),
             fix=(
-                "Make them where they are used, or move them together.\n"
-                "```\n"
-                "positions = torch.arange(n, device=x.device)   # instead of torch.arange(n).to(x.device)\n"
-                "```"
+                say(
+                    "Make them where they are used, or move them together.\n"
+                    "```\n"
+                    "positions = torch.arange(n, device=x.device)   # instead of torch.arange(n).to(x.device)\n"
+                    "```"
+                )
             ),
             confidence=facts.confidence,
             saving_reason=say("what the device waits for them is in COPY001 and IDLE001"),
@@ -71,7 +73,7 @@ class CopiesOnDevice:
     """
 
     code: ClassVar[str] = "COPY004"
-    title: ClassVar[str] = "Tensors are copied within the device"
+    title: ClassVar[Text] = say("Tensors are copied within the device")
     requires: ClassVar[frozenset[Capability]] = DEVICE_WORK
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -88,8 +90,10 @@ class CopiesOnDevice:
             claim=say("Copies within the device take {share} of the step.", share=percent(share)),
             evidence=tuple(_described(r) for r in rows),
             fix=(
-                "Write results where they are needed (out=, preallocated caches and buffers), use views in place of "
-                "clones, gradient_as_bucket_view=True in DDP."
+                say(
+                    "Write results where they are needed (out=, preallocated caches and buffers), use views in "
+                    "place of clones, gradient_as_bucket_view=True in DDP."
+                )
             ),
             confidence=facts.confidence,
             saving_ns=facts.saving(exposed),

@@ -18,7 +18,9 @@ from traceanalyzer.rules.base import ORDINARY
 from traceanalyzer.rules.findings import Confidence, Verdict
 from traceanalyzer.rules.memory import memory_verdict
 from traceanalyzer.rules.roofs import roofline, time_of
+from traceanalyzer.rules.vocabulary import word
 from traceanalyzer.rules.wording import percent
+from traceanalyzer.text import Text, join, say
 
 if TYPE_CHECKING:
     from traceanalyzer.analyzers.roofline_results import RooflineRow
@@ -26,26 +28,26 @@ if TYPE_CHECKING:
 
 # Why the device is idle, as the second half of a headline.
 REASONS = {
-    "slow_launches": "the host launches too slowly",
-    "pauses": "the host pauses and launches nothing",
-    "host_sync": "the host waits for the GPU within the step",
-    "dataloader": "the step waits for the next batch",
-    "host_copy": "the host is busy with copies of pageable memory",
-    "allocator": "the host allocates and frees GPU memory",
-    "gc": "Python collects garbage",
-    "compile": "the host compiles or loads code",
-    "launch_latency": "the gaps between launched kernels add up",
-    "dependency": "launched work waits for other work",
-    "no_more_work": "nothing more is launched before the step ends",
-    "unknown": "the trace does not show why, because the launches were not recorded",
+    "slow_launches": say("the host launches too slowly"),
+    "pauses": say("the host pauses and launches nothing"),
+    "host_sync": say("the host waits for the GPU within the step"),
+    "dataloader": say("the step waits for the next batch"),
+    "host_copy": say("the host is busy with copies of pageable memory"),
+    "allocator": say("the host allocates and frees GPU memory"),
+    "gc": say("Python collects garbage"),
+    "compile": say("the host compiles or loads code"),
+    "launch_latency": say("the gaps between launched kernels add up"),
+    "dependency": say("launched work waits for other work"),
+    "no_more_work": say("nothing more is launched before the step ends"),
+    "unknown": say("the trace does not show why, because the launches were not recorded"),
 }
 # What limits the kernels of a label, as part of a headline.
 LIMITS = {
-    "compute": "limited by arithmetic",
-    "memory_bandwidth": "limited by memory bandwidth",
-    "balanced": "limited by arithmetic and memory alike",
-    "latency": "that are far from both limits of the GPU",
-    "unknown": "of unknown limits",
+    "compute": say("limited by arithmetic"),
+    "memory_bandwidth": say("limited by memory bandwidth"),
+    "balanced": say("limited by arithmetic and memory alike"),
+    "latency": say("that are far from both limits of the GPU"),
+    "unknown": say("of unknown limits"),
 }
 LESS_SURE: dict[Confidence, Confidence] = {"high": "medium", "medium": "low", "low": "low"}
 
@@ -66,8 +68,15 @@ def verdict(facts: Facts) -> Verdict:
     first, second = (facts.share(time[label]) for label in ranked[:2])
     if first >= thresholds.DOMINANT_SHARE or first - second >= thresholds.DOMINANT_LEAD:
         return _dominant(ranked[0], facts)
-    parts = " + ".join(f"{_part(label, facts)} {percent(facts.share(time[label]))}" for label in ranked[:2])
-    return Verdict("mixed", f"No single cause: {parts} of the {_span(facts)}", LESS_SURE[facts.confidence])
+    parts = [
+        say("{part} {share}", part=_part(label, facts), share=percent(facts.share(time[label])))
+        for label in ranked[:2]
+    ]
+    return Verdict(
+        "mixed",
+        say("No single cause: {parts} of the {span}", parts=join(" + ", parts), span=_span(facts)),
+        LESS_SURE[facts.confidence],
+    )
 
 
 def _dominant(label: str, facts: Facts) -> Verdict:
@@ -76,20 +85,33 @@ def _dominant(label: str, facts: Facts) -> Verdict:
     span = _span(facts)
     if label == "communication":
         exposed = facts.sum("exposed_communication_ns")
-        says = (
-            f"Communication alone takes {percent(facts.share(exposed))} of the {span}: compute does not "
-            "hide it"
+        says = say(
+            "Communication alone takes {share} of the {span}: compute does not hide it{gain}",
+            share=percent(facts.share(exposed)),
+            span=span,
+            gain=_speedup(exposed, facts),
         )
-        return Verdict(label, says + _speedup(exposed, facts), facts.confidence)
+        return Verdict(label, says, facts.confidence)
     idle = facts.sum("idle_ns")
     reason, reason_ns = main_reason(facts)
     if label == "copy":
         cost = facts.sum("exposed_copy_ns") + facts.idle_ns("host_copy")
-        says = f"Copies and the waits for them take {percent(facts.share(cost))} of the {span}"
-        return Verdict(label, says + _speedup(cost, facts), facts.confidence)
+        says = say(
+            "Copies and the waits for them take {share} of the {span}{gain}",
+            share=percent(facts.share(cost)),
+            span=span,
+            gain=_speedup(cost, facts),
+        )
+        return Verdict(label, says, facts.confidence)
     unknown = reason == "unknown"
     gain = "" if unknown else _speedup(reason_ns, facts)
-    headline = f"GPU idle {percent(facts.share(idle))} of the {span}: {REASONS[reason]}{gain}"
+    headline = say(
+        "GPU idle {share} of the {span}: {reason}{gain}",
+        share=percent(facts.share(idle)),
+        span=span,
+        reason=REASONS[reason],
+        gain=gain,
+    )
     return Verdict("overhead", headline, "low" if unknown else facts.confidence)
 
 
@@ -104,10 +126,16 @@ def main_reason(facts: Facts) -> tuple[str, int]:
 
 def _busy(facts: Facts) -> Verdict:
     """The device computes most of the time: what limits its kernels, measured where they have a cost."""
-    head = f"GPU computes {percent(facts.share(facts.sum('compute_ns')))} of the {_span(facts)}"
+    head = say(
+        "GPU computes {share} of the {span}",
+        share=percent(facts.share(facts.sum("compute_ns"))),
+        span=_span(facts),
+    )
     idle = facts.share(facts.sum("idle_ns"))
     tail = (
-        f"; idle {percent(idle)}: {REASONS[main_reason(facts)[0]]}" if idle >= thresholds.IDLE_SHARE else ""
+        say("; idle {idle}: {reason}", idle=percent(idle), reason=REASONS[main_reason(facts)[0]])
+        if idle >= thresholds.IDLE_SHARE
+        else ""
     )
     rows = [r for r in roofline(facts).rows if r.bound != "communication" and r.total_ns]
     measured = [r for r in rows if r.efficiency is not None]
@@ -125,55 +153,102 @@ def _measured(rows: list[RooflineRow], total: int, head: str, tail: str, facts: 
     ranked = sorted(time, key=lambda label: (-time[label], label))
     label = dominant(time)
     if label in ("mixed", "balanced"):
-        parts = " + ".join(f"{LIMITS[name]} {percent(time[name] / total)}" for name in ranked[:2])
-        return Verdict("mixed", f"{head}: {parts} of the kernel time{tail}", LESS_SURE[facts.confidence])
+        parts = [
+            say("{limit} {share}", limit=LIMITS[name], share=percent(time[name] / total))
+            for name in ranked[:2]
+        ]
+        return Verdict(
+            "mixed",
+            say("{head}: {parts} of the kernel time{tail}", head=head, parts=join(" + ", parts), tail=tail),
+            LESS_SURE[facts.confidence],
+        )
     mine = [r for r in rows if r.bound == label]
     reached = sum(r.roof_ns or 0.0 for r in mine) / time_of(mine)
-    says = f"{head}, {percent(time[label] / total)} of it in kernels {LIMITS[label]}"
+    says = say(
+        "{head}, {share} of it in kernels {limit}",
+        head=head,
+        share=percent(time[label] / total),
+        limit=LIMITS[label],
+    )
     if label != "latency":
         sure = time_of(r for r in mine if r.confidence != "low") >= thresholds.DOMINANT_SHARE * time[label]
         confidence = facts.confidence if sure else LESS_SURE[facts.confidence]
-        return Verdict(label, f"{says} ({percent(reached)} of their roof){tail}", confidence)
+        return Verdict(
+            label,
+            say("{says} ({reached} of their roof){tail}", says=says, reached=percent(reached), tail=tail),
+            confidence,
+        )
     tiny = time_of(r for r in mine if r.total_ns < r.count * thresholds.TINY_KERNEL_NS)
     if tiny >= thresholds.DOMINANT_SHARE * time[label]:
-        return Verdict("overhead", f"{says}, most of them too small to fill the GPU{tail}", facts.confidence)
+        return Verdict(
+            "overhead",
+            say("{says}, most of them too small to fill the GPU{tail}", says=says, tail=tail),
+            facts.confidence,
+        )
     nearer = dominant(
         {limit: time_of(r for r in mine if r.limit == limit) for limit in ("compute", "memory_bandwidth")}
     )
-    return Verdict(nearer, f"{says} ({percent(reached)} of their roof){tail}", LESS_SURE[facts.confidence])
+    return Verdict(
+        nearer,
+        say("{says} ({reached} of their roof){tail}", says=says, reached=percent(reached), tail=tail),
+        LESS_SURE[facts.confidence],
+    )
 
 
 def _told_by_names(head: str, tail: str, facts: Facts) -> Verdict:
     families = family_shares(facts.kernels.rows)
     for name, label, says in (
-        ("matrix", "compute", "matrix products and attention"),
-        ("streaming", "memory_bandwidth", "kernels that stream memory"),
+        ("matrix", "compute", say("matrix products and attention")),
+        ("streaming", "memory_bandwidth", say("kernels that stream memory")),
     ):
         if families.get(name, 0.0) >= thresholds.DOMINANT_SHARE:
             return Verdict(
-                label, f"{head}, {percent(families[name])} of it in {says} (told by their names){tail}", "low"
+                label,
+                say(
+                    "{head}, {share} of it in {kernels} (told by their names){tail}",
+                    head=head,
+                    share=percent(families[name]),
+                    kernels=says,
+                    tail=tail,
+                ),
+                "low",
             )
-    longest = facts.kernels.rows[0].name if facts.kernels.rows else "unnamed kernels"
+    longest = facts.kernels.rows[0].name[:60] if facts.kernels.rows else say("unnamed kernels")
     return Verdict(
-        "unknown", f"{head}; no kind of kernel dominates, most time is in {longest[:60]}{tail}", "low"
+        "unknown",
+        say(
+            "{head}; no kind of kernel dominates, most time is in {longest}{tail}",
+            head=head,
+            longest=longest,
+            tail=tail,
+        ),
+        "low",
     )
 
 
 def _without_device(facts: Facts) -> Verdict:
     ops = facts.results.get("ops")
     top = max(ops.by_name, key=lambda row: row.self_ns, default=None) if ops is not None else None
-    host = f" On the host most time is in {top.name}." if top is not None else ""
+    host = say(" On the host most time is in {name}.", name=top.name) if top is not None else ""
     recorded = Capability.DEVICE_WORK in facts.capabilities
-    remedy = "" if recorded else f" To see a GPU, {how_to_capture(facts.sources)[Capability.DEVICE_WORK]}."
-    return Verdict("unknown", f"The trace holds no GPU work.{host}{remedy}", "low")
+    remedy = (
+        ""
+        if recorded
+        else say(" To see a GPU, {remedy}.", remedy=how_to_capture(facts.sources)[Capability.DEVICE_WORK])
+    )
+    return Verdict(
+        "unknown", say("The trace holds no GPU work.{host}{remedy}", host=host, remedy=remedy), "low"
+    )
 
 
 def _part(label: str, facts: Facts) -> str:
-    return f"GPU idle ({REASONS[main_reason(facts)[0]]})" if label == "overhead" else label
+    if label == "overhead":
+        return say("GPU idle ({reason})", reason=REASONS[main_reason(facts)[0]])
+    return word(label)
 
 
-def _span(facts: Facts) -> str:
-    return "trace" if facts.steps.kind == "window" else "step"
+def _span(facts: Facts) -> Text:
+    return say("trace") if facts.steps.kind == "window" else say("step")
 
 
 def _speedup(removable_ns: int, facts: Facts) -> str:
@@ -181,4 +256,4 @@ def _speedup(removable_ns: int, facts: Facts) -> str:
     factor = facts.wall_ns / rest if rest > 0 else 0.0
     if factor < 1.05:
         return ""
-    return f"; up to {factor:.1f}×" if factor < 10 else "; more than 10×"
+    return say("; up to {factor:.1f}×", factor=factor) if factor < 10 else "; more than 10×"

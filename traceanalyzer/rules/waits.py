@@ -10,7 +10,7 @@ from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.findings import Evidence, Finding
 from traceanalyzer.rules.idle import severity
 from traceanalyzer.rules.wording import count, duration, percent
-from traceanalyzer.text import say
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,10 +26,10 @@ class WaitRule:
     """Finds waits of certain operators or functions: the common part of the rules below."""
 
     code: ClassVar[str]
-    title: ClassVar[str]
+    title: ClassVar[Text]
     requires: ClassVar[frozenset[Capability]] = LAUNCHED
-    says: ClassVar[str]
-    fix: ClassVar[str]
+    says: ClassVar[Text]
+    fix: ClassVar[Text]
 
     def check(self, facts: Facts) -> Iterable[Finding]:
         """One finding when the devices are idle enough for these waits."""
@@ -44,8 +44,7 @@ class WaitRule:
             code=self.code,
             title=self.title,
             severity=severity(share),
-            claim=say(
-                self.says,
+            claim=self.says.filled(
                 number=f"{sum(row.count for row in rows) / facts.device_steps:.3g}",
                 share=percent(share),
             ),
@@ -86,9 +85,11 @@ class ReadsValues(WaitRule):
     """
 
     code = "SYNC002"
-    title = "Single values are read from the device"
-    says = "{number} waits per step read single values (.item()); the GPU idles {share} of the step for them."
-    fix = (
+    title = say("Single values are read from the device")
+    says = say(
+        "{number} waits per step read single values (.item()); the GPU idles {share} of the step for them."
+    )
+    fix = say(
         "Keep the value on the device, or read it every N steps.\n"
         "```\n"
         "total += loss.detach()            # instead of total += loss.item()\n"
@@ -110,9 +111,11 @@ class SizesFromData(WaitRule):
     """
 
     code = "SYNC003"
-    title = "Sizes that depend on data make the host wait"
-    says = "{number} waits per step ask for the size of a result; the GPU idles {share} of the step for them."
-    fix = (
+    title = say("Sizes that depend on data make the host wait")
+    says = say(
+        "{number} waits per step ask for the size of a result; the GPU idles {share} of the step for them."
+    )
+    fix = say(
         "Keep the size fixed: select with a mask by arithmetic, give the size, or count on the host.\n"
         "```\n"
         "x = torch.where(mask, x, 0.0)                       # instead of x[mask]\n"
@@ -134,10 +137,13 @@ class Reporting(WaitRule):
     """
 
     code = "SYNC004"
-    title = "Reporting waits for the device"
+    title = say("Reporting waits for the device")
     requires = LAUNCHED | {Capability.STACKS}
-    says = "{number} waits per step are for reports (logs, progress bars); the GPU idles {share} of the step for them."
-    fix = (
+    says = say(
+        "{number} waits per step are for reports (logs, progress bars); the GPU idles {share} of the "
+        "step for them."
+    )
+    fix = say(
         "Report every N steps, and values that were copied without waiting.\n"
         "```\n"
         'logged = loss.detach().to("cpu", non_blocking=True)  # read it one step later\n'

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from traceanalyzer.text import Text
+
 
 def duration(ns: float) -> str:
     """Three significant digits with the unit that fits: 1.21 s, 122 ms, 3.46 us."""
@@ -24,9 +26,14 @@ def percent(share: float) -> str:
     return f"{share * 100:.0f} %" if share >= 0.0995 or share == 0 else f"{share * 100:.1f} %"
 
 
-def count(number: int, thing: str) -> str:
-    """`1 gap`, `1,024 gaps`."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+def count(number: int, thing: str) -> Text:
+    """`1 gap`, `1,024 gaps`: the catalogues hold `{number} gap` and `{number} gaps`."""
+    return Text(f"{{number}} {thing if number == 1 else plural(thing)}", {"number": f"{number:,}"})
+
+
+def plural(thing: str) -> str:
+    """`gaps`, `copies`."""
+    return f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
 
 
 def _three_digits(value: float) -> str:

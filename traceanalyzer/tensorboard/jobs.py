@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Literal
 
 from traceanalyzer.errors import TraceAnalyzerError
+from traceanalyzer.languages import speaking
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +27,7 @@ State = Literal["new", "waiting", "reading", "analyzing", "done", "failed"]
 
 
 Files = tuple["Found", ...]  # one: its report; two, AFTER and BEFORE: what changed
+Task = tuple[Files, str]  # and the language to say it in
 
 
 @dataclass
@@ -33,6 +35,7 @@ class Job:
     """The work on files as they are now; also ingest's Progress. Written by the working thread alone."""
 
     files: Files
+    language: str = "en"
     state: State = "waiting"
     total_bytes: int | None = None
     done_bytes: int = 0
@@ -58,42 +61,44 @@ class Jobs:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._jobs: dict[tuple[Path, ...], Job] = {}
-        self._pages: OrderedDict[Files, Served] = OrderedDict()
+        self._jobs: dict[tuple[tuple[Path, ...], str], Job] = {}
+        self._pages: OrderedDict[Task, Served] = OrderedDict()
         self._queue: SimpleQueue[Job] = SimpleQueue()
         self._worker: threading.Thread | None = None
 
-    def known(self, *files: Found) -> Job | None:
+    def known(self, *files: Found, language: str = "en") -> Job | None:
         """The job of files as they are on disk; None when it was not asked for, or one has changed since."""
-        job = self._jobs.get(_paths(files))
+        job = self._jobs.get((_paths(files), language))
         return job if job and job.files == files else None
 
-    def ask(self, *files: Found) -> Job:
+    def ask(self, *files: Found, language: str = "en") -> Job:
         """The files' job; it is queued when there is none."""
         with self._lock:
-            return self.known(*files) or self._queued(files)
+            return self.known(*files, language=language) or self._queued((files, language))
 
-    def page(self, *files: Found) -> Served:
+    def page(self, *files: Found, language: str = "en") -> Served:
         """The rendered page, made (again) when it is not at hand.
 
         Raises:
             TraceAnalyzerError: the one line that says why there is none.
         """
+        task = (files, language)
         while True:
             with self._lock:
-                page = self._pages.get(files)
+                page = self._pages.get(task)
                 if page is not None:
-                    self._pages.move_to_end(files)
+                    self._pages.move_to_end(task)
                     return page
-                job = self.known(*files)
+                job = self.known(*files, language=language)
                 if job is None or job.state == "done":  # its page made room for others
-                    job = self._queued(files)
+                    job = self._queued(task)
             job.ended.wait()
             if job.state == "failed":
                 raise TraceAnalyzerError(job.error)
 
-    def _queued(self, files: Files) -> Job:
-        job = self._jobs[_paths(files)] = Job(files)
+    def _queued(self, task: Task) -> Job:
+        files, language = task
+        job = self._jobs[_paths(files), language] = Job(files, language)
         self._queue.put(job)
         if self._worker is None:  # a daemon: Ctrl+C ends TensorBoard at once, whatever is being read
             self._worker = threading.Thread(target=self._work, name="traceanalyzer-work", daemon=True)
@@ -104,19 +109,20 @@ class Jobs:
         while True:
             job = self._queue.get()
             try:
-                page, summary = _analyze(job) if len(job.files) == 1 else (_compare(job), None)
+                with speaking(job.language):
+                    page, summary = _analyze(job) if len(job.files) == 1 else (_compare(job), None)
             except Exception as error:  # whatever one file does, the others go on
                 job.error = _in_a_line(error, job.files)
                 job.state = "failed"
             else:
                 job.summary = summary
                 with self._lock:
-                    self._keep(job.files, page)
+                    self._keep((job.files, job.language), page)
                     job.state = "done"
             job.ended.set()
 
-    def _keep(self, files: Files, page: Served) -> None:
-        self._pages[files] = page
+    def _keep(self, task: Task, page: Served) -> None:
+        self._pages[task] = page
         while len(self._pages) > 1 and (
             len(self._pages) > MAX_PAGES or sum(map(_size, self._pages.values())) > MAX_PAGE_BYTES
         ):

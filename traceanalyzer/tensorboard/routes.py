@@ -11,6 +11,7 @@ from tensorboard.backend import http_util
 from werkzeug.wrappers import Request
 
 from traceanalyzer.errors import TraceAnalyzerError
+from traceanalyzer.languages import LANGUAGES, SCRIPTS, rooms
 from traceanalyzer.reporters import assets
 from traceanalyzer.tensorboard.jobs import Jobs
 from traceanalyzer.tensorboard.logdir import Logdir, roots_of
@@ -44,6 +45,7 @@ class Routes:
         texts |= {name: assets.text(name) for name in (assets.STYLE, *assets.SCRIPTS)}
         answers: dict[str, Answer] = {f"/{name}": partial(_asset, name, text) for name, text in texts.items()}
         answers["/traces"] = self._traces
+        answers["/words"] = _words
         answers["/plotly.js"] = _plotly
         of_trace: dict[str, OfTrace] = {
             "/analyze": self._analyze,
@@ -66,23 +68,31 @@ class Routes:
             return _respond(request, str(error), "text/plain", code=422)
 
     def _traces(self, request: Request) -> Response:
-        rows = [_row(found, self._jobs.known(found)) for found in self.logdir.files()]
+        rows = [
+            _row(found, self._jobs.known(found, language=_language(request))) for found in self.logdir.files()
+        ]
         return _respond(request, rows, "application/json")
 
     def _analyze(self, request: Request, found: Found) -> Response:
-        return _respond(request, _row(found, self._jobs.ask(found)), "application/json")
+        return _respond(
+            request, _row(found, self._jobs.ask(found, language=_language(request))), "application/json"
+        )
 
     def _page(self, request: Request, found: Found) -> Response:
-        return _respond(request, self._jobs.page(found).page, "text/html")
+        return _respond(request, self._jobs.page(found, language=_language(request)).page, "text/html")
 
     def _timeline(self, request: Request, found: Found) -> Response:
-        drawn = self._jobs.page(found).timeline
+        drawn = self._jobs.page(found, language=_language(request)).timeline
         if drawn is None:
             return _respond(request, "the trace holds no events to draw", "text/plain", code=404)
         return _respond(request, drawn, "application/octet-stream")
 
     def _report_json(self, request: Request, found: Found) -> Response:
-        return _respond(request, self._jobs.page(found).report_json, "application/octet-stream")
+        return _respond(
+            request,
+            self._jobs.page(found, language=_language(request)).report_json,
+            "application/octet-stream",
+        )
 
     def _before(self, request: Request) -> Found | None:
         """The trace that a request names to compare with, guarded like the other."""
@@ -92,13 +102,28 @@ class Routes:
         before = self._before(request)
         if before is None:
             return _no_such(request)
-        return _respond(request, _work(self._jobs.ask(found, before)), "application/json")
+        return _respond(
+            request, _work(self._jobs.ask(found, before, language=_language(request))), "application/json"
+        )
 
     def _diff(self, request: Request, found: Found) -> Response:
         before = self._before(request)
         if before is None:
             return _no_such(request)
-        return _respond(request, self._jobs.page(found, before).page, "text/html")
+        return _respond(
+            request, self._jobs.page(found, before, language=_language(request)).page, "text/html"
+        )
+
+
+def _language(request: Request) -> str:
+    """The language that the tab asks for."""
+    asked: str = request.args.get("lang", "en")
+    return asked if asked in LANGUAGES else "en"
+
+
+def _words(request: Request) -> Response:
+    """What the tab's script says in that language."""
+    return _respond(request, dict(rooms(_language(request)).get(SCRIPTS, {})), "application/json")
 
 
 def _no_such(request: Request) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from traceanalyzer.languages import spoken
 from traceanalyzer.reporters import names, units
 from traceanalyzer.reporters.facts import Facts
 from traceanalyzer.reporters.html import charts
@@ -53,7 +54,7 @@ def summarize(analysis: Analysis) -> Summary:
         parts=_parts(facts),
         finding=names.cut(first.title, 200) if first else "",
         not_assessed=len(analysis.not_assessed),
-        saving=units.saving(first.saving_ns) if first and first.saving_ns else "",
+        saving=spoken(units.saving(first.saving_ns)) if first and first.saving_ns else "",
     )
 
 
@@ -62,4 +63,6 @@ def _parts(facts: Facts) -> tuple[Part, ...]:
     if not facts.devices:
         return ()
     longest = max(facts.devices, key=lambda d: d.whole.wall_ns)
-    return tuple(Part(s.key, s.label, s.percent, s.width) for s in charts.stack(longest.whole) if s.ns)
+    return tuple(
+        Part(s.key, spoken(s.label), s.percent, s.width) for s in charts.stack(longest.whole) if s.ns
+    )

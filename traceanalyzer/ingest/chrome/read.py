@@ -18,6 +18,7 @@ from traceanalyzer.ingest.source import sha256_of
 from traceanalyzer.model.capabilities import capabilities_of
 from traceanalyzer.model.tables import from_rows
 from traceanalyzer.model.trace import Note, Source, Trace
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,29 +136,48 @@ def _notes(shares: list[Share], done: Assembled) -> list[Note]:
     damages = [s.damage for s in shares]
     offset = next((d.truncated_at for d in damages if d.truncated_at is not None), None)
     broken = next((s.truncated for s in shares if s.truncated), None)
-    again = "Record again and let the profiler finish writing; figures cover what was read."
+    again = say("Record again and let the profiler finish writing; figures cover what was read.")
     if broken is not None:
-        notes.append(Note("partial", f"the compressed data is damaged or cut off: {broken}", again))
+        notes.append(
+            Note("partial", say("the compressed data is damaged or cut off: {error}", error=broken), again)
+        )
     elif offset is not None:
-        notes.append(Note("partial", f"the file ends in the middle of the JSON, at byte {offset}", again))
+        notes.append(
+            Note(
+                "partial",
+                say("the file ends in the middle of the JSON, at byte {offset}", offset=offset),
+                again,
+            )
+        )
     dropped = sum(d.dropped_events for d in damages)
     if dropped:
         first = min(d.dropped_at for d in damages if d.dropped_at is not None)
         size = sum(d.dropped_bytes for d in damages)
-        message = f"{dropped} stretches ({size} bytes) are not valid JSON and were left out, the first at byte {first}"
-        notes.append(Note("partial", message, "Copy or record the file again."))
+        message = say(
+            "{count} stretches ({size} bytes) are not valid JSON and were left out, the first at byte "
+            "{first}",
+            count=dropped,
+            size=size,
+            first=first,
+        )
+        notes.append(Note("partial", message, say("Copy or record the file again.")))
     if any(d.mended for d in damages):
         first = min(d.mended_at for d in damages if d.mended_at is not None)
-        message = f"illegal escapes, control characters or NaN were mended, first after byte {first}"
+        message = say(
+            "illegal escapes, control characters or NaN were mended, first after byte {first}", first=first
+        )
         notes.append(Note("repaired", message))
     for count, message in (
-        (sum(d.not_objects for d in damages), "elements of traceEvents are not objects and were left out"),
-        (sum(s.untimed for s in shares), "events without a readable time were left out"),
-        (done.unmatched_begins, "begin or end events have no partner; they have no duration"),
+        (
+            sum(d.not_objects for d in damages),
+            say("{count} elements of traceEvents are not objects and were left out"),
+        ),
+        (sum(s.untimed for s in shares), say("{count} events without a readable time were left out")),
+        (done.unmatched_begins, say("{count} begin or end events have no partner; they have no duration")),
     ):
         if count:
-            notes.append(Note("partial", f"{count} {message}"))
+            notes.append(Note("partial", message.filled(count=count)))
     if done.negative_durations:
-        message = f"{done.negative_durations} events have a negative duration and count as 0"
-        notes.append(Note("repaired", message, "The recording clock stepped back; record again."))
+        message = say("{count} events have a negative duration and count as 0", count=done.negative_durations)
+        notes.append(Note("repaired", message, say("The recording clock stepped back; record again.")))
     return notes

@@ -23,6 +23,7 @@ from traceanalyzer.model.capabilities import capabilities_of
 from traceanalyzer.model.schema import TABLES
 from traceanalyzer.model.tables import empty, from_rows
 from traceanalyzer.model.trace import Note, Source, Trace
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -62,7 +63,11 @@ class NcuCsv:
             raise InputError(
                 path, "holds no metrics", "Print them with `ncu --import REPORT --csv --page details`."
             )
-        notes = (Note("partial", f"{broken} lines are not whole and were left out"),) if broken else ()
+        notes = (
+            (Note("partial", say("{count} lines are not whole and were left out", count=broken)),)
+            if broken
+            else ()
+        )
         return _trace(path, self.name, content, rows, notes)
 
 

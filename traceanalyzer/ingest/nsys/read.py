@@ -24,6 +24,7 @@ from traceanalyzer.ingest.source import sha256_of
 from traceanalyzer.model.capabilities import capabilities_of
 from traceanalyzer.model.tables import from_rows
 from traceanalyzer.model.trace import Note, Source, Trace
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from traceanalyzer.ingest.options import LoadOptions
@@ -177,13 +178,16 @@ def _versions(database: Tables) -> dict[str, str]:
 def _notes(build: Build, ranks: Ranks) -> list[Note]:
     notes = []
     if len(ranks.processes) > 1:
-        message = (
-            f"{len(ranks.processes)} processes used a device; shown as ranks in the order of their devices"
+        message = say(
+            "{count} processes used a device; shown as ranks in the order of their devices",
+            count=len(ranks.processes),
         )
         notes.append(Note("info", message))
     if build.untimed:
-        notes.append(Note("partial", f"{build.untimed} rows without a start were left out"))
+        notes.append(Note("partial", say("{count} rows without a start were left out", count=build.untimed)))
     if build.negative_durations:
-        message = f"{build.negative_durations} rows end before they start and count as 0 long"
-        notes.append(Note("repaired", message, "The recording clock stepped back; record again."))
+        message = say(
+            "{count} rows end before they start and count as 0 long", count=build.negative_durations
+        )
+        notes.append(Note("repaired", message, say("The recording clock stepped back; record again.")))
     return notes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from traceanalyzer.ingest.snapshot.replay import State, replay
 from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.model.tables import complete, finish
 from traceanalyzer.model.trace import Note
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +52,7 @@ def save(read: Read, folder: Path) -> None:
         ):
             out.write_table(table)
     rest = {k: getattr(read, k) for k in ("start_ns", "events", "settings")}
-    rest["notes"] = [asdict(note) for note in read.notes]
+    rest["notes"] = [note.packed() for note in read.notes]
     (folder / "rest.json").write_text(json.dumps(rest))
 
 
@@ -62,7 +63,7 @@ def load_saved(folder: Path) -> Read:
     for file in sorted(folder.glob("*.arrow")):
         with pa.memory_map(str(file)) as source:
             tables[file.stem] = pa.ipc.open_file(source).read_all()
-    notes = [Note(**note) for note in rest.pop("notes")]
+    notes = [Note.unpacked(note) for note in rest.pop("notes")]
     return Read(tables, **rest, notes=notes)
 
 
@@ -82,14 +83,18 @@ class _Assembly:
         self._check_segments()
         if parts and self.start_ns is None:
             self.notes.append(
-                Note("info", "the entries carry no time: curves count entries", "PyTorch 2.3 writes times.")
+                Note(
+                    "info",
+                    say("the entries carry no time: curves count entries"),
+                    say("PyTorch 2.3 writes times."),
+                )
             )
         if not parts:
             self.notes.append(
                 Note(
                     "info",
-                    "no history was recorded: only the state at the end is known",
-                    "Call torch.cuda.memory._record_memory_history() before the run.",
+                    say("no history was recorded: only the state at the end is known"),
+                    say("Call torch.cuda.memory._record_memory_history() before the run."),
                 )
             )
         tables = {
@@ -162,7 +167,9 @@ class _Assembly:
         ns = np.asarray(times) * 1000 - (self.start_ns or 0)
         later = np.maximum.accumulate(ns)
         if (later != ns).any():
-            self.notes.append(Note("repaired", "the clock stepped back; such entries take the time before"))
+            self.notes.append(
+                Note("repaired", say("the clock stepped back; such entries take the time before"))
+            )
         return pa.array(later)
 
     def _state(self, device: int) -> State:
@@ -189,14 +196,20 @@ class _Assembly:
             self.notes.append(
                 Note(
                     "partial",
-                    f"{done.unknown} blocks of device {device} were allocated and not released, but are in no segment",
-                    "The snapshot was taken while other threads allocated; take it when they are idle.",
+                    say(
+                        "{count} blocks of device {device} were allocated and not released, but are in no segment",
+                        count=done.unknown,
+                        device=device,
+                    ),
+                    say("The snapshot was taken while other threads allocated; take it when they are idle."),
                 )
             )
         if done.estimated:
-            message = (
-                f"{done.estimated} blocks of device {device} were released whose true size is not recorded; their "
-                "sizes are those asked for, rounded up"
+            message = say(
+                "{count} blocks of device {device} were released whose true size is not recorded; their "
+                "sizes are those asked for, rounded up",
+                count=done.estimated,
+                device=device,
             )
             self.notes.append(Note("info", message))
         if "snapshot" in actions:
@@ -204,7 +217,12 @@ class _Assembly:
             off = anchors[done.active[anchors] != size[anchors]]
             if len(off):
                 worst = int(np.abs(done.active[off] - size[off]).max())
-                message = f"{len(off)} of {len(anchors)} snapshot entries differ from the replay, up to {worst} bytes"
+                message = say(
+                    "{off} of {all} snapshot entries differ from the replay, up to {worst} bytes",
+                    off=len(off),
+                    all=len(anchors),
+                    worst=worst,
+                )
                 self.notes.append(Note("info", message))
 
     def _check_segments(self) -> None:
@@ -225,8 +243,12 @@ class _Assembly:
                 self.notes.append(
                     Note(
                         "partial",
-                        f"{off} segments have other {column} sums than their blocks",
-                        "Record again.",
+                        say(
+                            "{count} segments have other {column} sums than their blocks",
+                            count=off,
+                            column=column,
+                        ),
+                        say("Record again."),
                     )
                 )
 

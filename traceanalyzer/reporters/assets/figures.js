@@ -70,7 +70,7 @@
         { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "toImage"] });
       place.dataset.drawn = "";
     } catch (error) {
-      place.textContent = `This figure could not be drawn: ${error.message}`;
+      place.textContent = say("This figure could not be drawn: {error}", { error: error.message });
     }
   }
 

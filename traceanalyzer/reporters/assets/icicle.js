@@ -34,10 +34,10 @@
     }
 
     worded(value) {
-      return { ns: duration, bytes: size, samples: (n) => `${count(n)} samples` }[this.data.unit](value);
+      return { ns: duration, bytes: size, samples: (n) => say("{count} samples", { count: count(n) }) }[this.data.unit](value);
     }
     get values() { return this.data.metrics[this.metric].values; }
-    nameOf(i) { return i < 0 ? "everything" : this.data.names[this.data.name[i]]; }
+    nameOf(i) { return i < 0 ? say("everything") : this.data.names[this.data.name[i]]; }
     childrenOf(i) {
       return (this.children.get(i) ?? []).filter((c) => this.values[c] > 0).sort((a, b) => this.values[b] - this.values[a]);
     }
@@ -188,12 +188,13 @@
 
     told(i) {
       const value = this.valueOf(i), share = (100 * value) / Math.max(this.valueOf(-1), 1);
-      return `${this.nameOf(i)}: ${this.worded(value)}, ${share.toFixed(1)} % of ${this.data.metrics[this.metric].label}`;
+      return say("{name}: {value}, {share} % of {metric}", { name: this.nameOf(i), value: this.worded(value),
+        share: share.toFixed(1), metric: this.data.metrics[this.metric].label });
     }
 
     toldWithLink(i) {
       const href = i < 0 ? null : this.data.links[this.data.name[i]];
-      const link = Object.assign(document.createElement("a"), { className: "source", target: "_blank", rel: "noopener noreferrer", textContent: "source" });
+      const link = Object.assign(document.createElement("a"), { className: "source", target: "_blank", rel: "noopener noreferrer", textContent: say("source") });
       if (href) link.href = href;
       return href ? [this.told(i), " ", link] : [this.told(i)];
     }
@@ -209,7 +210,7 @@
         if (hit[i] && !(parent >= 0 && inside[parent])) sum += this.values[i];
       });
       const share = (100 * sum) / Math.max(this.valueOf(-1), 1);
-      this.status.textContent = `${count} found, with ${this.worded(sum)}, ${share.toFixed(1)} %`;
+      this.status.textContent = say("{count} found, with {value}, {share} %", { count, value: this.worded(sum), share: share.toFixed(1) });
     }
   }
 

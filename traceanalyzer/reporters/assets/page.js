@@ -9,7 +9,8 @@
   if (themeButton) offerThemes(themeButton);
 
   function offerThemes(button) {
-    const themes = ["auto", "light", "dark"];
+    const labels = { auto: say("Theme: auto"), light: say("Theme: light"), dark: say("Theme: dark") };
+    const themes = Object.keys(labels);
     const remember = (theme) => {
       try { localStorage.setItem("traceanalyzer-theme", theme); } catch { /* file:// may have no storage */ }
     };
@@ -18,7 +19,7 @@
     };
     const apply = (theme) => {
       if (theme === "auto") delete root.dataset.theme; else root.dataset.theme = theme;
-      button.textContent = `Theme: ${theme}`;
+      button.textContent = labels[theme];
       document.dispatchEvent(new Event("themechange"));
     };
     button.hidden = false;
@@ -34,13 +35,13 @@
     const label = button.textContent;
     try {
       await navigator.clipboard.writeText(text);
-      button.textContent = "Copied";
+      button.textContent = say("Copied");
     } catch { // no permission, or not a secure context: select it so that Ctrl+C works
       const area = document.createElement("textarea");
       area.value = text;
       document.body.append(area);
       area.select();
-      button.textContent = document.execCommand("copy") ? "Copied" : "Could not copy";
+      button.textContent = document.execCommand("copy") ? say("Copied") : say("Could not copy");
       area.remove();
     }
     setTimeout(() => { button.textContent = label; }, 1500);
@@ -49,7 +50,7 @@
   for (const block of document.querySelectorAll("div.code")) {
     const button = document.createElement("button");
     button.type = "button";
-    button.textContent = "Copy";
+    button.textContent = say("Copy");
     button.addEventListener("click", () => copy(block.querySelector("code").textContent, button));
     block.append(button);
   }

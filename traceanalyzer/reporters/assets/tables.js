@@ -30,10 +30,10 @@
       const tools = table.closest(".sheet").querySelector(".tools");
       this.heads.forEach((head) => this.makeSortable(head));
       if (this.rows.length > 6) tools.append(this.filterBox());
-      const copy = makeButton("Copy CSV", () => window.traceReport.copy(this.csv(), copy));
+      const copy = makeButton(say("Copy CSV"), () => window.traceReport.copy(this.csv(), copy));
       tools.append(copy);
       if (!this.open) {
-        this.more = makeButton(`Show all ${this.rows.length}`, () => this.unfold());
+        this.more = makeButton(say("Show all {count}", { count: this.rows.length }), () => this.unfold());
         this.more.className = "more";
         table.parentElement.after(this.more);
       }
@@ -85,7 +85,7 @@
       if (columns) {
         this.within = new Set(this.given.filter((_, i) => columns.some(({ values }) => values[i] > 0)));
         this.note = Object.assign(document.createElement("p"), { className: "muted ranged-note",
-          textContent: `${told}: ${this.within.size} of ${this.given.length} rows` });
+          textContent: say("{range}: {count} of {all} rows", { range: told, count: this.within.size, all: this.given.length }) });
         this.note.setAttribute("role", "status");
         this.table.parentElement.before(this.note);
         this.addRanged(columns);
@@ -132,8 +132,8 @@
     }
 
     filterBox() {
-      const input = Object.assign(document.createElement("input"), { type: "search", placeholder: "Filter" });
-      input.setAttribute("aria-label", `Filter ${this.table.dataset.sheet}`);
+      const input = Object.assign(document.createElement("input"), { type: "search", placeholder: say("Filter") });
+      input.setAttribute("aria-label", say("Filter: {table}", { table: this.table.closest("[role=region]").getAttribute("aria-label") }));
       input.addEventListener("input", () => {
         this.words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
         this.refresh();

@@ -54,8 +54,8 @@
       this.painter.drawAxis(axis);
       for (const layer of this.layers) layer.draw?.(view, pen, axis);
       this.canvas.dataset.view = `${this.t0} ${this.t1}`;
-      if (!this.selected) this.tell(this.data.unit === "ns" ? `Showing ${duration(this.t1 - this.t0)} from ${duration(this.t0)}`
-        : `Showing ${count(Math.ceil((this.t1 - this.t0) / 1000))} entries`);
+      if (!this.selected) this.tell(this.data.unit === "ns" ? say("Showing {span} from {start}", { span: duration(this.t1 - this.t0), start: duration(this.t0) })
+        : say("Showing {count} entries", { count: count(Math.ceil((this.t1 - this.t0) / 1000)) }));
     }
 
     tell(text) { if (this.status.textContent !== text) this.status.textContent = text; }
@@ -200,7 +200,7 @@
     lookFor(text) {
       this.found = this.data.find(text.trim().toLowerCase());
       this.foundAt = -1;
-      document.getElementById("timeline-found").textContent = this.found ? `${count(this.found.events.length)} found` : "";
+      document.getElementById("timeline-found").textContent = this.found ? say("{count} found", { count: count(this.found.events.length) }) : "";
       this.schedule();
     }
 

@@ -72,7 +72,7 @@
       this.lanes.forEach((lane, index) => {
         const gap = lane.side === "device" && idle.get(lane.label.replace(/ · stream [^·]*$/, ""));
         if (gap) {
-          label(`${gap.of} · idle`);
+          label(say("{device} · idle", { device: gap.of }));
           this.tracks.push({ type: "gaps", y, h: GAP_ROW, gap });
           y += GAP_ROW + LANE_SPACE;
           idle.delete(gap.of);
@@ -140,17 +140,17 @@
     trackOf(event) { return this.tracks.find((t) => t.type === "row" && event >= t.row.first && event < t.row.last); }
 
     eventHit(track, i) {
-      const { name, by, kind, kinds, names, start, dur } = this;
-      const lines = [`${duration(dur[i])} from ${duration(start[i])} · ${kinds[kind[i]]}`];
-      if (by[i] > 0) lines.push(`launched by ${names[by[i] - 1]}`);
-      return { title: names[name[i] - 1] ?? "(no name)", lines, start: start[i], dur: dur[i], y: track.y, h: track.h };
+      const { name, by, kind, names, start, dur } = this;
+      const lines = [say("{duration} from {start} · {kind}", { duration: duration(dur[i]), start: duration(start[i]), kind: this.words[kind[i]] })];
+      if (by[i] > 0) lines.push(say("launched by {op}", { op: names[by[i] - 1] }));
+      return { title: names[name[i] - 1] ?? say("(no name)"), lines, start: start[i], dur: dur[i], y: track.y, h: track.h };
     }
 
     gapHit(track, i) {
       const { start, dur, cause } = track.gap;
-      const lines = [`${duration(dur[i])} from ${duration(start[i])}`];
+      const lines = [say("{duration} from {start}", { duration: duration(dur[i]), start: duration(start[i]) })];
       if (cause[i]) lines.push(this.causes[cause[i]]);
-      return { title: "Idle", lines, start: start[i], dur: dur[i], y: track.y, h: track.h };
+      return { title: say("Idle"), lines, start: start[i], dur: dur[i], y: track.y, h: track.h };
     }
 
     sumHit(t, y) {
@@ -158,8 +158,9 @@
       if (!track) return null;
       const at = Math.floor(t / this.slice), here = track.sums.filter((i) => this.sums.key[i] % SLICES === at);
       if (!here.length) return null;
-      const lines = here.map((i) => `${this.kinds[this.sumKind(i)]}: ${count(this.sums.count[i])} events, ${duration(this.sums.busy[i])} together`);
-      return { title: "Too short to draw one by one", lines, start: at * this.slice, dur: this.slice, y: track.y, h: track.h };
+      const lines = here.map((i) => say("{kind}: {count} events, {duration} together", {
+        kind: this.words[this.sumKind(i)], count: count(this.sums.count[i]), duration: duration(this.sums.busy[i]) }));
+      return { title: say("Too short to draw one by one"), lines, start: at * this.slice, dur: this.slice, y: track.y, h: track.h };
     }
 
     sumLane(i) { return Math.floor(this.sums.key[i] / SLICES / this.kinds.length); }

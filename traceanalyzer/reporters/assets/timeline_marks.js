@@ -33,7 +33,7 @@
       const { data } = this.timeline, track = data.tracks.find((t) => (t.gap?.of ?? t.text) === mark.lane && t.type !== "label") ?? {};
       this.timeline.showAround({ ...mark, dur: Math.max(mark.dur, LEAST), y: track.y, h: track.h });
       this.timeline.select({ ...mark, y: track.y ?? 0, h: track.h ?? 0, title: `${mark.code} ${mark.title}`.trim(),
-        lines: [`${duration(mark.dur)} from ${duration(mark.start)}`] });
+        lines: [say("{duration} from {start}", { duration: duration(mark.dur), start: duration(mark.start) })] });
     }
 
     near(x) {

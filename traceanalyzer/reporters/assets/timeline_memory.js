@@ -40,7 +40,7 @@
         pen.fillRect(0, curve.y + HEIGHT, view.width, 1);
         this.drawLevel(pen, view, curve, curve.reserved, copy, [5, 3]);
         this.drawLevel(pen, view, curve, curve.allocated, fills[0], []);
-        const text = `${curve.label} · memory, up to ${size(curve.top)}`;
+        const text = say("{device} · memory, up to {size}", { device: curve.label, size: size(curve.top) });
         pen.font = "11px system-ui, sans-serif";
         pen.fillStyle = colour.ink2;
         pen.fillText(text, 6, curve.y - 6);
@@ -80,9 +80,9 @@
       const t = this.timeline.timeAt(x), curve = this.curves.find((c) => y < c.y + HEIGHT + SPACE);
       const i = curve ? above(curve.at, t, 0, curve.at.length) - 1 : -1;
       const told = (level) => (level === null ? "not recorded" : size(level));
-      const lines = i < 0 ? [] : [`allocated ${told(curve.allocated[i])}`, `reserved ${told(curve.reserved[i])}`];
-      const when = this.timeline.data.unit === "ns" ? duration(t) : `entry ${count(Math.floor(t / 1000))}`;
-      this.timeline.hover(lines.length ? { title: `${curve.label} at ${when}`, lines } : null, x, y + this.canvas.offsetTop);
+      const lines = i < 0 ? [] : [say("allocated {size}", { size: told(curve.allocated[i]) }), say("reserved {size}", { size: told(curve.reserved[i]) })];
+      const when = this.timeline.data.unit === "ns" ? duration(t) : say("entry {entry}", { entry: count(Math.floor(t / 1000)) });
+      this.timeline.hover(lines.length ? { title: say("{device} at {time}", { device: curve.label, time: when }), lines } : null, x, y + this.canvas.offsetTop);
     }
   }
 

@@ -160,7 +160,7 @@
 
     // The cause in words, or in short, or nothing, as there is room.
     gapLabel(pen, cause, room) {
-      const texts = cause ? [this.data.causes[cause], cause.replaceAll("_", " ")] : [];
+      const texts = cause ? [this.data.causes[cause], this.data.brief[cause]] : [];
       return texts.find((text) => pen.measureText(text).width < room) ?? "";
     }
 
@@ -207,7 +207,7 @@
 
     // As many digits as the distance between two ticks needs.
     tickText(t, tick) {
-      if (this.data.unit !== "ns") return tick < 1000 ? "" : `entry ${(t / 1000).toLocaleString("en")}`;
+      if (this.data.unit !== "ns") return tick < 1000 ? "" : say("entry {entry}", { entry: (t / 1000).toLocaleString("en") });
       const [scale, unit] = [[1e9, "s"], [1e6, "ms"], [1e3, "µs"], [1, "ns"]].find(([s]) => this.t1 >= s) ?? [1, "ns"];
       const digits = Math.max(0, Math.ceil(Math.log10(scale / tick)));
       return `${(t / scale).toFixed(Math.min(digits, 9))} ${unit}`;

@@ -90,7 +90,7 @@
       this.panel.querySelector("output").textContent = duration(span);
       const rows = lanesWithin(data, this.from, this.to).filter((lane) => lane.events || lane.summed).map((lane) => [
         lane.label, `${lane.summed ? "≈ " : ""}${duration(lane.busy)}`, share(lane.busy / span), duration(span - lane.busy),
-        `${count(lane.events)}${lane.summed ? ` + ${count(lane.summed)} short ones` : ""}`]);
+        lane.summed ? say("{count} + {short} short ones", { count: count(lane.events), short: count(lane.summed) }) : count(lane.events)]);
       this.panel.querySelector("tbody").replaceChildren(...rows.map(([head, ...cells]) => {
         const row = document.createElement("tr"), label = document.createElement("th");
         label.scope = "row";
@@ -100,24 +100,24 @@
       }));
       this.panel.querySelector("ul").replaceChildren(...data.gaps.filter((gap) => gap.start.length).map((gap) => {
         const idle = idleWithin(data, gap, this.from, this.to);
-        const parts = idle.map(([words, ns]) => `${duration(ns)} ${words ?? "in short gaps"}`).join("; ");
-        return Object.assign(document.createElement("li"), { textContent: `${gap.of}: ${duration(idle.reduce((sum, [, ns]) => sum + ns, 0))} idle${parts ? ` – ${parts}` : ""}` });
+        const parts = idle.map(([words, ns]) => say("{time} {cause}", { time: duration(ns), cause: words ?? say("in short gaps") })).join("; ");
+        return Object.assign(document.createElement("li"), { textContent: `${say("{device}: {time} idle", { device: gap.of, time: duration(idle.reduce((sum, [, ns]) => sum + ns, 0)) })}${parts ? ` – ${parts}` : ""}` });
       }));
     }
 
     // The tables in it
     narrow() {
       const { data } = this.timeline, found = namesWithin(data, this.from, this.to);
-      this.narrowByName("kernels", [["ns_in_range", "In range", "duration", found.kernel], ["count_in_range", "Calls in range", "count", found.executions]]);
-      this.narrowByName("ops", [["device_ns_in_range", "Device in range, self", "duration", found.launched],
-        ["host_ns_in_range", "Host in range", "duration", found.host], ["count_in_range", "Calls in range", "count", found.calls]]);
+      this.narrowByName("kernels", [["ns_in_range", say("In range"), "duration", found.kernel], ["count_in_range", say("Calls in range"), "count", found.executions]]);
+      this.narrowByName("ops", [["device_ns_in_range", say("Device in range, self"), "duration", found.launched],
+        ["host_ns_in_range", say("Host in range"), "duration", found.host], ["count_in_range", say("Calls in range"), "count", found.calls]]);
       const gaps = window.traceReport.sheets["idle-gaps"];
-      gaps?.narrow([{ key: "ns_in_range", title: "In range", kind: "duration", values: gaps.numbers("start_ns").map((start, i) =>
+      gaps?.narrow([{ key: "ns_in_range", title: say("In range"), kind: "duration", values: gaps.numbers("start_ns").map((start, i) =>
         within(start - data.origin, gaps.numbers("duration_ns")[i], this.from, this.to)) }], this.told);
       document.dispatchEvent(new CustomEvent("rangechange", { detail: { from: this.from, to: this.to } }));
     }
 
-    get told() { return `In ${duration(this.to - this.from)} from ${duration(this.from)}`; }
+    get told() { return say("In {duration} from {start}", { duration: duration(this.to - this.from), start: duration(this.from) }); }
 
     // `listed` has the code of each row's name; what is in range and in no row is told beside the table.
     narrowByName(id, columns) {
@@ -126,7 +126,7 @@
       const listed = new Set(codes);
       let others = 0, time = 0;
       columns[0][3].forEach((ns, code) => { if (ns > 0 && code && !listed.has(code)) { others += 1; time += ns; } });
-      const rest = others ? ` (and ${duration(time)} in ${count(others)} that this table does not list)` : "";
+      const rest = others ? say(" (and {time} in {count} that this table does not list)", { time: duration(time), count: count(others) }) : "";
       sheet.narrow(columns.map(([key, title, kind, values]) => ({ key, title, kind, values: codes.map((code) => (code ? values[code] : 0)) })), this.told + rest);
     }
   }

@@ -25,6 +25,7 @@ from traceanalyzer.reporters.html import (
     proofs,
 )
 from traceanalyzer.reporters.work_tables import work_rows
+from traceanalyzer.text import Text, say
 from traceanalyzer.version import __version__
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 class Device:
     """One device as the section "where the time went" shows it."""
 
-    label: str
+    label: Text
     breakdown: DeviceBreakdown
     segments: tuple[charts.Segment, ...]
     steps: charts.StepBars | None
@@ -208,12 +209,12 @@ def _icicles(analysis: Analysis) -> list[icicles.Icicle]:
 
 def _device(number: int, device: DeviceBreakdown, facts: Facts) -> Device:
     several_ranks = len({d.rank for d in facts.devices}) > 1
-    label = f"Rank {device.rank}, GPU {device.device}" if several_ranks else f"GPU {device.device}"
+    label = _gpu(device.rank if several_ranks else None, device.device)
     wall = device.whole.wall_ns
     outliers = [steps.steps[i] for i in steps.outliers] if (steps := facts.steps) else []
     bars = charts.step_bars(device, steps) if steps else None
     return Device(
-        f"{label}: {names.cut(device.name)}" if device.name else label,
+        say("{device}: {name}", device=label, name=names.cut(device.name)) if device.name else label,
         device,
         charts.stack(device.whole),
         bars,
@@ -222,6 +223,13 @@ def _device(number: int, device: DeviceBreakdown, facts: Facts) -> Device:
               for c in device.idle_causes),
         tuple(s for s in outliers if s.rank == device.rank),
     )  # fmt: skip
+
+
+def _gpu(rank: int | None, device: int) -> Text:
+    """A device as headings name it; without the rank where there is only one."""
+    if rank is None:
+        return say("GPU {device}", device=device)
+    return say("Rank {rank}, GPU {device}", rank=rank, device=device)
 
 
 def _opportunities(facts: Facts, sheets: Mapping[str, tables.Sheet]) -> list[Opportunity]:
@@ -299,12 +307,12 @@ def _around(rows: Sequence[ModuleRow], i: int) -> list[int]:
     return found
 
 
-def _queues(facts: Facts) -> list[tuple[str, charts.Line]]:
+def _queues(facts: Facts) -> list[tuple[Text, charts.Line]]:
     if not facts.launches:
         return []
     lines = []
     for (rank, device), points in sorted(facts.launches.queue.items()):
         line = charts.queue_line(points)
         if line:
-            lines.append((f"Rank {rank}, GPU {device}" if rank else f"GPU {device}", line))
+            lines.append((_gpu(rank or None, device), line))
     return lines

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
+from traceanalyzer.languages import spoken
 from traceanalyzer.reporters import names, tables, units
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from traceanalyzer.source_links import SourceLinks
@@ -58,9 +60,9 @@ def cell(
     """One value as its column's kind prints it."""
     text = tables.text(value, column.kind)
     if value is None:
-        return Cell(text, "", "not measured", None, known=False, bar=None)
+        return Cell(text, "", spoken(say("not measured")), None, known=False, bar=None)
     if not column.numeric:
-        full = names.full(str(value))
+        full = names.full(value if isinstance(value, str) else str(value)) if column.kind != "word" else text
         href = links.href(str(value)) if links and column.named else None
         return Cell(text, full, "", full if full != text else None, known=True, bar=None, href=href)
     unit = _EXACT.get(column.kind)
@@ -129,6 +131,8 @@ def _lines(paragraph: str) -> Markup:
 def figure(value: float | None, kind: tables.Kind) -> Markup:
     """A number in running text with the exact value on hover."""
     if value is None:
-        return Markup('<span class="unknown" title="not measured">{}</span>').format(units.UNKNOWN)
+        return Markup('<span class="unknown" title="{}">{}</span>').format(
+            spoken(say("not measured")), units.UNKNOWN
+        )
     exact = f"{value:,} {_EXACT[kind]}" if kind in _EXACT else ""
     return Markup('<span class="figure" title="{}">{}</span>').format(exact, tables.text(value, kind))

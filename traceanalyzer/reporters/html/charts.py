@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from traceanalyzer.analyzers.results import DeviceBreakdown, MemoryTimeline, Partition, Steps
 from traceanalyzer.reporters import units
 from traceanalyzer.reporters.facts import PARTS, parts_of
+from traceanalyzer.text import Text, join, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,7 @@ class Segment:
     """One part of a stacked bar; `x` and `width` in per cent of the bar."""
 
     key: str
-    label: str
+    label: Text
     ns: int
     percent: str
     x: float
@@ -33,7 +34,7 @@ class Segment:
 class Bar:
     """One step, or several averaged; parts as (key, y, height) in per cent of the chart's height."""
 
-    title: str
+    title: Text
     x: float
     width: float
     parts: tuple[tuple[str, float, float], ...]
@@ -88,12 +89,19 @@ def step_bars(device: DeviceBreakdown, steps: Steps) -> StepBars | None:
     bars, named = [], []
     for at, (members, mean) in enumerate(zip(groups, means, strict=True)):
         first, last = own[members[0]][1].name, own[members[-1]][1].name
-        names = first if len(members) == 1 else f"{first} … {last} (mean)"
-        named.append((names, mean))
-        shares = ", ".join(f"{PARTS[k].lower()} {units.duration(ns)}" for k, ns in parts_of(mean))
+        steps_of = first if len(members) == 1 else say("{first} … {last} (mean)", first=first, last=last)
+        shares = [
+            say("{part}: {time}", part=PARTS[k], time=units.duration(ns)) for k, ns in parts_of(mean) if ns
+        ]
+        named.append((steps_of, mean))
         bars.append(
             Bar(
-                f"{names}: {units.duration(mean.wall_ns)} – {shares}",
+                say(
+                    "{steps}: {time} – {parts}",
+                    steps=steps_of,
+                    time=units.duration(mean.wall_ns),
+                    parts=join("; ", shares),
+                ),
                 round(at * slot + slot * 0.08, 3),
                 round(slot * 0.84, 3),
                 _piled(mean, top),

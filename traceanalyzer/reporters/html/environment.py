@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from traceanalyzer import languages
+from traceanalyzer.languages import spoken
 from traceanalyzer.reporters import names, timeline, units
 from traceanalyzer.reporters.facts import PARTS, cause_text
 from traceanalyzer.reporters.html import cells, charts, plotly, proofs
+from traceanalyzer.rules import vocabulary
+from traceanalyzer.text import say
 
 LINE_LIMIT = 400  # characters of a sentence: rules write shorter ones, hostile names longer ones
 
@@ -24,6 +30,7 @@ def get() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=spoken,
     )
     environment.filters |= {
         "duration": units.duration,
@@ -40,9 +47,13 @@ def get() -> Environment:
         "located": lambda text, links: cells.located(names.cut(text, LINE_LIMIT), links),
         "cause": cause_text,
         "searched": lambda name: names.cut(name, timeline.NAME_LIMIT),
+        "word": lambda key: spoken(vocabulary.word(key)),
         "json_text": _json_text,
     }
     environment.globals |= {
+        "say": _sentence,
+        "language_tag": lambda: languages.LANGUAGES[languages.current()],
+        "script_words": _script_words,
         "figure": cells.figure,
         "link": cells.link,
         "cells": cells.rows,
@@ -52,6 +63,18 @@ def get() -> Environment:
         "CHART": (charts.CHART_WIDTH, charts.CHART_HEIGHT),
     }
     return environment
+
+
+def _sentence(template: str, /, **values: Any) -> Markup:
+    """A sentence of a template in the language spoken; its words may hold tags, what is put into them is escaped."""
+    words = Markup(spoken(say(template)))
+    return words.format(**{name: spoken(value) for name, value in values.items()}) if values else words
+
+
+def _script_words() -> str:
+    """What the scripts say in the language spoken, as JSON; empty for their own, English."""
+    room = languages.rooms(languages.current()).get(languages.SCRIPTS)
+    return json.dumps(room, ensure_ascii=False, separators=(",", ":")) if room else ""
 
 
 def _json_text(text: str) -> Markup:

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from traceanalyzer.languages import spoken
 from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.reporters import names, units
 from traceanalyzer.reporters.facts import PARTS, parts_of
+from traceanalyzer.rules.vocabulary import word
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,7 +44,7 @@ USES = {
     "kv_cache": "host", "logits": "api", "temporaries": "range", "workspace": "mixed", "inputs": "good",
 }  # fmt: skip
 """What memory is for, as the page's style colours it (.use-…)."""
-_WORDS = {"memory_bandwidth": "memory bandwidth", "latency": "neither: latency"}
+_WORDS = {"latency": say("neither: latency")}
 _BINS_PER_DECADE = 8
 
 
@@ -50,8 +53,8 @@ class Figure:
     """One figure: its place in the page, what a reader without eyes or script is told, and what is drawn."""
 
     id: str
-    title: str
-    summary: str
+    title: Text
+    summary: Text
     spec: str  # JSON
 
 
@@ -70,16 +73,19 @@ def roofline(found: Roofline | None) -> Figure | None:
     high = max(*(_intensity(r) for r in shown), 2 * _ridge(roofs)) * 2
     traces += _roof_lines(roofs, low, high)
     layout = {
-        "xaxis": {"type": "log", "title": {"text": "FLOPs per byte of memory traffic"}},
+        "xaxis": {"type": "log", "title": {"text": spoken(say("FLOPs per byte of memory traffic"))}},
         "yaxis": {"type": "log", "title": {"text": "TFLOP/s"}},
     }
     total = sum(r.total_ns for r in found.rows)
     part = sum(r.total_ns for r in shown) / total if total else 0.0
-    summary = (
-        f"{len(shown):,} kernels and shapes, {units.share(part)} of kernel time, under the roofs of "
-        f"{roofs.gpu}; the rest does no arithmetic or its cost is not known."
+    summary = say(
+        "{count} kernels and shapes, {share} of kernel time, under the roofs of {gpu}; the rest does no arithmetic "
+        "or its cost is not known.",
+        count=units.count(len(shown)),
+        share=units.share(part),
+        gpu=roofs.gpu,
     )
-    return Figure("roofline", "Roofline", summary, _json(traces, layout))
+    return Figure("roofline", say("Roofline"), summary, _json(traces, layout))
 
 
 def durations(trace: Trace, found: Kernels | None) -> Figure | None:
@@ -107,12 +113,16 @@ def durations(trace: Trace, found: Kernels | None) -> Figure | None:
     layout = {
         "barmode": "stack",
         "bargap": 0.04,
-        "xaxis": {"type": "log", "title": {"text": "duration of a kernel, µs"}},
-        "yaxis": {"title": {"text": "time in all such kernels, ms"}},
+        "xaxis": {"type": "log", "title": {"text": spoken(say("duration of a kernel, µs"))}},
+        "yaxis": {"title": {"text": spoken(say("time in all such kernels, ms"))}},
     }
     median = units.duration(int(np.median(taken)))
-    summary = f"{len(taken):,} kernels; half of them are shorter than {median}."
-    return Figure("durations", "How long kernels run", summary, _json(traces, layout))
+    summary = say(
+        "{count} kernels; half of them are shorter than {median}.",
+        count=units.count(len(taken)),
+        median=median,
+    )
+    return Figure("durations", say("How long kernels run"), summary, _json(traces, layout))
 
 
 def steps(number: int, chart: StepBars | None, median_ns: int | None) -> Figure | None:
@@ -122,27 +132,31 @@ def steps(number: int, chart: StepBars | None, median_ns: int | None) -> Figure 
     at = list(range(1, len(chart.means) + 1))
     traces: list[dict[str, Any]] = [
         {
-            "type": "bar", "name": label, "colour": key, "pattern": PATTERNS.get(key, ""), "x": at,
+            "type": "bar", "name": spoken(label), "colour": key, "pattern": PATTERNS.get(key, ""), "x": at,
             "y": [round(dict(parts_of(mean))[key] / 1e6, 6) for _, mean in chart.means],
-            "text": [_plain(f"{names.cut(name, 60)}: {label} {units.duration(dict(parts_of(mean))[key])} of "
-                            f"{units.duration(mean.wall_ns)}") for name, mean in chart.means],
+            "text": [_plain(spoken(say("{step}: {part} {time} of {all}", step=names.cut(name, 60), part=label,
+                                       time=units.duration(dict(parts_of(mean))[key]),
+                                       all=units.duration(mean.wall_ns)))) for name, mean in chart.means],
         }
         for key, label in PARTS.items()
     ]  # fmt: skip
     if median_ns:
-        told = f"median {units.duration(median_ns)}"
+        told = spoken(say("median {time}", time=units.duration(median_ns)))
         traces.append(
             {"type": "scatter", "mode": "lines", "name": told, "colour": "ink", "dash": "dot",
              "x": [0.5, len(at) + 0.5], "y": [median_ns / 1e6] * 2, "text": [told, told]}
         )  # fmt: skip
-    each = f", {chart.averaged} steps averaged per column" if chart.averaged > 1 else ""
-    summary = f"Per step{each}; the longest is {units.duration(chart.top_ns)}."
+    longest = units.duration(chart.top_ns)
+    summary = say("Per step; the longest is {longest}", longest=longest)
+    if chart.averaged > 1:
+        summary = say("Per step, {count} steps averaged per column; the longest is {longest}",
+                      count=chart.averaged, longest=longest)  # fmt: skip
     layout = {
         "barmode": "stack", "bargap": 0.1, "height": 240,
-        "xaxis": {"title": {"text": "step"}, "dtick": max(1, len(at) // 12), "showgrid": False},
+        "xaxis": {"title": {"text": spoken(say("step"))}, "dtick": max(1, len(at) // 12), "showgrid": False},
         "yaxis": {"title": {"text": "ms"}},
     }  # fmt: skip
-    return Figure(f"steps-{number}", "Steps", summary, _json(traces, layout))
+    return Figure(f"steps-{number}", say("Steps"), summary, _json(traces, layout))
 
 
 def composition(number: int, found: Composition, *, timed: bool) -> Figure | None:
@@ -153,7 +167,7 @@ def composition(number: int, found: Composition, *, timed: bool) -> Figure | Non
     shift, unit = (30, "GiB") if top >= 1 << 30 else (20, "MiB")
     traces = [
         {
-            "type": "scatter", "mode": "lines", "name": use.replace("_", " "), "colour": USES.get(use, "line-strong"),
+            "type": "scatter", "mode": "lines", "name": spoken(word(use)), "colour": USES.get(use, "line-strong"),
             "stacked": True, "hover": f"%{{y:.4~g}} {unit}",
             "x": [_short(at / 1e6) if timed else at for at in found.at],
             "y": [_short(level / (1 << shift)) for level in levels],
@@ -162,20 +176,24 @@ def composition(number: int, found: Composition, *, timed: bool) -> Figure | Non
     ]  # fmt: skip
     layout = {
         "height": 300, "hovermode": "x unified",
-        "xaxis": {"title": {"text": "ms" if timed else "entry"}},
+        "xaxis": {"title": {"text": "ms" if timed else spoken(say("entry"))}},
         "yaxis": {"title": {"text": unit}, "rangemode": "tozero"},
     }  # fmt: skip
-    return Figure(f"uses-{number}", "Uses", "What active memory was for", _json(traces, layout))
+    return Figure(f"uses-{number}", say("Uses"), say("What active memory was for"), _json(traces, layout))
 
 
 def _columns(name: str, colour: str, edges: Any, counts: Any, sums: Any) -> dict[str, Any]:
-    spans = [f"{units.duration(int(a))} to {units.duration(int(b))}" for a, b in pairwise(edges)]
+    spans = [
+        say("{low} to {high}", low=units.duration(int(a)), high=units.duration(int(b)))
+        for a, b in pairwise(edges)
+    ]
     return {
-        "type": "bar", "name": name, "colour": colour,
+        "type": "bar", "name": spoken(word(name)), "colour": colour,
         "x": (np.sqrt(edges[:-1] * edges[1:]) / 1e3).round(6).tolist(),
         "width": (np.diff(edges) / 1e3).round(6).tolist(),
         "y": (sums / 1e6).round(6).tolist(),
-        "text": [f"{span}: {count:,} kernels, {units.duration(int(ns))}"
+        "text": [spoken(say("{span}: {count} kernels, {time}", span=span, count=units.count(int(count)),
+                            time=units.duration(int(ns))))
                  for span, count, ns in zip(spans, counts, sums, strict=True)],
     }  # fmt: skip
 
@@ -188,7 +206,7 @@ def _by_bound(rows: Sequence[RooflineRow]) -> Iterator[tuple[str, list[RooflineR
 def _marks(bound: str, rows: Sequence[RooflineRow], longest_ns: int) -> dict[str, Any]:
     return {
         "type": "scatter", "mode": "markers",
-        "name": _WORDS.get(bound, bound), "colour": COLOURS.get(bound, "idle-ink"),
+        "name": spoken(_WORDS.get(bound) or word(bound)), "colour": COLOURS.get(bound, "idle-ink"),
         "x": [_short(_intensity(r)) for r in rows],
         "y": [_short(_speed(r)) for r in rows],
         "sizes": [round(6 + 34 * (r.total_ns / longest_ns) ** 0.5, 1) for r in rows],
@@ -203,7 +221,13 @@ def _told(row: RooflineRow) -> str:
         names.cut(row.input_dims or "", 70),
         names.cut(row.kernel, 80) if row.op else "",
         f"{units.count(row.count)} × {units.duration(row.total_ns // row.count)} = {units.duration(row.total_ns)}",
-        f"{_speed(row):.3g} TFLOP/s, {units.share(row.efficiency)} of its roof",
+        spoken(
+            say(
+                "{speed} TFLOP/s, {share} of its roof",
+                speed=f"{_speed(row):.3g}",
+                share=units.share(row.efficiency),
+            )
+        ),
     ]
     return "<br>".join(_plain(line) for line in lines if line)
 

@@ -6,8 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from traceanalyzer.languages import spoken
 from traceanalyzer.reporters import names, units
-from traceanalyzer.text import join, say
+from traceanalyzer.text import Text, join, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
 
 TOLD = 12  # rows of the list beside an icicle
 NAME_LENGTH = 200
+_DEVICE_TIME, _HOST_TIME = say("device time"), say("host time")
 
 
 _WORDED: Mapping[str, Callable[[int], str]] = {
     "ns": units.duration,
     "bytes": units.size,
-    "samples": lambda n: f"{units.count(n)} samples",
+    "samples": lambda n: spoken(say("{count} samples", count=units.count(n))),
 }
 
 
@@ -36,8 +38,8 @@ class Icicle:
     """
 
     id: str
-    title: str
-    summary: str
+    title: Text
+    summary: Text
     told: tuple[tuple[str, str], ...]
     data: str
 
@@ -47,14 +49,12 @@ def modules(found: Modules | None) -> Icicle | None:
     if found is None or not found.rows:
         return None
     rows = found.rows
-    metrics = {"device time": [r.device_ns for r in rows], "host time": [r.host_ns for r in rows]}
-    template = (
-        "{count} NVTX ranges, each as wide as the time in it."
-        if found.source == "annotations"
-        else "{count} nn.Modules, each as wide as the time in it."
-    )
-    summary = say(template, count=units.count(len(rows)))
-    return tree("modules", "Modules", summary, [r.name for r in rows], _parents_by_depth(rows), metrics)
+    metrics = {_DEVICE_TIME: [r.device_ns for r in rows], _HOST_TIME: [r.host_ns for r in rows]}
+    by_annotations = say("{count} NVTX ranges, each as wide as the time in it.")
+    by_modules = say("{count} nn.Modules, each as wide as the time in it.")
+    summary = by_annotations if found.source == "annotations" else by_modules
+    summary = summary.filled(count=units.count(len(rows)))
+    return tree("modules", say("Modules"), summary, [r.name for r in rows], _parents_by_depth(rows), metrics)
 
 
 def python_stacks(found: PythonStacks | None, links: SourceLinks | None = None) -> Icicle | None:
@@ -62,12 +62,13 @@ def python_stacks(found: PythonStacks | None, links: SourceLinks | None = None) 
     if found is None or not found.nodes:
         return None
     nodes = found.nodes
-    metrics = {"device time": [n.device_ns for n in nodes], "host time": [n.host_ns for n in nodes]}
-    summary = "Each function within its caller, as wide as the time in it."
+    metrics = {_DEVICE_TIME: [n.device_ns for n in nodes], _HOST_TIME: [n.host_ns for n in nodes]}
+    summary = say("Each function within its caller, as wide as the time in it.")
     if found.left_out:
-        summary += f" The {units.count(found.left_out)} smallest are left out."
+        left_out = say("The {count} smallest are left out.", count=units.count(found.left_out))
+        summary = join(" ", [summary, left_out])
     labels, parents = [n.name for n in nodes], [n.parent for n in nodes]
-    return tree("stacks", "Python call paths", summary, labels, parents, metrics, links=links)
+    return tree("stacks", say("Python call paths"), summary, labels, parents, metrics, links=links)
 
 
 def samples(found: HostStacks | None) -> Icicle | None:
@@ -98,17 +99,17 @@ def _native(
         summary = join(
             " ", [summary, say("The {count} smallest are left out.", count=units.count(found.left_out))]
         )
-    metrics = {"samples" if unit == "samples" else "time": found.value}
+    metrics = {say("samples") if unit == "samples" else say("time"): found.value}
     return tree(id_, title, summary, found.name, found.parent, metrics, unit)
 
 
 def tree(  # noqa: PLR0913, PLR0917 - the parts of one figure
     id_: str,
-    title: str,
-    summary: str,
+    title: Text,
+    summary: Text,
     labels: Sequence[str],
     parent: Sequence[int],
-    metrics: Mapping[str, Sequence[int]],
+    metrics: Mapping[Text, Sequence[int]],
     unit: Literal["ns", "bytes", "samples"] = "ns",
     links: SourceLinks | None = None,
 ) -> Icicle | None:
@@ -136,7 +137,7 @@ def tree(  # noqa: PLR0913, PLR0917 - the parts of one figure
         if links
         else [],
         "unit": unit,
-        "metrics": [{"label": label, "values": list(values)} for label, values in told_of.items()],
+        "metrics": [{"label": spoken(label), "values": list(values)} for label, values in told_of.items()],
     }
     told = _largest(labels, parent, next(iter(told_of.values())), _WORDED[unit])
     return Icicle(id_, title, summary, told, json.dumps(data, ensure_ascii=False, separators=(",", ":")))

@@ -10,15 +10,20 @@ from traceanalyzer.analyzers.snapshot_groups import grouped, line_of
 from traceanalyzer.analyzers.snapshot_state import timeline
 from traceanalyzer.reporters import tables
 from traceanalyzer.reporters.html import charts, figures, icicles, memory_charts
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from traceanalyzer.analyzers.results import MemoryTimeline
     from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot, Moment, Oom, SegmentMap
     from traceanalyzer.reporters.facts import Facts
     from traceanalyzer.source_links import SourceLinks
-    from traceanalyzer.text import Text
 
-GROUPED = (("category", "By use"), ("module", "By module"), ("line", "By line"), ("stack", "By stack"))
+GROUPED = (
+    ("category", say("By use"), say("Use")),
+    ("module", say("By module"), say("Module")),
+    ("line", say("By line"), say("Line")),
+    ("stack", say("By stack"), say("Stack")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +107,7 @@ def _device(
         figures.composition(number, device.composition, timed=device.timed),
         memory_charts.map_of(_map(device, mine)),
         _stacks(number, moment, links),
-        tuple(_sheet(number, moment, by, title, top) for by, title in GROUPED if moment.holders),
+        tuple(_sheet(number, moment, way, top) for way in GROUPED if moment.holders),
     )
 
 
@@ -123,25 +128,26 @@ def _stacks(number: int, moment: Moment, links: SourceLinks | None) -> icicles.I
                 held.append(0)
             held[row] += holder.bytes
     parents = [rows[path[:-1]] if len(path) > 1 else -1 for path in rows]
-    summary = (
+    summary = say(
         "Each line within its caller, as wide as the memory that it holds; frames of libraries are counted."
     )
     labels = [path[-1] for path in rows]
     return icicles.tree(
-        f"held-{number}", "Call stacks", summary, labels, parents, {"held": held}, "bytes", links
+        f"held-{number}", say("Call stacks"), summary, labels, parents, {say("held"): held}, "bytes", links
     )
 
 
-def _sheet(number: int, moment: Moment, by: str, title: str, top: int) -> tables.Sheet:
-    beside = "Told by" if by == "category" else "Largest use"
+def _sheet(number: int, moment: Moment, way: tuple[str, Text, Text], top: int) -> tables.Sheet:
+    by, title, head = way
+    by_use = by == "category"
     columns = (
+        tables.Column("key", head, "word" if by_use else "name", brief=True),
+        tables.Column("bytes", say("Bytes"), "bytes", brief=True, bar=True),
+        tables.Column("requested_bytes", say("Asked for"), "bytes"),
+        tables.Column("count", say("Blocks"), "count", brief=True),
         tables.Column(
-            "key", title.removeprefix("By ").capitalize(), "text" if by == "category" else "name", brief=True
+            "beside", say("Told by") if by_use else say("Largest use"), "text" if by_use else "word"
         ),
-        tables.Column("bytes", "Bytes", "bytes", brief=True, bar=True),
-        tables.Column("requested_bytes", "Asked for", "bytes"),
-        tables.Column("count", "Blocks", "count", brief=True),
-        tables.Column("beside", beside, "text"),
     )
     return tables.sheet(
         tables.Layout(f"held-by-{by}-{number}", title, columns), grouped(moment.holders, by), top

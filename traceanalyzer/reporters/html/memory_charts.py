@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from traceanalyzer.reporters import units
 from traceanalyzer.reporters.html.charts import CHART_HEIGHT, CHART_WIDTH
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +32,7 @@ class Areas:
 class Bar:
     """One segment: its title, width in percent, and (x, width, use) of what is in it."""
 
-    title: str
+    title: Text
     width: float
     parts: tuple[tuple[float, float, str], ...]
 
@@ -62,7 +63,7 @@ def areas(found: Composition, *, timed: bool) -> Areas | None:
     legend = sorted(
         ((name, v[peak]) for name, v in found.by_category.items()), key=lambda item: (-item[1], item[0])
     )
-    ends = (units.duration(start), units.duration(end)) if timed else (f"entry {start}", f"entry {end}")
+    ends = [units.duration(at) if timed else say("entry {entry}", entry=at) for at in (start, end)]
     return Areas(tuple(paths), tuple(legend), top, *ends)
 
 
@@ -90,9 +91,14 @@ def _bar(row: SegmentRow, percent: float) -> Bar:
         (round(offset * percent, 2), round(max(size * percent, MIN_WIDTH), 2), use)
         for offset, size, use in row.runs
     )
-    pool = "" if row.pool in (None, "0,0") else f", pool {row.pool}"
-    title = (
-        f"{units.size(row.bytes)} at {row.address:#x}, stream {row.stream}{pool}: {units.size(row.active_bytes)} in "
-        f"{row.blocks} blocks"
+    pool = "" if row.pool in (None, "0,0") else say(", pool {pool}", pool=row.pool)
+    title = say(
+        "{size} at {address}, stream {stream}{pool}: {active} in {blocks} blocks",
+        size=units.size(row.bytes),
+        address=f"{row.address:#x}",
+        stream=row.stream,
+        pool=pool,
+        active=units.size(row.active_bytes),
+        blocks=row.blocks,
     )
     return Bar(title, round(row.bytes * percent, 2), parts)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from traceanalyzer.reporters import tables
     from traceanalyzer.rules.analysis import Analysis
     from traceanalyzer.rules.findings import Evidence
+    from traceanalyzer.text import Text
 
 SHEET_OF_TABLE = {
     "kernels": "kernels", "ops": "ops", "copies": "copies", "collectives": "collectives",
@@ -26,7 +27,7 @@ class Proof:
     """One piece of evidence with the places that it leads to: a row (or its table), a lane, a name to search for."""
 
     evidence: Evidence
-    table: str  # title of the table, lower case; empty without one
+    table: Text | str  # title of the table; empty without one
     anchor: str  # of the row, or of the table when it does not list the row
     lane: str
     search: str
@@ -49,7 +50,7 @@ def proof_of(evidence: Evidence, sheets: Mapping[str, tables.Sheet], analysis: A
         lane = f"{events.of_rank(analysis, evidence.rank)}GPU {evidence.device}"
     return Proof(
         evidence,
-        str(sheet.layout.title).lower() if sheet else "",
+        sheet.layout.title if sheet else "",
         "" if sheet is None else sheet.layout.id if row is None else anchor_of(sheet, row),
         lane,
         (evidence.name or "") if evidence.table in ON_TIMELINE else "",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from traceanalyzer.languages import spoken
 from traceanalyzer.reporters import names, units
 from traceanalyzer.reporters.facts import cause_text
 from traceanalyzer.reporters.timeline import gaps as idle
@@ -26,6 +27,8 @@ from traceanalyzer.reporters.timeline.events import (
 )
 from traceanalyzer.reporters.timeline.lanes import Events, Side, Words, nesting, split
 from traceanalyzer.reporters.timeline.memory import curves_of
+from traceanalyzer.rules.vocabulary import word
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -88,12 +91,14 @@ def _pack(
     gaps = idle.gaps_of(analysis)
     drawn_curves = [c for c in curves if c.timed or not len(events)]
     steps = analysis.results.get("steps")
+    causes = sorted({c for gap in gaps for c in gap["cause"] if c})
     header = {
         "n": len(events),
         "end": end - origin,
         "origin": origin,
         "unit": "ns" if len(events) or all(c.timed for c in drawn_curves) else "entries",
         "kinds": KINDS,
+        "words": [spoken(word(kind)) for kind in KINDS],
         "names": [names.cut(text, NAME_LIMIT) for text in told],
         "lanes": [{"label": text, "side": "device"} for text in device.labels]
         + [{"label": text, "side": "host"} for text in host.labels],
@@ -101,12 +106,14 @@ def _pack(
         "columns": [[key, len(columns[key]), len(blob) // max(1, len(columns[key]))] for key, blob in blobs.items()],
         "slice": (end - origin) / SLICES,
         "gaps": [gap | {"start": [s - origin for s in gap["start"]]} for gap in gaps],
-        "causes": {c: cause_text(c) for c in sorted({c for gap in gaps for c in gap["cause"] if c})},
+        "causes": {c: spoken(cause_text(c)) for c in causes},
+        "brief": {c: spoken(word(c)) for c in causes},
         "steps": [[names.cut(s.name, 40), s.start_ns - origin, s.window_end_ns - origin]
                   for s in (steps.steps if steps and steps.kind != "window" else ())][:2_000],
         "memory": [curve.packed(origin) for curve in drawn_curves],
         "listed": _listed(told, listed),
-        "notes": [*_notes(device, host, too_deep), *idle.notes_of(gaps), *_memory_notes(curves, drawn_curves)],
+        "notes": [*map(spoken, (*_notes(device, host, too_deep), *idle.notes_of(gaps),
+                                *_memory_notes(curves, drawn_curves)))],
     }  # fmt: skip
     head = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     return len(head).to_bytes(4, "little") + head + b"".join(blobs.values())
@@ -173,25 +180,43 @@ def _planes(values: Ints) -> bytes:
     return octets[:, :width].T.tobytes()
 
 
-def _notes(device: Side, host: Side, too_deep: int) -> list[str]:
+def _notes(device: Side, host: Side, too_deep: int) -> list[Text]:
     """What the timeline leaves out, in words."""
-    notes = []
-    for side, what in ((device, "device"), (host, "host")):
+    notes: list[Text] = []
+    sides = ((device, say("device"), say("streams")), (host, say("host"), say("threads")))
+    for side, what, lanes in sides:
         if side.longest_summed_ns is not None:
             notes.append(
-                f"{len(side.rest):,} {what} events of at most {units.duration(side.longest_summed_ns)} are "
-                "summed per slice of time."
+                say(
+                    "{count} {side} events of at most {longest} are summed per slice of time.",
+                    count=units.count(len(side.rest)),
+                    side=what,
+                    longest=units.duration(side.longest_summed_ns),
+                )
             )
         if side.lanes_left_out:
-            kind = "streams" if what == "device" else "threads"
-            notes.append(f"{side.lanes_left_out:,} quieter {kind} are not drawn.")
+            notes.append(
+                say(
+                    "{count} quieter {lanes} are not drawn.",
+                    count=units.count(side.lanes_left_out),
+                    lanes=lanes,
+                )
+            )
     if too_deep:
-        notes.append(f"{too_deep:,} events nested deeper than {MAX_DEPTH} levels are not drawn.")
+        notes.append(
+            say(
+                "{count} events nested deeper than {most} levels are not drawn.",
+                count=units.count(too_deep),
+                most=MAX_DEPTH,
+            )
+        )
     return notes
 
 
-def _memory_notes(curves: Sequence[Curve], drawn: Sequence[Curve]) -> list[str]:
+def _memory_notes(curves: Sequence[Curve], drawn: Sequence[Curve]) -> list[Text]:
     """Why a curve of memory is missing."""
     if len(drawn) == len(curves):
         return []
-    return ["The memory snapshot carries no times, so its curve has no place beside the events; see Memory."]
+    return [
+        say("The memory snapshot carries no times, so its curve has no place beside the events; see Memory.")
+    ]

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from traceanalyzer.languages import spoken
 from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.reporters import names
 from traceanalyzer.reporters.timeline.lanes import Events, Words
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -113,7 +115,7 @@ def thread_labels(analysis: Analysis) -> Callable[[int, int, int], str]:
     known = {(p["rank"], p["pid"], p["tid"]): p["name"] for p in processes if p["name"]}
 
     def label(rank: int, pid: int, tid: int) -> str:
-        name = known.get((rank, pid, tid)) or f"thread {tid}"
+        name = known.get((rank, pid, tid)) or spoken(say("thread {id}", id=tid))
         return f"{of_rank(analysis, rank)}{names.cut(name, 48)}"
 
     return label

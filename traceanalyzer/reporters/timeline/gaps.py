@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from traceanalyzer.model.columns import ints, present
+from traceanalyzer.reporters import units
 from traceanalyzer.reporters.timeline.events import of_rank
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,7 +75,7 @@ def _idle(tables: Mapping[str, pa.Table], rank: int, device: int) -> tuple[Ints,
     return busy_until[idle], gap[idle]
 
 
-def notes_of(gaps: list[dict[str, Any]]) -> list[str]:
+def notes_of(gaps: list[dict[str, Any]]) -> list[Text]:
     """How many gaps were too many."""
     left_out = sum(gap["left_out"] for gap in gaps)
-    return [f"{left_out:,} shorter idle gaps are not drawn."] if left_out else []
+    return [say("{count} shorter idle gaps are not drawn.", count=units.count(left_out))] if left_out else []

@@ -6,7 +6,7 @@ const { size } = window.traceReport;
 const here = new URL(".", import.meta.url);
 const BUSY_MS = 400, IDLE_MS = 4000; // between two looks at what there is
 const EAGER = 6; // newest traces of as many runs are analysed without being asked for
-const STATES = { waiting: "waiting", reading: "reading", analyzing: "analysing" };
+const STATES = ["waiting", "reading", "analyzing"]; // of work that is not done yet
 const CHOICE = "traceanalyzer-choice";
 
 let traces = null; // as the server lists them; null before the first answer
@@ -18,11 +18,24 @@ const rows = new Map(); // id → { text, element }
 const ui = {};
 
 const idOf = (trace) => JSON.stringify([trace.run, trace.file]);
-const isBusy = (trace) => trace.state in STATES;
+const isBusy = (trace) => STATES.includes(trace.state);
+
+// TensorBoard's own address may ask for a language (?lang=zh); else it is the browser's.
+function languageAsked() {
+  let asked = null;
+  try { asked = new URLSearchParams(window.parent.location.search).get("lang"); } catch { /* a host of another origin */ }
+  return (asked ?? navigator.language).toLowerCase().startsWith("zh") ? "zh" : "en";
+}
+
+const language = languageAsked();
+let words = {}; // of the language, by the English given here
+
+const say = (template, values = {}) => (words[template] ?? template).replace(/\{(\w+)\}/g, (_, name) => values[name]);
+const stateText = (state) => ({ waiting: say("waiting"), reading: say("reading"), analyzing: say("analysing") })[state];
 
 function urlOf(route, trace, more = {}) {
   const url = new URL(route, here);
-  if (trace) url.search = new URLSearchParams({ run: trace.run, file: trace.file, ...more });
+  url.search = new URLSearchParams({ ...(trace ? { run: trace.run, file: trace.file } : {}), ...more, lang: language });
   return url.href;
 }
 
@@ -49,7 +62,8 @@ function choose(trace, base = null) {
 }
 
 export async function render() {
-  document.documentElement.lang = "en";
+  words = await fetch(urlOf("words")).then((answer) => answer.json(), () => ({}));
+  document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
   document.title = "Trace Analyzer";
   document.head.append(
     make("meta", { name: "viewport", content: "width=device-width, initial-scale=1" }),
@@ -129,29 +143,29 @@ const current = () => (chosen && traces ? traces.find((trace) => idOf(trace) ===
 
 // The frame around the report
 function build() {
-  ui.all = make("button", { type: "button", on: { click: () => choose(null) } }, "All traces");
+  ui.all = make("button", { type: "button", on: { click: () => choose(null) } }, say("All traces"));
   ui.run = make("select", { id: "run", on: { change: () => choose(newestOf(ui.run.value)) } });
   ui.file = make("select", { id: "file", on: { change: () => choose({ run: ui.run.value, file: ui.file.value }) } });
   ui.base = make("select", { id: "base", on: { change: () => choose(current(), JSON.parse(ui.base.value)) } });
   ui.count = make("span", { class: "muted", id: "count", role: "status" });
-  ui.lost = make("span", { class: "lost", role: "alert", hidden: "" }, "TensorBoard does not answer");
+  ui.lost = make("span", { class: "lost", role: "alert", hidden: "" }, say("TensorBoard does not answer"));
   ui.overview = make("main", { id: "overview" });
   ui.message = make("div", { id: "message", role: "status", hidden: "" });
-  ui.frame = make("iframe", { id: "report", title: "Report", hidden: "", on: { load: () => frameLoaded() } });
+  ui.frame = make("iframe", { id: "report", title: say("Report"), hidden: "", on: { load: () => frameLoaded() } });
   document.body.className = "view";
   document.body.append(
-    make("header", { class: "view-bar" }, ui.all, make("label", {}, "Run ", ui.run), make("label", {}, "File ", ui.file),
-      make("label", {}, "Compare with ", ui.base), ui.count, ui.lost),
+    make("header", { class: "view-bar" }, ui.all, make("label", {}, say("Run"), " ", ui.run), make("label", {}, say("File"), " ", ui.file),
+      make("label", {}, say("Compare with"), " ", ui.base), ui.count, ui.lost),
     ui.overview, ui.message, ui.frame,
   );
-  const heads = [["Trace"], ["Verdict"], ["Step", "num"], ["GPU busy", "num"], ["Do first"], ["Saves per step", "num"]];
+  const heads = [[say("Trace")], [say("Verdict")], [say("Step"), "num"], [say("GPU busy"), "num"], [say("Do first")], [say("Saves per step"), "num"]];
   ui.body = make("tbody");
-  ui.table = make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "All traces" },
+  ui.table = make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": say("All traces") },
     make("table", { class: "overview" },
       make("thead", {}, make("tr", {}, ...heads.map(([text, type]) => make("th", { scope: "col", class: type ?? "" }, text)))),
       ui.body), legend());
   ui.empty = make("p", { class: "absent" });
-  ui.overview.append(make("h1", {}, "All traces"), ui.empty, ui.table);
+  ui.overview.append(make("h1", {}, say("All traces")), ui.empty, ui.table);
 }
 
 const newestOf = (run) => traces.filter((trace) => trace.run === run)
@@ -179,17 +193,19 @@ function comparedOr(trace) {
 
 function drawPickers(trace) {
   const runs = [...new Set(traces.map((t) => t.run))];
-  fill(ui.run, [["", chosen ? "" : "all runs"], ...runs.map((run) => [run, run])].slice(chosen ? 1 : 0), chosen?.run ?? "");
+  fill(ui.run, [["", chosen ? "" : say("all runs")], ...runs.map((run) => [run, run])].slice(chosen ? 1 : 0), chosen?.run ?? "");
   const names = chosen ? traces.filter((t) => t.run === chosen.run).map((t) => t.file) : [];
   fill(ui.file, names.map((name) => [name, name]), chosen?.file ?? "");
   ui.file.parentElement.hidden = !chosen;
   const others = traces.filter((other) => trace && !same(other, trace) && other.state !== "failed");
   const places = others.map((other) => [JSON.stringify({ run: other.run, file: other.file }), `${other.run}: ${other.file}`]);
-  fill(ui.base, [["null", "nothing"], ...places], chosen?.base ? JSON.stringify(chosen.base) : "null");
+  fill(ui.base, [["null", say("nothing")], ...places], chosen?.base ? JSON.stringify(chosen.base) : "null");
   ui.base.parentElement.hidden = !trace || !others.length;
   ui.run.disabled = !runs.length;
   const working = traces.filter(isBusy).length;
-  ui.count.textContent = trace ? "" : `${traces.length} trace${traces.length === 1 ? "" : "s"} in ${runs.length} run${runs.length === 1 ? "" : "s"}${working ? `, ${working} in work` : ""}`;
+  const many = traces.length === 1 ? say("1 trace") : say("{count} traces", { count: traces.length });
+  const where = runs.length === 1 ? say("{traces} in 1 run", { traces: many }) : say("{traces} in {count} runs", { traces: many, count: runs.length });
+  ui.count.textContent = trace ? "" : `${where}${working ? say(", {count} in work", { count: working }) : ""}`;
 }
 
 function fill(select, options, value) {
@@ -205,7 +221,7 @@ function fill(select, options, value) {
 function drawOverview() {
   ui.table.hidden = !traces.length;
   ui.empty.hidden = Boolean(traces.length);
-  ui.empty.textContent = "No trace below the log directory yet. It is looked for all the time: those that torch.profiler writes (tensorboard_trace_handler, export_chrome_trace) appear here.";
+  ui.empty.textContent = say("No trace below the log directory yet. It is looked for all the time: those that torch.profiler writes (tensorboard_trace_handler, export_chrome_trace) appear here.");
   const left = new Set(rows.keys());
   for (const trace of traces) {
     const id = idOf(trace), text = JSON.stringify(trace);
@@ -225,38 +241,39 @@ function drawOverview() {
 
 function rowOf(trace) {
   const open = make("button", { type: "button", class: "open", on: { click: () => choose(trace) } }, trace.file);
-  const written = new Date(trace.modified_ms).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+  const written = new Date(trace.modified_ms).toLocaleString(language === "zh" ? "zh-CN" : undefined, { dateStyle: "medium", timeStyle: "short" });
   const head = make("th", { scope: "row" }, make("span", { class: "run" }, trace.run), open,
     make("span", { class: "muted" }, `${size(trace.bytes)}, ${written}`));
   const { summary } = trace;
   if (!summary) return make("tr", {}, head, make("td", { colspan: "5" }, stateOf(trace)));
   const verdict = make("td", { class: "verdict" }, summary.verdict, partsBar(summary.parts),
-    make("span", { class: "muted" }, summary.simulated ? `simulated ${summary.device}` : summary.device));
+    make("span", { class: "muted" }, summary.simulated ? say("simulated {device}", { device: summary.device }) : summary.device));
   const unknown = (text) => (text === "–" ? "num unknown" : "num");
   return make("tr", {}, head, verdict,
-    make("td", { class: unknown(summary.step), title: summary.has_steps ? "median" : "no steps marked: the whole trace" },
-      summary.step, ...(summary.has_steps ? [] : [make("span", { class: "muted" }, "whole trace")])),
+    make("td", { class: unknown(summary.step), title: summary.has_steps ? say("median") : say("no steps marked: the whole trace") },
+      summary.step, ...(summary.has_steps ? [] : [make("span", { class: "muted" }, say("whole trace"))])),
     make("td", { class: unknown(summary.busy) }, summary.busy),
     make("td", { class: "finding-cell" }, summary.finding || nothingFound(summary)),
     make("td", { class: "num" }, summary.saving));
 }
 
 function nothingFound({ not_assessed: blind }) {
-  return blind ? `nothing found; ${blind} rule${blind === 1 ? "" : "s"} could not look` : "nothing found";
+  if (!blind) return say("nothing found");
+  return blind === 1 ? say("nothing found; 1 rule could not look") : say("nothing found; {count} rules could not look", { count: blind });
 }
 
 function stateOf(trace) {
-  if (trace.state === "failed") return make("span", { class: "failed" }, make("strong", {}, "Cannot be read. "), trace.error);
+  if (trace.state === "failed") return make("span", { class: "failed" }, make("strong", {}, say("Cannot be read. ")), trace.error);
   if (isBusy(trace)) return progressOf(trace);
-  return make("button", { type: "button", on: { click: () => { asked.add(idOf(trace)); ask(trace); } } }, "Analyse");
+  return make("button", { type: "button", on: { click: () => { asked.add(idOf(trace)); ask(trace); } } }, say("Analyse"));
 }
 
 function progressOf(trace) {
   const known = trace.state === "reading" && trace.progress !== null;
-  const bar = make("progress", { max: "1", "aria-label": STATES[trace.state] });
+  const bar = make("progress", { max: "1", "aria-label": stateText(trace.state) });
   if (known) bar.value = trace.progress;
   const share = known ? ` ${Math.floor(trace.progress * 100)} %` : "";
-  return make("span", { class: "working" }, bar, ` ${STATES[trace.state]}${share}`);
+  return make("span", { class: "working" }, bar, ` ${stateText(trace.state)}${share}`);
 }
 
 function svg(tag, attributes) {
@@ -266,7 +283,7 @@ function svg(tag, attributes) {
 }
 
 function legend() {
-  const parts = { compute: "compute", communication: "exposed communication", copy: "exposed copies", idle: "idle" };
+  const parts = { compute: say("compute"), communication: say("exposed communication"), copy: say("exposed copies"), idle: say("idle") };
   return make("p", { class: "legend" }, ...Object.entries(parts).map(([key, label]) => {
     const swatch = svg("svg", { class: "mini swatch", width: "12", height: "12", "aria-hidden": "true" });
     swatch.append(svg("rect", { width: "12", height: "12", class: `cat-${key}` }));
@@ -304,7 +321,7 @@ function frameLoaded() {
 
 function drawMessage(trace) {
   const title = make("h1", {}, chosen.base ? `${chosen.base.file} → ${chosen.file}` : chosen.file);
-  if (!trace) ui.message.replaceChildren(title, make("p", {}, "This file is no longer below the log directory."));
+  if (!trace) ui.message.replaceChildren(title, make("p", {}, say("This file is no longer below the log directory.")));
   else if (trace.state === "failed") ui.message.replaceChildren(title, make("p", {}, stateOf(trace)));
   else ui.message.replaceChildren(title, make("p", {}, progressOf(trace)));
 }

@@ -1,0 +1,103 @@
+"""Reports in another language: which one, what is translated, and that no sentence is forgotten."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+import report_cases as cases
+import sentences
+
+from traceanalyzer import languages
+from traceanalyzer.languages import of_locale, speaking, spoken
+from traceanalyzer.reporters import render
+from traceanalyzer.text import say
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SAID = sentences.sentences()
+ROOMS = languages.rooms("zh")
+
+
+@pytest.mark.parametrize(
+    ("environment", "language"),
+    [
+        ({"LANG": "zh_CN.UTF-8"}, "zh"),
+        ({"LANG": "de_DE.UTF-8"}, "en"),
+        ({"LANG": "zh_CN.UTF-8", "LC_ALL": "C"}, "en"),
+        ({"LANG": "en_US.UTF-8", "LC_MESSAGES": "zh_SG"}, "zh"),
+        ({"LANG": "zh_CN.UTF-8", "LC_ALL": ""}, "zh"),
+        ({}, "en"),
+    ],
+)
+def test_the_locale_chooses_the_language(environment: Mapping[str, str], language: str) -> None:
+    assert of_locale(environment) == language
+
+
+def test_a_language_is_spoken_only_within_its_block() -> None:
+    idle = say("Idle")
+    with speaking("zh"):
+        assert spoken(idle) == "空闲"
+        with speaking("en"):
+            assert spoken(idle) == "Idle"
+    assert spoken(idle) == "Idle"
+
+
+def test_every_sentence_is_a_literal_that_can_be_looked_up() -> None:
+    assert [s.place for s in SAID if s.template is None] == []
+
+
+def test_every_sentence_is_in_the_chinese_catalogue() -> None:
+    assert [f"{s.place}: {s.template}" for s in sentences.missing("zh")] == []
+
+
+def test_the_chinese_has_the_same_places_for_values() -> None:
+    catalogue = [pair for room in ROOMS.values() for pair in room.items()]
+    assert catalogue
+    wrong = [en for en, zh in catalogue if sentences.places_of(en) != sentences.places_of(zh)]
+    assert wrong == []
+
+
+def test_the_catalogue_holds_nothing_that_is_no_longer_said() -> None:
+    used = {(s.template, s.of_script) for s in SAID}
+    kept = [(en, name == languages.SCRIPTS) for name, room in ROOMS.items() for en in room]
+    assert [en for en, of_script in kept if (en, of_script) not in used] == []
+
+
+def test_no_sentence_is_translated_in_two_rooms() -> None:
+    of_others = [en for name, room in ROOMS.items() if name != languages.SCRIPTS for en in room]
+    assert len(of_others) == len(set(of_others))
+
+
+def test_the_page_says_its_language_and_speaks_it() -> None:
+    page = render(cases.training(), "html", language="zh")
+    assert '<html lang="zh-CN">' in page
+    assert "时间去向" in page
+    assert "Where the time went" not in page
+    assert '<html lang="en">' in render(cases.training(), "html")
+
+
+@pytest.mark.parametrize("form", ["markdown", "text"])
+def test_summaries_are_in_the_language_asked_for(form: str) -> None:
+    text = render(cases.training(), form, language="zh")
+    assert "建议措施" in text
+    assert "What to do" not in text
+
+
+def test_json_is_english_in_every_language() -> None:
+    assert render(cases.training(), "json", language="zh") == render(cases.training(), "json")
+
+
+def test_values_of_a_translated_page_are_escaped() -> None:
+    hostile = cases.with_names("<script>alert(1)</script>")
+    assert "<script>alert" not in render(hostile, "html", language="zh")
+
+
+def test_the_scripts_find_their_words_in_the_page() -> None:
+    page = render(cases.training(), "html", language="zh")
+    begin = page.index('id="words">') + len('id="words">')
+    words = json.loads(page[begin : page.index("</script>", begin)])
+    assert words == ROOMS[languages.SCRIPTS]
+    assert 'id="words"' not in render(cases.training(), "html")
