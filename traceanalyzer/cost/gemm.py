@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from traceanalyzer.cost.call import Call, Cost, Tensor, Unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from traceanalyzer.cost.call import Formula
 
@@ -104,14 +104,18 @@ def _dot(call: Call) -> Cost:
     return product(a, b, 1, _inner(a, b, a.elements, b.elements, call))
 
 
-def _scaled_mm(call: Call) -> Cost:
-    """(a, b, scale_a, scale_b, bias, scale_result, out_dtype): narrow factors, a wide result."""
-    a, b = call.tensor(0), call.tensor(1)
-    packed = 2 if a.dtype == "fp4" else 1  # two values in a byte: the recorded K is half of the real one
-    k = _inner(a, b, a.shape[-1], b.shape[-2], call) * packed
-    out = next((_OUT_BYTES[v] for v in (call.value(6), call.value(5)) if v in _OUT_BYTES), 2.0)
-    cost = product(a, b, a.shape[0] * b.shape[-1], k, call.optional(4), out)
-    return Cost(cost.flops, cost.bytes, a.dtype, matrix=True)
+def _scaled(bias_at: int, *out_type_at: int) -> Callable[[Call], Cost]:
+    """(a, b, …): narrow factors with scales, a wide result; where the bias and the type of the result stand."""
+
+    def formula(call: Call) -> Cost:
+        a, b = call.tensor(0), call.tensor(1)
+        packed = 2 if a.dtype == "fp4" else 1  # two values in a byte: the recorded K is half of the real one
+        k = _inner(a, b, a.shape[-1], b.shape[-2], call) * packed
+        out = next((_OUT_BYTES[v] for v in map(call.value, out_type_at) if v in _OUT_BYTES), 2.0)
+        cost = product(a, b, a.shape[0] * b.shape[-1], k, call.optional(bias_at), out)
+        return Cost(cost.flops, cost.bytes, a.dtype, matrix=True)
+
+    return formula
 
 
 def _int_mm(call: Call) -> Cost:
@@ -174,10 +178,12 @@ FORMULAS: Mapping[str, Formula] = {
     "aten::addmv_": _addmv,
     "aten::dot": _dot,
     "aten::vdot": _dot,
-    "aten::_scaled_mm": _scaled_mm,
+    "aten::_scaled_mm": _scaled(4, 6, 5),
+    "aten::_scaled_mm_v2": _scaled(8, 9),
     "aten::_int_mm": _int_mm,
     "aten::_grouped_mm": _grouped_mm,
     "aten::_scaled_grouped_mm": _grouped_mm,
+    "aten::_scaled_grouped_mm_v2": _grouped_mm,
     "aten::_weight_int4pack_mm": _packed_weight,
     "aten::_weight_int8pack_mm": _packed_weight,
     "vllm::rocm_unquantized_gemm": _linear,

@@ -6,6 +6,7 @@ cached, so this is what the op asks for.
 
 from __future__ import annotations
 
+from math import ceil, isnan, prod
 from typing import TYPE_CHECKING
 
 from traceanalyzer.cost.call import Call, Cost, Tensor, Unknown
@@ -89,26 +90,30 @@ def _scatter(call: Call) -> Cost:
 
 
 def _index(call: Call) -> Cost:
-    """index(x, indices): the leading dimensions of x are replaced by the broadcast shape of the indices."""
-    x, indices = call.tensor(0), _indices(call, 1)
-    shape = broadcast(*(t.shape for t in indices))
-    rest = x.shape[len(indices) :]
-    elements = Tensor((*shape, *rest), x.dtype, x.itemsize).elements
-    return moved(2 * elements * x.itemsize + sum(t.bytes for t in indices), x)
+    """index(x, indices)."""
+    x = call.tensor(0)
+    return moved(2 * _indexed(call) * x.itemsize + sum(t.bytes for t in _indices(call)), x)
 
 
-def _indices(call: Call, place: int) -> tuple[Tensor, ...]:
-    """Index tensors are int64, whatever the list's own type says."""
-    return tuple(Tensor(t.shape, "int64", 8.0, t.strides) for t in call.tensors(place))
+def _indices(call: Call) -> tuple[Tensor, ...]:
+    """The index tensors: int64, whatever the list's own type says."""
+    return tuple(Tensor(t.shape, "int64", 8.0, t.strides) for t in call.tensors(1) if t.shape)
+
+
+def _indexed(call: Call) -> int:
+    """Elements that indices name: their broadcast shape replaces the dimensions that have one.
+
+    A full slice stands among them as nothing, which the profiler writes like a tensor without dimensions.
+    """
+    x, places = call.tensor(0), call.tensors(1)
+    whole = [n for i, n in enumerate(x.shape) if i >= len(places) or not places[i].shape]
+    return prod((*broadcast(*(t.shape for t in _indices(call))), *whole))
 
 
 def _index_put(call: Call) -> Cost:
     """(self, indices, values, accumulate)."""
     x, values = call.tensor(0), call.tensor(2)
-    shape = broadcast(*(t.shape for t in _indices(call, 1)))
-    rest = x.shape[len(call.tensors(1)) :]
-    elements = Tensor((*shape, *rest), x.dtype, x.itemsize).elements
-    return moved(values.bytes + elements * x.itemsize, x)
+    return moved(values.bytes + _indexed(call) * x.itemsize, x)
 
 
 def _index_add(call: Call) -> Cost:
@@ -120,11 +125,10 @@ def _index_add(call: Call) -> Cost:
 def _arange(call: Call) -> Cost:
     """The result is recorded as the last argument, before it gets its size: only the values tell how long."""
     start, end, step = (float(call.value(i) or "nan") for i in range(3))
-    count = max(0.0, (end - start) // step) if step else 0.0
     out = call.every_tensor()[-1]
-    if count != count:  # noqa: PLR0124 (not a number)
+    if isnan(start + end + step):
         raise Unknown("arange without its values")
-    return moved(count * out.itemsize, out)
+    return moved(max(0, ceil((end - start) / step)) * out.itemsize, out)
 
 
 def _flip(call: Call) -> Cost:

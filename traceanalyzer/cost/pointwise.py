@@ -34,7 +34,7 @@ _ARITHMETIC = {
     "maximum": (2, 1), "minimum": (2, 1), "fmax": (2, 1), "fmin": (2, 1), "atan2": (2, 2), "hypot": (2, 3),
     "bitwise_and": (2, 1), "bitwise_or": (2, 1), "bitwise_xor": (2, 1), "__lshift__": (2, 1),
     "__rshift__": (2, 1), "xlogy": (2, 2), "lerp": (3, 3), "addcmul": (3, 3), "addcdiv": (3, 3),
-    "masked_fill": (2, 0), "complex": (2, 0), "polar": (2, 4), "glu": (1, 5),
+    "masked_fill": (2, 0), "complex": (2, 0), "polar": (2, 4),
     "sigmoid_backward": (2, 3), "tanh_backward": (2, 3), "threshold_backward": (2, 1),
     "silu_backward": (2, 7), "gelu_backward": (2, 12), "leaky_relu_backward": (2, 2),
     "elu_backward": (2, 3), "hardtanh_backward": (2, 2), "hardswish_backward": (2, 4),
@@ -54,7 +54,8 @@ _RANDOM = ("uniform_", "normal_", "random_", "bernoulli_", "exponential_")
 def output_of(inputs: list[Tensor]) -> tuple[int, float, str]:
     """Elements, bytes per element and type of the result that these tensors promote to.
 
-    Tensors with dimensions decide over those without (PyTorch's type promotion).
+    Tensors with dimensions decide over those without, and neither of bf16 and fp16 holds the other (PyTorch's type
+    promotion).
     """
     if not inputs:
         raise Unknown("no tensor among the inputs")
@@ -64,6 +65,8 @@ def output_of(inputs: list[Tensor]) -> tuple[int, float, str]:
         t for t in inputs if t.dtype.startswith(("fp", "bf", "complex")) and t.dtype != "fp64"
     ]
     widest = max(floating or shaped, key=lambda t: t.itemsize)
+    if widest.itemsize == 2 and {"bf16", "fp16"} <= {t.dtype for t in floating}:
+        return prod(shape), 4.0, "fp32"
     return prod(shape), widest.itemsize, widest.dtype
 
 
@@ -114,6 +117,12 @@ def _fill(call: Call) -> Cost:
     return Cost(0, call.tensor(0).bytes, call.tensor(0).dtype)
 
 
+def _glu(call: Call) -> Cost:
+    """One half of x times the sigmoid of the other half."""
+    x = call.tensor(0)
+    return Cost(4 * x.elements / 2, x.bytes + x.elements / 2 * x.itemsize, x.dtype)
+
+
 def _gated(call: Call) -> Cost:
     """(out, x): activation of one half of x times the other half."""
     out, x = call.tensor(0), call.tensor(1)
@@ -127,6 +136,7 @@ FORMULAS: Mapping[str, Formula] = {
     **{f"aten::{n}_": pointwise(reads, 1, in_place=True) for n, reads in _COMPARISONS.items()},
     **{f"aten::{n}": _fill for n in (*_RANDOM, "fill_", "zero_")},
     "aten::where": _where,
+    "aten::glu": _glu,
     "aten::native_dropout": _dropout,
     "aten::_fused_dropout": _dropout,
     "aten::mse_loss": _loss(3),

@@ -11,11 +11,16 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from traceanalyzer.cost.call import Call, Cost, Tensor, Unknown
+from traceanalyzer.cost.pointwise import pointwise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from traceanalyzer.cost.call import Formula
+
+_INTEGERS = frozenset({"bool", "int8", "int16", "int32", "int64"})
+_SUMS = frozenset({"aten::sum", "aten::nansum", "aten::prod", "aten::cumsum", "aten::cumprod"})
+_larger = pointwise(reads=2, flops=1, in_place=False)
 
 
 def _kept(x: Tensor, dims: tuple[int, ...] | None) -> int:
@@ -42,10 +47,23 @@ def _reduce(
             kept = _kept(x, _dims(call, dims_at))
         except Unknown:
             kept = 1
-        written = results * kept * (out_bytes or x.itemsize)
+        written = results * kept * (out_bytes or _sum_bytes(call, x))
         return Cost(flops * x.elements, x.bytes + written, x.dtype)
 
     return formula
+
+
+def _sum_bytes(call: Call, x: Tensor) -> float:
+    """Bytes of one result in the type of x; sums of integers and booleans are int64."""
+    return 8.0 if call.name in _SUMS and x.dtype in _INTEGERS else x.itemsize
+
+
+def _extreme(call: Call) -> Cost:
+    """max(x); max(x, dim), which also writes int64 places; max(x, other), which is pointwise."""
+    if call.optional(1) is not None:
+        return _larger(call)
+    x = call.tensor(0)
+    return _reduce(1, out_bytes=x.itemsize + 8 if _dims(call, 1) else x.itemsize)(call)
 
 
 def _row_wise(flops: float, reads: int = 1) -> Callable[[Call], Cost]:
@@ -55,7 +73,7 @@ def _row_wise(flops: float, reads: int = 1) -> Callable[[Call], Cost]:
         inputs = [call.tensor(i) for i in range(reads)]
         x = inputs[0]
         half_to_float = call.value(2) == "True" and reads == 1
-        written = x.elements * (4 if half_to_float else x.itemsize)
+        written = x.elements * (4 if half_to_float else _sum_bytes(call, x))
         return Cost(flops * x.elements, sum(t.bytes for t in inputs) + written, x.dtype)
 
     return formula
@@ -70,7 +88,7 @@ def _sort(call: Call) -> Cost:
 def _topk(call: Call) -> Cost:
     """(x, k, dim)."""
     x, k = call.tensor(0), call.integers(1)[0]
-    rows = x.elements // max(x.shape[-1], 1) if x.shape else 1
+    rows = _kept(x, _dims(call, 2) or (-1,))
     return Cost(x.elements, x.bytes + rows * k * (x.itemsize + 8), x.dtype)
 
 
@@ -86,20 +104,36 @@ def _nll_backward(call: Call) -> Cost:
     return Cost(target.elements, x.elements * x.itemsize + target.bytes, x.dtype)
 
 
-def _pool(indices: bool) -> Callable[[Call], Cost]:
-    """(x, kernel, stride, padding, …): one result per window, with its place when `indices`."""
+def _pool(space: int, *, indices: bool) -> Callable[[Call], Cost]:
+    """(x, kernel, stride, padding, …): one result per window, with its place when `indices`.
+
+    A single number holds for all dimensions; without a stride windows lie side by side.
+    """
 
     def formula(call: Call) -> Cost:
-        x, kernel = call.tensor(0), call.integers(1)
-        stride = call.integers(2) if call.value(2).strip("[]") else kernel
-        padding = call.integers(3)
-        space = len(kernel)
-        sizes = zip(x.shape[-space:], kernel, stride, padding, strict=False)
-        out = prod(x.shape[:-space]) * prod((n + 2 * p - k) // s + 1 for n, k, s, p in sizes)
+        x, kernel = call.tensor(0), _each(call, 1, space)
+        stride = _each(call, 2, space) if call.value(2).strip("[]") else kernel
+        padding = _each(call, 3, space)
+        dilation = _each(call, 4, space) if indices and call.value(4) else (1,) * space
+        up = call.value(5 if indices else 4) == "True"
+        sizes = zip(x.shape[-space:], kernel, stride, padding, dilation, strict=True)
+        out = prod(x.shape[:-space]) * prod(_windows(*size, up=up) for size in sizes)
         written = out * (x.itemsize + (8 if indices else 0))
         return Cost(out * prod(kernel), x.bytes + written, x.dtype)
 
     return formula
+
+
+def _each(call: Call, place: int, space: int) -> tuple[int, ...]:
+    found = call.integers(place)
+    return found * space if len(found) == 1 else found
+
+
+def _windows(n: int, kernel: int, stride: int, padding: int, dilation: int, *, up: bool) -> int:
+    """Windows along one dimension; rounded up, the last must begin in the input or its left padding."""
+    room = n + 2 * padding - dilation * (kernel - 1) - 1
+    count = (room + (stride - 1 if up else 0)) // stride + 1
+    return count - 1 if up and (count - 1) * stride >= n + padding else count
 
 
 def _pool_backward(call: Call) -> Cost:
@@ -124,8 +158,8 @@ FORMULAS: Mapping[str, Formula] = {
     "aten::amax": _reduce(1),
     "aten::amin": _reduce(1),
     "aten::aminmax": _reduce(1, results=2),
-    "aten::max": _reduce(1),
-    "aten::min": _reduce(1),
+    "aten::max": _extreme,
+    "aten::min": _extreme,
     "aten::any": _reduce(1, out_bytes=1),
     "aten::all": _reduce(1, out_bytes=1),
     "aten::argmax": _reduce(1, out_bytes=8),
@@ -155,10 +189,10 @@ FORMULAS: Mapping[str, Formula] = {
     "aten::nll_loss2d_forward": _nll,
     "aten::nll_loss_backward": _nll_backward,
     "aten::nll_loss2d_backward": _nll_backward,
-    "aten::max_pool2d_with_indices": _pool(indices=True),
-    "aten::max_pool3d_with_indices": _pool(indices=True),
-    "aten::avg_pool2d": _pool(indices=False),
-    "aten::avg_pool3d": _pool(indices=False),
+    "aten::max_pool2d_with_indices": _pool(2, indices=True),
+    "aten::max_pool3d_with_indices": _pool(3, indices=True),
+    "aten::avg_pool2d": _pool(2, indices=False),
+    "aten::avg_pool3d": _pool(3, indices=False),
     "aten::max_pool2d_with_indices_backward": _pool_backward,
     "aten::avg_pool2d_backward": _pool_backward,
     "aten::_adaptive_avg_pool2d": _resized,
