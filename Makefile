@@ -51,6 +51,7 @@ bench: .venv/bench-ready ## Compare with other tools on 100 MB and 500 MB, write
 	$(BIN)/python tests/benchmarks/run.py
 	$(BIN)/python tests/benchmarks/snapshot.py --report reports/benchmarks.md
 	$(BIN)/python tests/benchmarks/page.py --report reports/benchmarks.md
+	$(BIN)/python tests/benchmarks/nsys.py --report reports/benchmarks.md
 
 fuzz: .venv/ready ## Damage traces, then snapshots and error texts, for MINUTES each, and see that nothing crashes or runs
 	$(BIN)/python tests/fuzz/run.py --minutes $(MINUTES)

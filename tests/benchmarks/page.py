@@ -20,6 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import section as section_of
 from run import CLI, MAKER, SEED, say
 
 if TYPE_CHECKING:
@@ -252,9 +253,7 @@ def main() -> None:
             bars[most] = plotly_bars(path, most)
         section = lines(found, bars, release)
     if options.report:
-        before, _, old = options.report.read_text().partition(HEADING)
-        _, mark, after = old.partition("\n## ")
-        options.report.write_text(before.rstrip() + "\n\n" + "\n".join(section) + "\n" + mark + after)
+        section_of.put(options.report, HEADING, "\n".join(section))
     sys.stdout.write("\n".join(section) + "\n")
 
 

@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import section as section_of
 from measure import measure
 
 if TYPE_CHECKING:
@@ -104,11 +105,7 @@ def main() -> None:
     section = table(chosen.entries, chosen.depth)
     print(section)  # noqa: T201
     if chosen.report:
-        before, _, old = chosen.report.read_text().partition(HEADING)
-        _, mark, after = old.partition("\n## ")
-        chosen.report.write_text(
-            f"{before.rstrip()}\n\n{section}{mark and chr(10) + mark.strip(chr(10))}{after}"
-        )
+        section_of.put(chosen.report, HEADING, section)
 
 
 if __name__ == "__main__":

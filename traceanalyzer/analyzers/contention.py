@@ -12,6 +12,7 @@ from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.work import device_work
 from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.model.intervals import gaps, intersect, total, union
+from traceanalyzer.model.join import distinct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,7 +66,7 @@ class ContentionAnalyzer:
 
 def _slow(trace: Trace, work: DeviceWork) -> tuple[int, int, int]:
     """Launch calls of a device, how many are slow with room in the queue, and what they take beyond the median."""
-    calls = np.unique(work.api_call[work.api_call >= 0])
+    calls = distinct(work.api_call[work.api_call >= 0])
     if not len(calls):
         return 0, 0, 0
     start = ints(trace.api_calls, "ts")[calls]
@@ -86,7 +87,7 @@ def _other_python(trace: Trace, works: tuple[DeviceWork, ...]) -> tuple[int, str
     frames, api = trace.python_calls, trace.api_calls
     if not frames.num_rows or not works:
         return 0, None
-    launching = np.unique(np.concatenate([w.api_call[w.api_call >= 0] for w in works]))
+    launching = distinct(np.concatenate([w.api_call[w.api_call >= 0] for w in works]))
     launchers = _threads(api.take(launching)) if len(launching) else set()
     parents = ints(frames, "parent")
     leaf = np.ones(frames.num_rows, np.bool_)

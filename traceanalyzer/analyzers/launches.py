@@ -16,6 +16,7 @@ from traceanalyzer.analyzers.groups import group_rows
 from traceanalyzer.analyzers.results import ApiRow, DeviceLaunches, Launches
 from traceanalyzer.analyzers.work import COPY, DeviceWork, device_work
 from traceanalyzer.model.columns import ints, texts
+from traceanalyzer.model.join import distinct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +54,7 @@ def _device(
     delay = work.start[linked] - call_start[work.api_call[linked]]
     p5, p50, p95 = (_percentile(delay, q) for q in (5, 50, 95))
     time, depth = _depth(work, call_start)
-    launches = np.unique(call_start[work.api_call[work.api_call >= 0]])
+    launches = distinct(call_start[work.api_call[work.api_call >= 0]])
     at_launch = depth[np.searchsorted(time, launches, side="right") - 1]
     length = (work.end - work.start)[kernels]
     return DeviceLaunches(
@@ -66,7 +67,7 @@ def _device(
         delay_p95_ns=p95,
         queue_p50=_percentile(at_launch, 50),
         queue_max=int(at_launch.max()) if len(at_launch) else None,
-        launch_call_p50_ns=_percentile(call_duration[np.unique(work.api_call[linked])], 50),
+        launch_call_p50_ns=_percentile(call_duration[distinct(work.api_call[linked])], 50),
         tiny_share=float((length < thresholds.TINY_KERNEL_NS).mean()) if len(length) else None,
         bound=_bound(p5, p50),
     )

@@ -14,6 +14,7 @@ import numpy as np
 from traceanalyzer.analyzers.nsys_tables import StatsTable, capture_start
 from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.model.intervals import union
+from traceanalyzer.model.join import codes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -163,10 +164,17 @@ def _operations(trace: Trace) -> Iterator[tuple[int, int, int, Ints, Ints]]:
         return
     rank, device, context, start, length = np.concatenate(rows, axis=1)
     start = start + capture_start(trace)
-    pids = _pids(trace)
-    for key in np.unique(np.stack((rank, device, context)), axis=1).T.tolist():
-        own = (rank == key[0]) & (device == key[1]) & (context == key[2])
-        yield pids.get(key[0], -1), key[1], key[2], start[own], start[own] + length[own]
+    pids, group = _pids(trace), codes_of(rank, device, context)
+    _, first = np.unique(group, return_index=True)
+    for at in first.tolist():
+        own = group == group[at]
+        yield (
+            pids.get(int(rank[at]), -1),
+            int(device[at]),
+            int(context[at]),
+            start[own],
+            start[own] + length[own],
+        )
 
 
 def _pids(trace: Trace) -> dict[int, int]:

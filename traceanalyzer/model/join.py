@@ -31,6 +31,13 @@ def codes_of(*columns: Ints) -> Ints:
     return codes
 
 
+def distinct(values: Ints) -> Ints:
+    """The distinct values, ascending: `numpy.unique` hashes them, a hundred times as slow when nearly all differ."""
+    ordered = np.sort(values)
+    first: NDArray[np.bool_] = np.append(True, np.diff(ordered) != 0)[: len(ordered)]
+    return ordered[first]
+
+
 def first_match(left: Sequence[Ints], right: Sequence[Ints]) -> Ints:
     """For each left row the first right row with equal keys, -1 for none.
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import gc
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from traceanalyzer.errors import InputError
 from traceanalyzer.ingest.chrome.crew import crew_for
+from traceanalyzer.ingest.collector import no_collection
 from traceanalyzer.ingest.progress import Progress, Silent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from traceanalyzer.ingest.options import LoadOptions
@@ -44,21 +42,9 @@ class ChromeTrace:
         if size == 0:
             raise InputError(path, "is empty", "Was the profiler stopped before it wrote? Record again.", 0)
         progress.start(str(path), size)
-        with crew_for(path, options) as crew, _no_collection():
+        with crew_for(path, options) as crew, no_collection():
             from traceanalyzer.ingest.chrome.read import read_trace
 
             trace = read_trace(path, options, crew, progress.advance)
         progress.finish()
         return trace
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Millions of short-lived dicts make the cycle collector run for nothing: none of them can form a cycle."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

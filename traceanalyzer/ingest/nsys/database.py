@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from traceanalyzer.errors import InputError
+from traceanalyzer.ingest.collector import no_collection
 from traceanalyzer.model.columns import text_column
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 MAGIC = b"SQLite format 3\0"
-CHUNK_ROWS = 1 << 16
-"""Rows that exist as Python objects at a time."""
+CHUNK_ROWS = 1 << 12
+"""Rows that exist as Python objects at a time: as many as fit into the processor's cache."""
 
 
 class Rows:
@@ -64,6 +65,9 @@ class Tables(Protocol):
     @property
     def tables(self) -> frozenset[str]:
         """Names of the tables that are there."""
+
+    def distinct(self, table: str, columns: Sequence[str]) -> Rows:
+        """The combinations of values of those integer `columns` that exist, each once."""
 
     def read(self, table: str, columns: Sequence[str], text: Sequence[str] = ()) -> Rows:
         """Those of the integer `columns` and the `text` columns that exist; no rows when the table does not.
@@ -103,8 +107,15 @@ class Database:
     ) -> None:
         self._connection.close()
 
+    def distinct(self, table: str, columns: Sequence[str]) -> Rows:
+        """See `Tables`."""
+        return self._select("SELECT DISTINCT", table, columns)
+
     def read(self, table: str, columns: Sequence[str], text: Sequence[str] = ()) -> Rows:
         """See `Tables`."""
+        return self._select("SELECT", table, columns, text)
+
+    def _select(self, verb: str, table: str, columns: Sequence[str], text: Sequence[str] = ()) -> Rows:
         known = self._columns(table) | {"rowid"}
         have = [c for c in (*columns, *text) if c in known]
         types = [pa.string() if c in text else pa.int64() for c in have]
@@ -113,8 +124,8 @@ class Database:
             return Rows(schema.empty_table())
         names = ", ".join(c if c == "rowid" else f'"{c}"' for c in have)
         batches = []
-        with self._complaints():
-            cursor = self._connection.execute(f'SELECT {names} FROM "{table}"')
+        with self._complaints(), no_collection():
+            cursor = self._connection.execute(f'{verb} {names} FROM "{table}"')
             while rows := cursor.fetchmany(CHUNK_ROWS):
                 batches.append(self._batch(table, rows, schema))
         return Rows(pa.Table.from_batches(batches, schema))

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from traceanalyzer.ingest.nsys.build import ABSENT, Build, durations
 from traceanalyzer.ingest.nsys.processes import pid_of, process_of, tid_of
-from traceanalyzer.model.columns import text_column, texts
+from traceanalyzer.model.columns import text_column
 from traceanalyzer.model.join import first_match
 
 if TYPE_CHECKING:
@@ -39,10 +40,11 @@ _COLUMNS = (
 _STYLES = {59: "push_pop", 60: "start_end", 34: "mark", 70: "push_pop", 71: "start_end", 65: "mark"}
 """ENUM_NSYS_EVENT_TYPE, of which the last three are NVTX that was read from a text file."""
 _DOMAIN = 75
-_OP = re.compile(
-    r"(?P<name>.+?)(?=, (?:seq|op_id) = \d)(?:, seq = (?P<seq>\d{1,18}))?(?:, op_id = (?P<op_id>\d{1,18}))?"
-    r"(?:, sizes = (?P<sizes>\[[\d\[\], ]*\]))?(?:, input_op_ids = \[[\d(), ]*\])?"
+_OP = (
+    r"^(?P<name>.+?)(?:, seq = (?P<seq>\d{1,18}))?(?:, op_id = (?P<op_id>\d{1,18}))?"
+    r"(?:, sizes = (?P<sizes>\[[\d\[\], ]*\]))?(?:, input_op_ids = \[[\d(), ]*\])?$"
 )
+"""For Arrow, which matches in time that grows with the text alone; a name without either number is no op."""
 _BACKWARD = re.compile(r"^autograd::engine::evaluate_function: |Backward\d*$")
 
 
@@ -53,10 +55,21 @@ def add_nvtx(database: Tables, strings: Strings, ranks: Ranks, build: Build) -> 
     rows = rows.where(np.isin(rows.ints("eventType"), list(_STYLES)))
     build.used_threads.append(np.unique(rows.ints("globalTid")))
     names = _names(rows, strings)
-    parsed = [_OP.fullmatch(text) if text else None for text in names.dictionary.to_pylist()]
-    is_op = np.array([*(p is not None for p in parsed), False])[np.asarray(names.indices.fill_null(-1))]
-    _add_ops(rows.where(is_op), names.filter(pa.array(is_op)), ranks, build)
-    _add_ranges(rows.where(~is_op), names.filter(pa.array(~is_op)), domains, ranks, build)
+    codes, spelled = np.asarray(names.indices.fill_null(-1)), names.dictionary
+    parts = pc.extract_regex(spelled, _OP)
+    numbered = pc.or_(*(pc.not_equal(parts.field(number), "") for number in ("seq", "op_id")))
+    is_op = np.append(np.asarray(pc.fill_null(numbered, False)), False)[codes]
+    of_op, op_texts, op_parts = _used(codes[is_op], spelled, parts)
+    _add_ops(rows.where(is_op), of_op, op_texts, op_parts, ranks, build)
+    of_range, range_texts = _used(codes[~is_op], spelled)
+    _add_ranges(rows.where(~is_op), text_column(of_range, range_texts.to_pylist()), domains, ranks, build)
+
+
+def _used(codes: Ints, *values: pa.Array) -> tuple[Any, ...]:
+    """Codes into those of the values that occur, -1 for none, and these values: ops have a text each."""
+    used, own = np.unique(codes, return_inverse=True)
+    none = int(len(used) > 0 and used[0] < 0)
+    return own - none, *(value.take(pa.array(used[none:])) for value in values)
 
 
 def _names(rows: Rows, strings: Strings) -> pa.DictionaryArray:
@@ -64,7 +77,7 @@ def _names(rows: Rows, strings: Strings) -> pa.DictionaryArray:
     registered = strings.of(rows.ints("textId"))
     if not rows.has("text"):
         return registered
-    return pa.compute.coalesce(registered.cast(pa.string()), rows.arrow("text")).dictionary_encode()
+    return pc.coalesce(registered.cast(pa.string()), rows.arrow("text")).dictionary_encode()
 
 
 def _domains(rows: Rows, strings: Strings) -> dict[tuple[int, int], str]:
@@ -110,37 +123,32 @@ def _add_ranges(
     )
 
 
-def _add_ops(rows: Rows, names: pa.DictionaryArray, ranks: Ranks, build: Build) -> None:
-    codes, spelled = texts(pa.table({"name": names}), "name")
-    parts = [_OP.fullmatch(text) for text in spelled]
-    seq = _numbers(parts, "seq")[codes]
-    plain, code_of = _distinct([p["name"] if p else None for p in parts])
-    sizes, size_code = _distinct([(p["sizes"] or "").replace(" ", "") or None if p else None for p in parts])
+def _add_ops(
+    rows: Rows, codes: Ints, spelled: pa.Array, parts: pa.StructArray, ranks: Ranks, build: Build
+) -> None:
+    name, sizes = parts.field("name").dictionary_encode(), pc.replace_substring(parts.field("sizes"), " ", "")
+    sizes = pc.replace_with_mask(sizes, pc.equal(sizes, ""), pa.scalar(None, pa.string()))
+    seq, op_id = (_number(parts.field(number))[codes] for number in ("seq", "op_id"))
+    plain, code_of = name.dictionary.to_pylist(), np.asarray(name.indices)[codes]
     thread = _thread(rows, ranks)
-    backward = np.array([bool(_BACKWARD.search(n)) for n in plain] + [False])[code_of[codes]]
+    backward = np.array([*(bool(_BACKWARD.search(n)) for n in plain), False])[code_of]
     build.add(
         "ops",
         {
             **thread,
-            "name": text_column(code_of[codes], plain),
+            "name": text_column(code_of, plain),
             "seq": seq,
             "fwd_tid": _forward_threads(thread, seq, backward),
-            "input_dims": text_column(size_code[codes], sizes),
-            "record_function_id": _numbers(parts, "op_id")[codes],
-            "range_text": names,
+            "input_dims": sizes.take(pa.array(codes)).dictionary_encode(),
+            "record_function_id": op_id,
+            "range_text": pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), spelled),
         },
     )
 
 
-def _numbers(parts: list[re.Match[str] | None], group: str) -> Ints:
-    found = [ABSENT if p is None or p[group] is None else int(p[group]) for p in parts]
-    return np.array([*found, ABSENT], np.int64)
-
-
-def _distinct(values: list[str | None]) -> tuple[list[str], Ints]:
-    known: dict[str, int] = {}
-    codes = [-1 if v is None else known.setdefault(v, len(known)) for v in values]
-    return list(known), np.array([*codes, -1], np.int64)
+def _number(texts: pa.StringArray) -> Ints:
+    """Numbers, `ABSENT` for an empty text."""
+    return np.asarray(pc.if_else(pc.equal(texts, ""), str(ABSENT), texts).cast(pa.int64()))
 
 
 def _forward_threads(thread: dict[str, Any], seq: Ints, backward: NDArray[np.bool_]) -> Ints:

@@ -54,11 +54,9 @@ class Ranks:
         """Number the processes of a file."""
         first_device: dict[int, int] = {}
         for table in _DEVICE_TABLES:
-            rows = database.read(table, ("globalPid", "deviceId"))
-            pairs = np.unique(
-                np.stack((process_of(rows.ints("globalPid")), rows.ints("deviceId"))), axis=1
-            ).T.tolist()
-            for process, device in pairs:
+            rows = database.distinct(table, ("globalPid", "deviceId"))
+            pairs = np.stack((process_of(rows.ints("globalPid")), rows.ints("deviceId")))
+            for process, device in pairs.T.tolist():
                 first_device[process] = min(device, first_device.get(process, device))
         return cls(tuple(sorted(first_device, key=lambda p: (first_device[p], p))))
 
