@@ -44,6 +44,16 @@ def take(page: Page, address: str, folder: Path, scheme: str) -> None:
     page.screenshot(path=folder / f"tensorboard-{scheme}.png")
 
 
+def take_comparison(page: Page, folder: Path, scheme: str) -> None:
+    """What changed between two of them."""
+    frame = tab(page)
+    frame.locator("tr", has_text="two-gpus/overlapped").get_by_role("button").click()
+    frame.locator("#base").select_option(label="two-gpus/exposed: rank0.pt.trace.json.gz")
+    page.frame_locator("iframe").frame_locator("#report").locator("#diff h1").wait_for()
+    page.wait_for_timeout(500)
+    page.screenshot(path=folder / f"diff-{scheme}.png")
+
+
 def main(folder: Path) -> None:
     """All pictures."""
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
@@ -56,6 +66,7 @@ def main(folder: Path) -> None:
             for scheme in ("light", "dark"):
                 page = browser.new_page(viewport={"width": 1280, "height": 760}, color_scheme=scheme)
                 take(page, board.address, folder, scheme)
+                take_comparison(page, folder, scheme)
                 page.close()
         browser.close()
 

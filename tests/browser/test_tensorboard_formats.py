@@ -113,7 +113,8 @@ def test_paths_that_lead_outside_are_refused(board: Board, run: str, file: str) 
 def test_two_traces_are_compared_and_what_only_one_recorded_is_told(board: Board) -> None:
     status, page = board.get("diff", **FIXED, base_run=TRACE["run"], base_file=TRACE["file"])
     assert status == 200
-    assert b"what changed" in page
+    sides = re.findall(r"<h2>(\w+) <bdi[^>]*>([^<]+)</bdi></h2>", page.decode())
+    assert sides == [("Before", f"torch: {TRACE['file']}"), ("After", f"torch: {FIXED['file']}")]
     status, told = board.get("diff", **TRACE, base_run=SNAPSHOT["run"], base_file=SNAPSHOT["file"])
     assert status == 200
     assert b"Recorded in one run only, so not compared" in told

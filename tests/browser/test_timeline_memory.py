@@ -120,6 +120,6 @@ def test_a_snapshot_beside_a_profile_lies_on_its_axis(
     )
     page = ready(open_page, ta.analyze(ta.load(snapshot_file, profile)))
     data = page.evaluate("(({memory, end, n}) => ({memory, end, n}))(traceReport.timeline.data)")
-    assert (data["n"], data["end"]) == (1, 2_500_000_000), "the axis is the profile's"
-    assert [t / 1e9 for t in data["memory"][0]["at"]] == [-1, 0, 1, 2, 3]
+    assert (data["n"], data["end"]) == (1, 4_000_000_000), "both fit"
+    assert [t / 1e9 for t in data["memory"][0]["at"]] == [0, 1, 2, 3, 4]
     assert inked(page, 0.5)

@@ -6,6 +6,7 @@ import base64
 import itertools
 import json
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -136,3 +137,17 @@ def test_one_event_and_none() -> None:
     head, columns = unpack(timeline.embed(on_host((7, 0))))
     assert (head["n"], head["end"], list(columns["start"])) == (1, 1, [7])
     assert timeline.embed(cases.nothing()) is None
+
+
+def with_curve(*extent: int) -> Analysis:
+    base = on_host((1000, 500))
+    points = tuple((t, 1, 2) for t in extent)
+    line = r.MemoryTimeline(0, "cuda", 0, 2, 1, extent[0], 2, points, (), 0)
+    return replace(base, results={**base.results, "memory": r.Memory((line,))})
+
+
+def test_memory_extends_the_axis_unless_that_squeezes_the_events() -> None:
+    assert unpack(timeline.embed(with_curve(800, 1600)))[0]["end"] == 800
+    head, _ = unpack(timeline.embed(with_curve(0, 90_000)))
+    assert (head["origin"], head["end"]) == (1000, 500)
+    assert head["memory"][0]["at"] == [-1000, 89_000]

@@ -149,7 +149,9 @@ def _compare(job: Job) -> Served:
 
     after, before = (_analysis(job, found) for found in job.files)
     found = compare(before, after)
-    return Served(comparison.serve(found), None, zlib.compress(as_json(found).encode()))
+    of_after, of_before = (f"{file.run}: {file.file}" for file in job.files)
+    page = comparison.serve(found, titles=(of_before, of_after))
+    return Served(page, None, zlib.compress(as_json(found).encode()))
 
 
 def _analysis(job: Job, found: Found) -> Analysis:

@@ -30,7 +30,7 @@
     }
 
     set(from, to) {
-      const clamp = (t) => Math.min(Math.max(t, 0), this.timeline.data.end);
+      const clamp = (t) => Math.min(Math.max(Math.round(t), 0), this.timeline.data.end);
       [this.from, this.to] = [clamp(from), clamp(to)].sort((a, b) => a - b);
       if (this.from === this.to) { this.clear(); return; }
       this.timeline.schedule();

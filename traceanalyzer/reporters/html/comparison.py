@@ -27,6 +27,7 @@ class Side:
     """One of the two runs; `width` is its step as per cent of the longer one."""
 
     label: Text
+    title: str  # of the file, or what tells it from another one of that name
     facts: Facts
     steps: int
     step_ns: int | None
@@ -46,14 +47,15 @@ class View:
     categories: dict[str, str]
 
 
-def view(found: Comparison, top: int) -> View:
-    """The comparison for the template."""
+def view(found: Comparison, top: int, titles: tuple[str, str] | None = None) -> View:
+    """The comparison for the template; `titles` are of BEFORE and AFTER, where file names do not tell them apart."""
+    before, after = titles or (Facts.of(found.before).title, Facts.of(found.after).title)
     sheets = {sheet.layout.id: sheet for sheet in comparison.sheets(found, top)}
     return View(
         comparison.headline(found),
         (
-            _side(say("Before"), found.before, found, "before_ns"),
-            _side(say("After"), found.after, found, "after_ns"),
+            _side(say("Before"), before, found.before, found, "before_ns"),
+            _side(say("After"), after, found.after, found, "after_ns"),
         ),
         found.notes,
         sheets.pop(comparison.PARTS_LAYOUT.id, None),
@@ -62,12 +64,13 @@ def view(found: Comparison, top: int) -> View:
     )
 
 
-def _side(label: Text, analysis: Analysis, found: Comparison, when: str) -> Side:
+def _side(label: Text, title: str, analysis: Analysis, found: Comparison, when: str) -> Side:
     ns = [getattr(part, when) or 0 for part in found.parts]
     step = getattr(found.step, when) if found.step else None
     longest = max(found.step.before_ns or 0, found.step.after_ns or 0) if found.step else 0
     return Side(
         label,
+        title,
         Facts.of(analysis),
         len(analysis["steps"].steps),
         step,
@@ -79,17 +82,17 @@ def _side(label: Text, analysis: Analysis, found: Comparison, when: str) -> Side
 def page(found: Comparison, *, top: int = 50) -> str:
     """One self-contained file."""
     style, script = assets.text(assets.STYLE), "\n".join(map(assets.text, assets.TABLE_SCRIPTS))
-    return _render(found, top, style=Markup(style), script=Markup(script), served=False,
+    return _render(found, top, None, style=Markup(style), script=Markup(script), served=False,
                    policy=policy.inline(style, [script.encode()], with_plotly=False))  # fmt: skip
 
 
-def serve(found: Comparison, *, top: int = 50) -> str:
+def serve(found: Comparison, *, titles: tuple[str, str] | None = None, top: int = 50) -> str:
     """The same page for a host whose policy forbids inline scripts."""
     return _render(
-        found, top, scripts=assets.TABLE_SCRIPTS, served=True, policy=policy.served(with_plotly=False)
+        found, top, titles, scripts=assets.TABLE_SCRIPTS, served=True, policy=policy.served(with_plotly=False)
     )
 
 
-def _render(found: Comparison, top: int, **delivery: object) -> str:
+def _render(found: Comparison, top: int, titles: tuple[str, str] | None, **delivery: object) -> str:
     template = environment.get().get_template("diff_page.html.j2")
-    return template.render(diff=view(found, top), version=__version__, **delivery)
+    return template.render(diff=view(found, top, titles), version=__version__, **delivery)

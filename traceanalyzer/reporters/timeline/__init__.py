@@ -44,6 +44,7 @@ BUDGET = 500_000  # events drawn one by one: what a page of 6 MB holds
 GPU_BUDGET = 350_000  # of these, at most so many on devices when the host has more to show
 SLICES = 2_048  # of the whole trace, for summing what is not drawn one by one
 MAX_DEPTH = 14  # rows of a host thread
+MAX_STRETCH = 2  # how much longer than the events alone the axis may become by what is known of memory
 NAME_LIMIT = 400  # characters of a name that travel with the timeline
 
 
@@ -147,12 +148,18 @@ def _listed(told: Sequence[str], listed: Mapping[str, Sequence[str]]) -> dict[st
 
 
 def _extent(analysis: Analysis, curves: Sequence[Curve], *events: Events) -> tuple[int, int]:
-    """Start of the first and end of the last event or step; without events, of what was recorded of memory."""
+    """Start and end of the time axis: of events and steps, and of memory as long as that does not squeeze them."""
     steps = analysis.results.get("steps")
     marks = [(s.start_ns, s.window_end_ns) for s in steps.steps] if steps else []
     marks += [(int(e.start.min()), int((e.start + e.dur).max())) for e in events if len(e)]
-    if not any(len(e) for e in events):
-        marks += [curve.extent for curve in curves]
+    of_memory = [curve.extent for curve in curves if curve.timed or not marks]
+    if not marks:
+        return _around(of_memory)
+    without, both = _around(marks), _around([*marks, *of_memory])
+    return both if both[1] - both[0] <= MAX_STRETCH * (without[1] - without[0]) else without
+
+
+def _around(marks: Sequence[tuple[int, int]]) -> tuple[int, int]:
     origin = min(start for start, _ in marks)
     return origin, max(origin + 1, *(end for _, end in marks))
 

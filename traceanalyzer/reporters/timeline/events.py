@@ -115,7 +115,8 @@ def thread_labels(analysis: Analysis) -> Callable[[int, int, int], str]:
     known = {(p["rank"], p["pid"], p["tid"]): p["name"] for p in processes if p["name"]}
 
     def label(rank: int, pid: int, tid: int) -> str:
-        name = known.get((rank, pid, tid)) or spoken(say("thread {id}", id=tid))
+        unnamed = say("thread {id}", id=tid) if tid >= 0 else say("annotations")
+        name = known.get((rank, pid, tid)) or spoken(unnamed)
         return f"{of_rank(analysis, rank)}{names.cut(name, 48)}"
 
     return label
