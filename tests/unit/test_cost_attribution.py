@@ -128,9 +128,13 @@ def test_experts_are_told_by_their_grids() -> None:
         glu = "_swiGlu" if at == 0 else ""
         kernel = f"bmm_{name}_MxE2m1MxE4m3_Fp32_t128x16x256u2{glu}"
         b.kernel(kernel, at, at + 5, op=layer, grid=[rows // 128, tiles, 1])
-    b.kernel("routing", 20, 21, op=layer)
-    assert flops(b) == [2 * 64 * 512 * 512, 2 * 64 * 512 * 256, None]
-    assert sources(b) == ["EXPERTS", "EXPERTS", "NONE"]
+    for i, part in enumerate(("HistogramScores", "Histogram", "Offsets")):
+        b.kernel(f"moe::dev::routing::routingIndices{part}Kernel<P>", 20 + i, 21 + i, op=layer)
+    b.kernel("unheard_of", 30, 31, op=layer)
+    assert flops(b) == [2 * 64 * 512 * 512, 2 * 64 * 512 * 256, 32 * 8, 64, 64, None]
+    moved = kernel_costs(b.trace()).bytes[2:5].tolist()
+    assert moved == [32 * 8 * 2 + 64 * 4, 64 * 4 + 8 * 4, 3 * 64 * 4 + 8 * 4]
+    assert sources(b) == ["EXPERTS"] * 5 + ["NONE"]
 
 
 @pytest.mark.parametrize("rows", [0, 1])

@@ -53,6 +53,7 @@ class Layer:
     pairs: int
     inner: int
     itemsize: float
+    score_bytes: float  # of one router score
 
     def cost(self, kernel: str, grid: _Grid) -> Cost | None:
         """The cost of one kernel of the layer; None for those that are not known."""
@@ -66,6 +67,20 @@ class Layer:
         if "quantize_with_block_size" in kernel:
             elements = self.tokens * self.hidden
             return Cost(2 * elements, elements * (self.itemsize + _BYTES["MxE4m3"]), "fp32", assumes=ASSUMES)
+        return self._routing(kernel)
+
+    def _routing(self, kernel: str) -> Cost | None:
+        """Scores become chosen pairs, these are counted by expert, then sorted by it: 4 bytes for each pair or count.
+
+        Source: TensorRT-LLM's RoutingKernel; the last kernel writes where each pair goes, and which token is there.
+        """
+        pairs, counts, scores = 4 * self.pairs, 4 * self.experts, self.tokens * self.experts
+        if "routingIndicesHistogramScoresKernel" in kernel:
+            return Cost(scores, scores * self.score_bytes + pairs, "fp32", assumes=ASSUMES)
+        if "routingIndicesHistogramKernel" in kernel:
+            return Cost(self.pairs, pairs + counts, "fp32", assumes=ASSUMES)
+        if "routingIndicesOffsetsKernel" in kernel:
+            return Cost(self.pairs, 3 * pairs + counts, "fp32", assumes=ASSUMES)
         return None
 
     def _product(self, kernel: str, rows: int, depth: int) -> Cost | None:
@@ -99,5 +114,5 @@ def layer(call: Call, kernels: Iterable[tuple[str, _Grid]]) -> Layer | None:
             rows, tile = grid[0] * int(found.group(1)), int(found.group(2))
             slots = (grid[1] - experts) * tile + experts if grid[1] > experts else grid[1]
             pairs = -(-slots // max(tokens, 1)) * tokens  # the grid rounds down, by less than a tile
-            return Layer(tokens, x.shape[1], experts, pairs, rows // 2, x.itemsize)
+            return Layer(tokens, x.shape[1], experts, pairs, rows // 2, x.itemsize, scores.itemsize)
     return None
