@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import report_cases as cases
 from pages import until
+
+import traceanalyzer as ta
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 MS = 1_000_000
+TRACE = Path(__file__).parents[2] / "fixtures/simulated/sim_training_mixed.json.gz"
 
 
 def opened(open_page: Callable[..., Opened], analysis: Analysis) -> Page:
@@ -204,3 +208,40 @@ def test_a_selected_event_is_taken_as_the_range(open_page: Callable[..., Opened]
     found = settled(page)
     assert found is not None
     assert found[1] - found[0] == longest
+
+
+def held_within(analysis: Analysis, start: float, end: float) -> tuple[int, int, int]:
+    """Moment, bytes and blocks where most of what the trace saw allocated is held, one event after the other."""
+    rows = sorted(analysis.trace.allocations.to_pylist(), key=lambda row: row["ts"])
+    live: dict[int, int] = {}
+    best = (-1, 0, 0)
+    for row, following in zip(rows, [*rows[1:], {"ts": end}], strict=True):
+        if row["device_type"] != "cuda":
+            continue
+        if row["bytes"] > 0:
+            live[row["address"]] = row["bytes"]
+        else:
+            live.pop(row["address"], None)
+        if following["ts"] > start and row["ts"] < end and sum(live.values()) > best[0]:
+            best = (sum(live.values()), len(live), int(max(row["ts"], start)))
+    return best[2], best[0], best[1]
+
+
+def test_who_holds_memory_is_told_of_the_range(open_page: Callable[..., Opened]) -> None:
+    analysis = ta.analyze(ta.load(TRACE))
+    page = opened(open_page, analysis)
+    origin, end = page.evaluate("[traceReport.timeline.data.origin, traceReport.timeline.data.end]")
+    for start, stop in ((end * 0.2, end * 0.41), (end * 0.145, end * 0.155)):
+        page.evaluate("([a, b]) => traceReport.range.set(a, b)", [start, stop])
+        settled(page)
+        at, held, blocks = held_within(analysis, round(start) + origin, round(stop) + origin)
+        rows = table(page, "holders")
+        told = page.locator("#holders .ranged-note").inner_text()
+        others = page.evaluate(
+            "([a, b]) => traceReport.heldWithin(traceReport.timeline.data.blocks[0], a, b).bytes[0] ?? 0",
+            [round(start), round(stop)],
+        )
+        assert sum(int(row["bytes_in_range"]) for row in rows) + others == held
+        assert sum(int(row["blocks_in_range"]) for row in rows) <= blocks
+        assert page.evaluate(f"traceReport.duration({at - origin})") in told
+        assert rows

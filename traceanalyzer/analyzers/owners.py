@@ -53,8 +53,14 @@ class Owners:
 
     def holders(self, rows: Ints) -> tuple[Holder, ...]:
         """The given allocations by owner, largest first."""
+        found = [holder for holder, _ in self.grouped(rows)]
+        found.sort(key=lambda h: (-h.bytes, h.op or "", h.module or "", h.python or ""))
+        return tuple(found[:MAX_HOLDERS])
+
+    def grouped(self, rows: Ints) -> list[tuple[Holder, Ints]]:
+        """The given allocations by owner, each with the positions of its own."""
         if not len(rows):
-            return ()
+            return []
         table = self.trace.allocations
         name, _ = self.op_of(rows)
         call = ints(table, "python_call")[rows]
@@ -62,19 +68,20 @@ class Owners:
         module, modules = texts(table, "module")
         size = ints(table, "bytes", 0)[rows]
         key = codes_of(name + 1, frame + 1, module[rows].astype(np.int64) + 1)
-        found = [
-            Holder(
-                bytes=int(size[mine].sum()),
-                count=len(mine),
-                op=self.op_names[name[mine[0]]] if name[mine[0]] >= 0 else None,
-                module=modules[module[rows[mine[0]]]] if module[rows[mine[0]]] >= 0 else None,
-                python=self._line(int(frame[mine[0]])),
-                name=None,
+        return [
+            (
+                Holder(
+                    bytes=int(size[mine].sum()),
+                    count=len(mine),
+                    op=self.op_names[name[mine[0]]] if name[mine[0]] >= 0 else None,
+                    module=modules[module[rows[mine[0]]]] if module[rows[mine[0]]] >= 0 else None,
+                    python=self._line(int(frame[mine[0]])),
+                    name=None,
+                ),
+                mine,
             )
             for mine in group_rows(key)
         ]
-        found.sort(key=lambda h: (-h.bytes, h.op or "", h.module or "", h.python or ""))
-        return tuple(found[:MAX_HOLDERS])
 
     def _line(self, frame: int) -> str | None:
         return None if frame < 0 else f"{self.files[self.file[frame]]}:{self.line[frame]}"

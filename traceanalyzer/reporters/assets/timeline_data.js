@@ -37,6 +37,13 @@
       this.until = new Float64Array(this.n); // latest end so far in the row: sorted even where events overlap
       this.rows = head.rows.map(([lane, , first], r) => this.readRow(lane, first, head.rows[r + 1]?.[2] ?? this.n));
       this.gaps = head.gaps.map((gap) => ({ ...gap, end: gap.start.map((s, i) => s + gap.dur[i]) }));
+      let last = 0;
+      this.blocks = head.blocks.map(([table, n]) => {
+        const first = last, rows = columns.block_row, start = columns.block_start;
+        last += n;
+        for (let i = first + 1; i < last; i += 1) start[i] += start[i - 1];
+        return { table, first, last, start, dur: columns.block_dur, bytes: columns.block_bytes, row: rows };
+      });
       this.layOut();
     }
 

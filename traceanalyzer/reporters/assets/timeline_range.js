@@ -3,7 +3,7 @@
 "use strict";
 
 (() => {
-  const { duration, share, count, within, lanesWithin, idleWithin, namesWithin } = window.traceReport;
+  const { duration, size, share, count, within, lanesWithin, idleWithin, namesWithin, heldWithin } = window.traceReport;
   const EDGE = 5, SETTLED_MS = 120; // px around an edge that take hold of it; before the tables follow
 
   class Range {
@@ -45,7 +45,6 @@
       this.timeline.schedule();
       clearTimeout(this.settling);
       Object.values(window.traceReport.sheets).forEach((sheet) => sheet.narrow(null));
-      document.dispatchEvent(new CustomEvent("rangechange", { detail: null }));
     }
 
     // Gestures of the timeline that are ours: a function of x while the drag lasts, of a key what it does.
@@ -114,7 +113,19 @@
       const gaps = window.traceReport.sheets["idle-gaps"];
       gaps?.narrow([{ key: "ns_in_range", title: say("In range"), kind: "duration", values: gaps.numbers("start_ns").map((start, i) =>
         within(start - data.origin, gaps.numbers("duration_ns")[i], this.from, this.to)) }], this.told);
-      document.dispatchEvent(new CustomEvent("rangechange", { detail: { from: this.from, to: this.to } }));
+      data.blocks.forEach((blocks) => this.narrowHeld(blocks));
+    }
+
+    // Who held memory when most of it was held within the range.
+    narrowHeld(blocks) {
+      const sheet = window.traceReport.sheets[blocks.table];
+      if (!sheet) return;
+      const { at, bytes, blocks: number } = heldWithin(blocks, this.from, this.to);
+      const others = bytes[0] ? say(" (and {size} of owners that this table does not list)", { size: size(bytes[0]) }) : "";
+      const of = (values) => sheet.given.map((_, i) => values[i + 1] ?? 0);
+      sheet.narrow([{ key: "bytes_in_range", title: say("Held in range"), kind: "size", values: of(bytes) },
+        { key: "blocks_in_range", title: say("Blocks in range"), kind: "count", values: of(number) }],
+      say("{range}, most is held at {time}", { range: this.told, time: duration(at) }) + others);
     }
 
     get told() { return say("In {duration} from {start}", { duration: duration(this.to - this.from), start: duration(this.from) }); }

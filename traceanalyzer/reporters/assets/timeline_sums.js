@@ -74,5 +74,26 @@
     return found;
   }
 
-  Object.assign(window.traceReport, { within, lanesWithin, idleWithin, namesWithin });
+  // Who holds memory at the moment of a range at which most blocks that were seen to be allocated are held: the moment, and
+  // bytes and blocks by row of the table (0: in none).
+  function heldWithin({ first, last, start, dur, bytes, row }, from, to) {
+    const here = [];
+    for (let i = first; i < last && start[i] < to; i += 1) if (start[i] + dur[i] > from) here.push(i);
+    const steps = here.flatMap((i) => [[Math.max(start[i], from), bytes[i]], [start[i] + dur[i], -bytes[i]]]);
+    steps.sort((a, b) => a[0] - b[0] || a[1] - b[1]); // what ends at a moment makes room for what begins then
+    let held = 0, most = -1, at = from;
+    for (const [t, change] of steps) {
+      held += change;
+      if (t < to && held > most) { most = held; at = t; }
+    }
+    const found = { at, bytes: [], blocks: [] };
+    for (const i of here) {
+      if (start[i] > at || start[i] + dur[i] <= at) continue;
+      found.bytes[row[i]] = (found.bytes[row[i]] ?? 0) + bytes[i];
+      found.blocks[row[i]] = (found.blocks[row[i]] ?? 0) + 1;
+    }
+    return found;
+  }
+
+  Object.assign(window.traceReport, { within, lanesWithin, idleWithin, namesWithin, heldWithin });
 })();

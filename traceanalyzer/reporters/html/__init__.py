@@ -130,14 +130,14 @@ def serve(analysis: Analysis, *, top: int = 50) -> Served:
 
 def _parts(analysis: Analysis, top: int) -> Parts:
     facts = Facts.of(analysis)
-    sheets = _sheets(facts, top)
+    sheets, of_memory = _sheets(facts, top), memory.view(facts, top)
     return Parts(
         facts,
         sheets,
         [_device(number, device, facts) for number, device in enumerate(facts.devices)],
-        memory.view(facts, top),
+        of_memory,
         _figures(analysis),
-        timeline.embed(analysis, listed=_named(sheets)),
+        timeline.embed(analysis, listed=_named(sheets), held=of_memory.held),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from traceanalyzer.analyzers.oom_whatif import told
 from traceanalyzer.analyzers.snapshot_groups import grouped, line_of
@@ -64,6 +64,11 @@ class MemoryView:
     ooms: tuple[OomView, ...]
     snapshots: tuple[DeviceView, ...]
     curves: tuple[Curve, ...]  # of the profiler's own memory events
+
+    @property
+    def held(self) -> dict[str, tuple[MemoryTimeline, tuple[Any, ...]]]:
+        """The tables of who held a peak, by id, with the curve and the rows of each."""
+        return {c.holders.layout.id: (c.timeline, c.holders.rows) for c in self.curves if c.holders}
 
 
 def view(facts: Facts, top: int) -> MemoryView:

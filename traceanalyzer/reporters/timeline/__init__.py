@@ -18,6 +18,7 @@ from traceanalyzer.languages import spoken
 from traceanalyzer.reporters import names, units
 from traceanalyzer.reporters.facts import cause_text
 from traceanalyzer.reporters.timeline import gaps as idle
+from traceanalyzer.reporters.timeline.blocks import blocks_of
 from traceanalyzer.reporters.timeline.events import (
     KINDS,
     device_events,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from traceanalyzer.reporters.timeline.blocks import Blocks, Held
     from traceanalyzer.reporters.timeline.memory import Curve
     from traceanalyzer.rules.analysis import Analysis
 
@@ -49,7 +51,11 @@ NAME_LIMIT = 400  # characters of a name that travel with the timeline
 
 
 def embed(
-    analysis: Analysis, budget: int = BUDGET, *, listed: Mapping[str, Sequence[str]] | None = None
+    analysis: Analysis,
+    budget: int = BUDGET,
+    *,
+    listed: Mapping[str, Sequence[str]] | None = None,
+    held: Mapping[str, Held] | None = None,
 ) -> str | None:
     """The timeline as base64 of zlib of [header length, JSON header, columns]; None without anything to draw.
 
@@ -57,6 +63,7 @@ def embed(
         analysis: what is drawn.
         budget: how many events are drawn one by one.
         listed: the names in the rows of the page's tables, by table: a range narrows these.
+        held: the tables of who holds memory, with the curve of each: a range narrows these, too.
     """
     words = Words()
     device = split(device_events(analysis, words), stream_labels(analysis), min(budget, GPU_BUDGET))
@@ -64,7 +71,7 @@ def embed(
     curves = curves_of(analysis)
     if not (len(device.drawn) or len(host.drawn) or curves):
         return None
-    packed = _pack(analysis, words, device, host, curves, listed or {})
+    packed = _pack(analysis, words, device, host, curves, listed or {}, held or {})
     return base64.b64encode(zlib.compress(packed, 7)).decode()
 
 
@@ -75,6 +82,7 @@ def _pack(
     host: Side,
     curves: Sequence[Curve],
     listed: Mapping[str, Sequence[str]],
+    held: Mapping[str, Held],
 ) -> bytes:
     """Header and columns. Events are in the order lane, row, start; starts are differences within a row."""
     events, lane, row, too_deep = _in_rows(device, host)
@@ -84,9 +92,10 @@ def _pack(
     delta = np.diff(start, prepend=0)
     delta[firsts] = start[firsts]
     name, by, told = _coded(events, words)
+    blocks = blocks_of(analysis.trace, held, origin, end)
     columns = {
         "start": delta, "dur": events.dur, "kind": events.kind, "name": name, "by": by,
-        **_sums(device, host, origin, end),
+        **_sums(device, host, origin, end), **_block_columns(blocks),
     }  # fmt: skip
     blobs = {key: _planes(column) for key, column in columns.items()}
     gaps = idle.gaps_of(analysis)
@@ -112,12 +121,25 @@ def _pack(
         "steps": [[names.cut(s.name, 40), s.start_ns - origin, s.window_end_ns - origin]
                   for s in (steps.steps if steps and steps.kind != "window" else ())][:2_000],
         "memory": [curve.packed(origin) for curve in drawn_curves],
+        "blocks": [[b.table, len(b.start)] for b in blocks],
         "listed": _listed(told, listed),
         "notes": [*map(spoken, (*_notes(device, host, too_deep), *idle.notes_of(gaps),
                                 *_memory_notes(curves, drawn_curves)))],
     }  # fmt: skip
     head = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     return len(head).to_bytes(4, "little") + head + b"".join(blobs.values())
+
+
+def _block_columns(blocks: Sequence[Blocks]) -> dict[str, Ints]:
+    """All blocks, one table's after the other; starts are differences within a table."""
+    if not blocks:
+        return {}
+    return {
+        "block_start": np.concatenate([np.diff(b.start, prepend=0) for b in blocks]),
+        "block_dur": np.concatenate([b.dur for b in blocks]),
+        "block_bytes": np.concatenate([b.bytes for b in blocks]),
+        "block_row": np.concatenate([b.row for b in blocks]),
+    }
 
 
 def _in_rows(device: Side, host: Side) -> tuple[Events, Ints, Ints, int]:
