@@ -32,7 +32,7 @@ def analysis() -> Analysis:
 @pytest.fixture(scope="module")
 def section(analysis: Analysis) -> str:
     page = render(analysis, "html")
-    return page[page.index('<section id="memory">') : page.index('<section id="communication">')]
+    return page[page.index('<section id="memory">') : page.index('<section id="opportunities">')]
 
 
 def test_the_error_comes_first_with_its_figures_causes_and_changes(section: str, analysis: Analysis) -> None:
@@ -89,6 +89,26 @@ def test_the_map_tells_every_byte_of_a_segment(tmp_path: Path) -> None:
     (row,) = device.map_at_end.rows
     assert row.runs == ((0, 3 * MIB, "parameters"), (8 * MIB, 12 * MIB, "unknown"))
     assert (row.bytes, row.active_bytes, row.blocks) == (20 * MIB, 15 * MIB, 3)
+
+
+def test_segments_that_hold_nothing_are_counted_and_not_drawn(tmp_path: Path) -> None:
+    full, empty = (
+        block(BASE, 2 * MIB, 2 * MIB, frames=[WEIGHT]),
+        block(BASE + (1 << 30), 20 * MIB, 0, "inactive"),
+    )
+    content = snapshot([segment(BASE, [full]), segment(BASE + (1 << 30), [empty])], [])
+    analysis = analyze(load(write(tmp_path / "a.pickle", content), options=NO_CACHE))
+    (device,) = analysis["snapshot"].devices
+    found = device.map_at_end
+    assert (found.count, len(found.rows), found.empty_count, found.empty_bytes) == (2, 1, 1, 20 * MIB)
+    assert "Segments that hold nothing: 1, 20.0 MiB in all." in render(analysis, "html")
+
+
+def test_a_page_of_memory_alone_begins_with_it(tmp_path: Path) -> None:
+    page = render(analyze(load(FIXTURE, options=NO_CACHE)), "html")
+    assert re.findall(r'<section id="(\w+)"', page) == re.findall(r'<li><a href="#(\w+)"', page)
+    assert page.index('<section id="memory"') < page.index('<section id="opportunities"')
+    assert "<td>optimizer_state" not in page
 
 
 def test_a_segment_with_many_blocks_is_drawn_in_parts_that_are_mostly_used(tmp_path: Path) -> None:

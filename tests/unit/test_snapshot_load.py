@@ -219,3 +219,20 @@ def test_the_reader_does_without_pandas(tmp_path: Path) -> None:
         f"assert main([{str(path)!r}, {str(tmp_path)!r}, '{{}}']) == 0\nassert 'pandas' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content["segments"][0].update(total_size=None),
+        lambda content: content["segments"][0].pop("address"),
+        lambda content: content["segments"][0]["blocks"][0].update(size=None),
+        lambda content: content["device_traces"][0][1].update(pool_id=(1,)),
+        lambda content: content["segments"][0].update(segment_pool_id=()),
+    ],
+)
+def test_a_segment_without_place_and_an_incomplete_pool_are_refused(tmp_path: Path, damage: Any) -> None:
+    content = simple()
+    damage(content)
+    with pytest.raises(InputError):
+        read(write(tmp_path / "run.pickle", content))

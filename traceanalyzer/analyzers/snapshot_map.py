@@ -10,6 +10,8 @@ import numpy as np
 from traceanalyzer.analyzers.snapshot_categories import CATEGORIES
 from traceanalyzer.analyzers.snapshot_free import segments_after
 from traceanalyzer.analyzers.snapshot_results import Composition, SegmentMap, SegmentRow
+from traceanalyzer.model.sizes import size as spelled
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +26,9 @@ MAX_COLUMNS = 240
 
 
 def segment_map(state: DeviceState, entry: int | None) -> SegmentMap | None:
-    """The segments with most free memory after an entry (None: at the end), and runs of blocks of one use in them.
+    """Segments in use after an entry (None: at the end), those with most free memory first, and what lies in them.
+
+    Segments that hold nothing are counted only.
 
     None where the entries do not tell, which is so for expandable segments that changed since.
     """
@@ -41,12 +45,23 @@ def segment_map(state: DeviceState, entry: int | None) -> SegmentMap | None:
     until = np.append(0, np.cumsum(size))
     active = until[high] - until[low]
     rows = []
-    for i in np.lexsort((begin, -total, active - total))[:MAX_SEGMENTS].tolist():
+    order = np.lexsort((begin, -total, active - total))
+    for i in order[active[order] > 0][:MAX_SEGMENTS].tolist():
         inside = slice(low[i], high[i])
         runs = _runs(address[inside] - begin[i], size[inside], category[inside], int(total[i]))
         start, amount, stream, pool = segments[i]
         rows.append(SegmentRow(start, amount, int(active[i]), int(high[i] - low[i]), stream, pool, runs))
-    return SegmentMap(len(segments), int(total.sum()), tuple(rows))
+    empty = active == 0
+    return SegmentMap(len(segments), int(total.sum()), tuple(rows), int(empty.sum()), int(total[empty].sum()))
+
+
+def told_empty(found: SegmentMap) -> Text:
+    """The segments that hold nothing, in a sentence."""
+    return say(
+        "Segments that hold nothing: {count}, {size} in all.",
+        count=f"{found.empty_count:,}",
+        size=spelled(found.empty_bytes),
+    )
 
 
 def _runs(offset: Ints, size: Ints, category: Ints, total: int) -> tuple[tuple[int, int, str], ...]:
@@ -81,14 +96,13 @@ def _coarse(first: Ints, last: Ints, kind: Ints, total: int) -> tuple[Ints, Ints
 
 
 def composition(state: DeviceState) -> Composition:
-    """Active bytes by category over time, at most MAX_COLUMNS columns: each the moment of its stretch with most."""
+    """Active bytes by category over time: at the ends, and at the fullest moment of at most MAX_COLUMNS stretches."""
     count = len(state.rows)
     if not count:
         return Composition((), {})
     edges = np.linspace(0, count, min(count, MAX_COLUMNS) + 1).astype(np.int64)
-    moments = np.array(
-        [low + int(state.active[low:high].argmax()) for low, high in itertools.pairwise(edges)]
-    )
+    fullest = [low + int(state.active[low:high].argmax()) for low, high in itertools.pairwise(edges)]
+    moments = np.unique([0, *fullest, count - 1])
     held = {}
     for code, name in enumerate(CATEGORIES):
         blocks = np.flatnonzero(state.category_codes == code)

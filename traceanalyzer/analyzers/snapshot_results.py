@@ -80,11 +80,13 @@ class SegmentRow:
 
 @dataclass(frozen=True, slots=True)
 class SegmentMap:
-    """The segments with most free memory at a moment, and how many there are with how many bytes."""
+    """The segments in use with most free memory at a moment; how many there are of all, and that hold nothing."""
 
     count: int
     bytes: int
     rows: tuple[SegmentRow, ...]
+    empty_count: int
+    empty_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,6 +148,7 @@ def _moments_at(analysis: Analysis, at_ns: int) -> Iterator[tuple[Text, Moment, 
 
 
 def _print_segments(segments: SegmentMap | None, top: int) -> None:
+    from traceanalyzer.analyzers.snapshot_map import told_empty
     from traceanalyzer.model.sizes import size
     from traceanalyzer.rules.vocabulary import word
 
@@ -177,7 +178,9 @@ def _print_segments(segments: SegmentMap | None, top: int) -> None:
             say("Holds"),
         ]
         print_text([*map(spoken, titles)], [False, True, True, True, True, False, False], cells)
-        remark_on_rest(segments.count - len(cells))
+        remark_on_rest(segments.count - segments.empty_count - len(cells))
+    if segments.empty_count:
+        click.echo(spoken(told_empty(segments)))
 
 
 def _print_table(holders: Sequence[StackHolder], active_bytes: int, by: str, top: int) -> None:

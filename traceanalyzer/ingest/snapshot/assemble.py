@@ -39,7 +39,7 @@ def assemble(walked: Walked) -> Read:
     """The tables of a walked snapshot."""
     try:
         return _Assembly(walked).result()
-    except (pa.ArrowException, TypeError, ValueError, OverflowError, KeyError) as error:
+    except (pa.ArrowException, TypeError, ValueError, OverflowError, LookupError) as error:
         raise Refused(f"holds values that no snapshot has ({type(error).__name__}: {error})") from None
 
 
@@ -117,7 +117,7 @@ class _Assembly:
         columns["address"] = addresses(found["address"])
         columns["kind"], columns["pool"] = words(found["segment_type"]), words(found["pool"])
         columns["expandable"] = pa.array(found["is_expandable"], pa.bool_())
-        return self._table("segments", columns, len(found["address"]))
+        return self._placed("segments", columns, len(found["address"]))
 
     def _blocks(self) -> pa.Table:
         found = self.walked.blocks
@@ -127,7 +127,12 @@ class _Assembly:
         }  # fmt: skip
         columns: dict[str, Any] = {name: integers(found[key]) for name, key in names.items()}
         columns["address"], columns["state"] = addresses(found["address"]), words(found["state"])
-        return self._table("blocks", columns, len(found["size"]))
+        return self._placed("blocks", columns, len(found["size"]))
+
+    def _placed(self, name: str, columns: dict[str, Any], rows: int) -> pa.Table:
+        if columns["address"].null_count or columns["bytes"].null_count:
+            raise ValueError(f"one of the {name} has no address or size")
+        return self._table(name, columns, rows)
 
     def _table(self, name: str, columns: dict[str, Any], rows: int) -> pa.Table:
         columns["rank"] = pa.array(np.zeros(rows, np.int32))

@@ -60,7 +60,7 @@ def walk(snapshot: Any, max_rows: int, stacks: Stacks | None = None) -> Walked:
         }
         segments, blocks = _segments(whole["segments"], stacks)
         annotations = _annotations(whole.get("external_annotations") or [])
-    except (AttributeError, TypeError, KeyError, ValueError, OverflowError, pa.ArrowException) as error:
+    except (AttributeError, TypeError, LookupError, ValueError, OverflowError, pa.ArrowException) as error:
         raise Refused(f"is no memory snapshot: {type(error).__name__}: {error}") from None
     return Walked(segments, blocks, entries, annotations, stacks, _settings(whole))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from traceanalyzer.analyzers.snapshot_map import told_empty
 from traceanalyzer.reporters import units
 from traceanalyzer.reporters.html.charts import CHART_HEIGHT, CHART_WIDTH
 from traceanalyzer.text import Text, say
@@ -39,11 +40,12 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """Segments, those with most free memory first; `more` are not drawn. `uses` are those that occur."""
+    """Segments in use, those with most free memory first; `more` are not drawn. `uses` are those that occur."""
 
     bars: tuple[Bar, ...]
     more: int
     uses: tuple[str, ...]
+    empty: Text | None
 
 
 def areas(found: Composition, *, timed: bool) -> Areas | None:
@@ -77,13 +79,14 @@ def _area(xs: Sequence[float], floor: Sequence[int], ceiling: Sequence[int], top
 
 
 def map_of(found: SegmentMap | None) -> Map | None:
-    """Bars as long as their segments; None without segments."""
+    """Bars as long as their segments; None without segments in use."""
     if found is None or not found.rows:
         return None
     widest = max(row.bytes for row in found.rows)
     bars = tuple(_bar(row, 100 / widest) for row in found.rows)
     uses = sorted({use for bar in bars for *_, use in bar.parts})
-    return Map(bars, found.count - len(bars), tuple(uses))
+    more = found.count - found.empty_count - len(bars)
+    return Map(bars, more, tuple(uses), told_empty(found) if found.empty_count else None)
 
 
 def _bar(row: SegmentRow, percent: float) -> Bar:
