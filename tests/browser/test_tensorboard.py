@@ -312,3 +312,20 @@ def test_the_routes_answer_for_what_is_listed(board: Board) -> None:
     assert json.loads(zlib.decompress(board.get("report.json", **gpu)[1]))["schema_version"] == 1
     broken = next(row for row in board.traces() if row["run"] == "broken")
     assert board.get("page", run="broken", file=broken["file"])[0] == 422
+
+
+@pytest.mark.parametrize(("locale", "query"), [("zh-CN", ""), ("en-US", "?lang=zh")])
+def test_the_tab_speaks_the_browsers_language_or_the_one_asked_for(
+    browser: Browser, board: Board, locale: str, query: str
+) -> None:
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, locale=locale)
+    page = context.new_page()
+    page.goto(f"{board.address}{query}#traceanalyzer")
+    row = outer(page).locator("table.overview tbody tr", has_text="gpu/baseline")
+    row.locator("td.verdict").wait_for()
+    assert outer(page).get_by_role("button", name="所有 trace").is_visible()
+    assert "模拟的" in row.inner_text()
+    row.locator("button.open").click()
+    assert report(page).locator("html").get_attribute("lang") == "zh-CN"
+    assert "时间去向" in report(page).locator("#where h2").inner_text()
+    context.close()
