@@ -11,6 +11,7 @@ from traceanalyzer.analyzers import run_analyzers
 from traceanalyzer.analyzers.roofline import RooflineAnalyzer, dominant
 from traceanalyzer.hardware import Choice
 from traceanalyzer.reporters.costs import cost_lines
+from traceanalyzer.reporters.html import figures
 
 if TYPE_CHECKING:
     from traceanalyzer.analyzers.roofline_results import Roofline, RooflineRow
@@ -121,6 +122,17 @@ def test_unverified_figures_that_no_roof_rests_on_do_not_matter() -> None:
     results = run_analyzers(b.trace())[0]
     assert results["roofline"].devices[0].verified
     assert not any("unverified" in str(line) for line in cost_lines(results))
+
+
+def test_the_figure_names_the_sources_of_the_peaks_that_it_draws() -> None:
+    b = product(FAST, 199, 4096)
+    figure = figures.roofline(
+        run_analyzers(b.trace(), hardware=Choice(peaks={"tf32_tflops": 400.0}))[0]["roofline"]
+    )
+    assert figure is not None
+    assert "glennklockwood.com/garden/processors/h100" in str(figure.summary)
+    assert "given by the user" in str(figure.summary)
+    assert "hopper-tuning-guide" not in str(figure.summary)  # the cache has no line
 
 
 def test_kernels_of_one_name_are_joined_for_the_table() -> None:

@@ -46,6 +46,7 @@ USES = {
 """What memory is for, as the page's style colours it (.use-…)."""
 _WORDS = {"latency": say("neither: latency")}
 _BINS_PER_DECADE = 8
+_ROOFS = ("bf16", "tf32", "fp32", "bandwidth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +81,11 @@ def roofline(found: Roofline | None) -> Figure | None:
     part = sum(r.total_ns for r in shown) / total if total else 0.0
     summary = say(
         "{count} kernels and shapes, {share} of kernel time, under the roofs of {gpu}; the rest does no arithmetic "
-        "or its cost is not known.",
+        "or its cost is not known. Sources of the peaks: {sources}.",
         count=units.count(len(shown)),
         share=units.share(part),
         gpu=roofs.gpu,
+        sources="; ".join(dict.fromkeys(roofs.sources[name] for name in _ROOFS if name in roofs.sources)),
     )
     return Figure("roofline", say("Roofline"), summary, _json(traces, layout))
 
