@@ -35,9 +35,11 @@ def test_the_problem_is_found(code: str) -> None:
     results = run_analyzers(trace)[0]
     devices = results["breakdown"].devices
     step_ns = sum(d.whole.wall_ns for d in devices) // max(1, sum(len(d.steps) for d in devices))
-    found = [f for f in judge(trace, results).findings if f.code == code]
+    findings = judge(trace, results).findings
+    found = [f for f in findings if f.code == code]
     assert found
-    for finding in found:
+    for finding in findings:
+        assert finding.title
         assert finding.claim.endswith(".")
         assert finding.fix
         assert finding.saving_ns is not None or finding.saving_reason
