@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, nodes
 
 from traceanalyzer.languages import SCRIPTS, rooms
+from traceanalyzer.rules.explain import pages
 from traceanalyzer.rules.wording import plural
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def sentences() -> list[Sentence]:
                 found += _of_template(place, path.read_text("utf-8"))
             case ".js":
                 found += _of_script(place, path.read_text("utf-8"))
+    found += [Sentence(f"explain {page.code}", text.template) for page in pages() for text in page.paragraphs]
     return found
 
 

@@ -8,6 +8,8 @@ import click
 
 from traceanalyzer.cli.language import speaks
 from traceanalyzer.errors import UsageError
+from traceanalyzer.languages import current, spoken
+from traceanalyzer.text import say
 
 
 @click.command(short_help="What a rule looks at and why; without a code, all of them.")
@@ -19,7 +21,7 @@ def command(codes: tuple[str, ...]) -> None:
 
     if not codes:
         for page in pages():
-            click.echo(f"{page.code:<12}{page.title}")
+            click.echo(f"{page.code:<12}{spoken(page.title)}")
         return
     for code in codes:
         found = page_of(code)
@@ -30,7 +32,8 @@ def command(codes: tuple[str, ...]) -> None:
                 f"no rule {code}. "
                 + (f"Did you mean {close[0]}?" if close else f"Rules: {', '.join(known)}.")
             )
-        click.secho(f"{found.code}  {found.title}", bold=True)
-        click.echo(f"\n{found.text}")
+        click.secho(f"{found.code}  {spoken(found.title)}", bold=True)
+        in_english = current() == "en"  # as it stands in the source, with its line ends
+        click.echo("\n" + (found.text if in_english else "\n\n".join(map(spoken, found.paragraphs))))
         for need in found.needs:
-            click.echo(f"\nNeeds: {need}.")
+            click.echo("\n" + spoken(say("Needs: {what}.", what=need)))

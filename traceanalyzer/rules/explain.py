@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from traceanalyzer.model.trace import HOW_TO_CAPTURE
 from traceanalyzer.rules import ALL_RULES
+from traceanalyzer.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,10 +21,15 @@ class Page:
     """What is known of one rule; `summary` is the docstring's first sentence, `text` the whole of it."""
 
     code: str
-    title: str
+    title: Text
     summary: str
     text: str
-    needs: tuple[str, ...]
+    needs: tuple[Text, ...]
+
+    @property
+    def paragraphs(self) -> tuple[Text, ...]:
+        """The text as sentences of the catalogues: a paragraph each, in one line."""
+        return tuple(Text(" ".join(part.split()), {}) for part in self.text.split("\n\n"))
 
 
 def pages(rules: Sequence[Rule] = ALL_RULES) -> tuple[Page, ...]:
