@@ -43,7 +43,12 @@ PAN = """async (shares) => {
   const { timeline } = traceReport, frames = [], paints = [];
   const paint = timeline.draw.bind(timeline);
   timeline.draw = () => { const t = performance.now(); paint(); paints.push(performance.now() - t); };
-  const next = () => new Promise(requestAnimationFrame);
+  const next = () => new Promise(requestAnimationFrame), idle = [];
+  for (let i = 0, last = await next(); i < 120; i += 1) {
+    const now = await next();
+    idle.push(now - last);
+    last = now;
+  }
   for (const share of shares) {
     timeline.show(0, timeline.data.end * share);
     await next(); await next();
@@ -56,7 +61,7 @@ PAN = """async (shares) => {
     }
   }
   delete timeline.draw;
-  return { frames, paints, heap: performance.memory.usedJSHeapSize };
+  return { frames, idle, paints, heap: performance.memory.usedJSHeapSize };
 }"""
 PLOTLY = """async ({ most, limitMs }) => {
   if (!window.Plotly) {
@@ -91,7 +96,10 @@ PLOTLY = """async ({ most, limitMs }) => {
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What the browser told of the page. Times in ms, `frames` between two pictures, `paints` of our own script."""
+    """What the browser told of the page.
+
+    Times in ms: `frames` between two pictures while panning, `idle` while nothing happens, `paints` of our own script.
+    """
 
     events: int
     drawn: int
@@ -99,13 +107,14 @@ class Measured:
     painted_ms: float
     cpu_ms: float
     frames: list[float]
+    idle: list[float]
     paints: list[float]
     heap_bytes: int
 
     @property
     def dropped(self) -> int:
         """Pictures that came too late."""
-        return sum(frame > DROPPED * FRAME_MS for frame in self.frames)
+        return late(self.frames)
 
 
 def chromium() -> str | None:
@@ -120,30 +129,35 @@ def browser_of_the_system() -> Iterator[Browser]:
         yield playwright.chromium.launch(executable_path=chromium(), args=ARGS)
 
 
+def late(frames: list[float]) -> int:
+    return sum(frame > DROPPED * FRAME_MS for frame in frames)
+
+
 def middle(values: list[float], share: float = 0.5) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
-def opened(browser: Browser, path: Path) -> Page:
+def opened(browser: Browser, path: Path) -> tuple[Page, float]:
+    """A page whose timeline is painted, and the CPU time of its thread until then, ms."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable")
     page.set_default_timeout(PLOTLY_LIMIT_S * 1000)
     page.add_init_script(OPENED)
     page.goto(path.as_uri())
     while not page.evaluate("window.paintedMs"):
         page.wait_for_timeout(50)
-    return page
+    metrics = session.send("Performance.getMetrics")["metrics"]
+    return page, next(m["value"] for m in metrics if m["name"] == "ThreadTime") * 1000
 
 
 def ours(browser: Browser, path: Path, events: int, runs: int = 5) -> Measured:
     """The median opening of several; the pan of the last one."""
     painted, cpu = [], []
     for run in range(runs):
-        page = opened(browser, path)
+        page, cpu_ms = opened(browser, path)
         painted.append(page.evaluate("window.paintedMs"))
-        session = page.context.new_cdp_session(page)
-        session.send("Performance.enable")
-        metrics = session.send("Performance.getMetrics")["metrics"]
-        cpu.append(next(m["value"] for m in metrics if m["name"] == "ThreadTime") * 1000)
+        cpu.append(cpu_ms)
         if run < runs - 1:
             page.close()
     page.locator("#timeline-canvas").scroll_into_view_if_needed()
@@ -158,6 +172,7 @@ def ours(browser: Browser, path: Path, events: int, runs: int = 5) -> Measured:
         middle(painted),
         middle(cpu),
         panned["frames"],
+        panned["idle"],
         panned["paints"],
         panned["heap"],
     )
@@ -178,7 +193,8 @@ def plotly_bars(path: Path, most: int) -> dict[str, Any] | str:
 
 def print_plotly(path: Path, most: int) -> None:
     with browser_of_the_system() as browser:
-        found = opened(browser, path).evaluate(PLOTLY, {"most": most, "limitMs": PLOTLY_LIMIT_S * 1000})
+        page, _ = opened(browser, path)
+        found = page.evaluate(PLOTLY, {"most": most, "limitMs": PLOTLY_LIMIT_S * 1000})
     sys.stdout.write(json.dumps(found))
 
 
@@ -202,7 +218,8 @@ def lines(found: Measured, bars: dict[int, dict[str, Any] | str], release: str) 
         "",
         f"Opening takes {found.cpu_ms / 1000:.2f} s of CPU time of the page's thread. A picture while panning costs "
         f"{middle(found.paints):.1f} ms of script in the middle, {middle(found.paints, 0.99):.1f} ms at the 99th "
-        f"percentile; the page holds {found.heap_bytes / 1e6:.0f} MB.",
+        f"percentile; the page holds {found.heap_bytes / 1e6:.0f} MB. While nothing happened in the page, the machine "
+        f"dropped {late(found.idle)} of {len(found.idle)} frames.",
         "",
         "| way | events drawn | first picture, s | next picture while panning, ms |",
         "| --- | ---: | ---: | ---: |",

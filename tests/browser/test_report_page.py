@@ -272,3 +272,21 @@ def test_every_chart_has_words_and_every_table_heads(open_page: Callable[..., Op
         )
         == 0
     )
+
+
+def test_every_table_of_figures_sorts_and_is_copied(open_page: Callable[..., Opened]) -> None:
+    page = open_page(cases.training(20)).page
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    sheets = page.locator("table[data-sheet]")
+    names = sheets.evaluate_all("all => all.map(t => t.dataset.sheet)")
+    assert {"kernels", "ops", "idle-gaps", "steps-of-0", "holders"} <= set(names)
+    for name in names:
+        box = page.locator(f".sheet:has(table[data-sheet='{name}'])")
+        assert box.get_by_role("button", name="Copy CSV").is_visible(), name
+        assert box.locator("thead th button").count() == box.locator("thead th").count(), name
+        rows = list(csv.reader(io.StringIO(page.evaluate(f"traceReport.sheets['{name}'].csv()"))))
+        assert len({len(row) for row in rows}) == 1, name
+        assert len(rows) > 1, name
+    page.locator("#steps-of-0 th[data-key=wall_ns] button").click()
+    longest = page.locator("#steps-of-0 tbody tr:visible th").first.inner_text()
+    assert longest == "ProfilerStep#8", "the outlier"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from traceanalyzer.rules.analysis import Analysis
     from traceanalyzer.rules.findings import Finding
 
+MAX_STEPS = 200  # rows of the table of steps
+
 
 @dataclass(frozen=True, slots=True)
 class Device:
@@ -46,6 +48,7 @@ class Device:
     segments: tuple[charts.Segment, ...]
     steps: charts.StepBars | None
     figure: figures.Figure | None  # the same, drawn when it is scrolled to
+    table: tables.Sheet | None  # the same, in figures
     causes: tuple[tuple[str, int, int, float], ...]  # (words, ns, gaps, share of the wall time)
     outliers: tuple[Step, ...]
 
@@ -219,10 +222,18 @@ def _device(number: int, device: DeviceBreakdown, facts: Facts) -> Device:
         charts.stack(device.whole),
         bars,
         figures.steps(number, bars, steps.median_ns if steps else None),
+        _steps_sheet(number, device, [s for s in steps.steps if s.rank == device.rank]) if bars and steps else None,
         tuple((cause_text(c.cause), c.total_ns, c.gaps, c.total_ns / wall if wall else 0.0)
               for c in device.idle_causes),
         tuple(s for s in outliers if s.rank == device.rank),
     )  # fmt: skip
+
+
+def _steps_sheet(number: int, device: DeviceBreakdown, own: Sequence[Step]) -> tables.Sheet:
+    """A row per step of a device, the first MAX_STEPS of them."""
+    layout = replace(tables.STEPS, id=f"steps-of-{number}")
+    rows = [{"name": step.name, **asdict(part)} for step, part in zip(own, device.steps, strict=True)]
+    return tables.sheet(layout, rows, MAX_STEPS)
 
 
 def _gpu(rank: int | None, device: int) -> Text:
