@@ -13,6 +13,7 @@ from traceanalyzer.analyzers.nsys_tables import (
     StatsTable,
     capture_start,
     copy_operations,
+    name_of,
     single_kernels,
 )
 from traceanalyzer.model.columns import ints, texts, triples
@@ -37,13 +38,13 @@ def cuda_gpu_trace(trace: Trace) -> StatsTable:
 
 def _kernels(trace: Trace) -> Iterator[tuple[Any, ...]]:
     kernels, rows = trace.kernels, single_kernels(trace)
-    codes, names = texts(kernels, "name")
+    name = name_of(*texts(kernels, "name"))
     grid, block = triples(kernels, "grid"), triples(kernels, "block")
     registers = ints(kernels, "registers")
     lead, lanes = _lead(trace, "kernels"), _lanes(trace, "kernels")
     for i in rows.tolist():
         shape = (*grid[i].tolist(), *block[i].tolist(), int(registers[i]))
-        yield *lead[i].tolist(), *shape, None, None, None, None, *lanes[i], names[codes[i]]
+        yield *lead[i].tolist(), *shape, None, None, None, None, *lanes[i], name(i)
 
 
 def _copies(trace: Trace) -> Iterator[tuple[Any, ...]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from traceanalyzer.analyzers.device_time import up_the_tree
-from traceanalyzer.analyzers.nsys_tables import StatsTable, capture_start, grouped
+from traceanalyzer.analyzers.nsys_tables import StatsTable, capture_start, grouped, name_of
 from traceanalyzer.model.columns import ints, present, texts
 from traceanalyzer.model.join import codes_of
 from traceanalyzer.model.tree import enclosing, nest
@@ -57,11 +57,12 @@ def _ranges(trace: Trace) -> _Ranges:
     written = np.flatnonzero(present(ops, "range_text") & present(ops, "dur"))
     domain, domains = texts(annotations, "domain")
     name, names = texts(annotations, "name")
+    name_of_row = name_of(name, names)
     spelled, texts_of_ops = texts(ops, "range_text")
     pairs = codes_of(domain.astype(np.int64) + 1, name.astype(np.int64))
     distinct, first, code = np.unique(pairs[kept], return_index=True, return_inverse=True)
     labels = [
-        _label(domains[domain[i]] if domain[i] >= 0 else None, names[name[i]]) for i in kept[first].tolist()
+        _label(domains[domain[i]] if domain[i] >= 0 else None, name_of_row(i)) for i in kept[first].tolist()
     ]
     started = np.array([*(s == "start_end" for s in styles), False])[style]
     columns = [

@@ -104,14 +104,15 @@ def _durations(trace: Trace, table: str) -> Ints:
     return np.maximum(ints(trace.tables[table], "dur", 0), 0)
 
 
-def _name_of(codes: NDArray[Any], names: Sequence[str]) -> Callable[[int], str]:
+def name_of(codes: NDArray[Any], names: Sequence[str]) -> Callable[[int], str]:
+    """The name of a row, empty for one without."""
     return lambda row: names[codes[row]] if codes[row] >= 0 else ""
 
 
 def cuda_api_sum(trace: Trace) -> StatsTable:
     """API calls by name."""
     codes, names = texts(trace.api_calls, "name")
-    labels = {"Name": _name_of(codes, names)}
+    labels = {"Name": name_of(codes, names)}
     return _summary(
         "cuda_api_sum", codes.astype(np.int64), _durations(trace, "api_calls"), labels, "Num Calls"
     )
@@ -119,8 +120,9 @@ def cuda_api_sum(trace: Trace) -> StatsTable:
 
 def single_kernels(trace: Trace) -> Ints:
     """Rows of kernels without the graphs that were traced as a whole: nsys has these in a table of their own."""
-    whole_graph = present(trace.kernels, "graph") & ~present(trace.kernels, "grid")
-    return np.flatnonzero(~whole_graph)
+    kernels = trace.kernels
+    of_one = present(kernels, "grid") | present(kernels, "graph_node") | present(kernels, "registers")
+    return np.flatnonzero(~present(kernels, "graph") | of_one)
 
 
 def cuda_gpu_kern_sum(trace: Trace) -> StatsTable:
@@ -129,7 +131,7 @@ def cuda_gpu_kern_sum(trace: Trace) -> StatsTable:
     codes, names = texts(trace.kernels, "name")
     codes = codes[rows]
     duration = _durations(trace, "kernels")[rows]
-    return _summary("cuda_gpu_kern_sum", codes.astype(np.int64), duration, {"Name": _name_of(codes, names)})
+    return _summary("cuda_gpu_kern_sum", codes.astype(np.int64), duration, {"Name": name_of(codes, names)})
 
 
 def cuda_gpu_kern_sum_base(trace: Trace) -> StatsTable:
@@ -138,7 +140,7 @@ def cuda_gpu_kern_sum_base(trace: Trace) -> StatsTable:
     codes, names = texts(trace.kernels, "name")
     known: dict[str, int] = {}
     base = np.array([*(known.setdefault(base_name(n), len(known)) for n in names), -1], np.int64)[codes]
-    labels = {"Name": _name_of(base[rows], list(known))}
+    labels = {"Name": name_of(base[rows], list(known))}
     return _summary("cuda_gpu_kern_sum_base", base[rows], _durations(trace, "kernels")[rows], labels)
 
 
@@ -152,7 +154,7 @@ def cuda_gpu_kern_gb_sum(trace: Trace) -> StatsTable:
     labels = {
         "GridXYZ": lambda row: " ".join(f"{n:4d}" for n in grid[row]),
         "BlockXYZ": lambda row: " ".join(f"{n:4d}" for n in block[row]),
-        "Name": _name_of(codes, names),
+        "Name": name_of(codes, names),
     }
     return _summary("cuda_gpu_kern_gb_sum", key, _durations(trace, "kernels")[rows], labels)
 
@@ -183,7 +185,7 @@ def _operation(kind: str, way: str | None, unified: bool) -> str:
 def cuda_gpu_mem_time_sum(trace: Trace) -> StatsTable:
     """Copies and fills by operation: time."""
     codes, names = copy_operations(trace)
-    labels = {"Operation": _name_of(codes, names)}
+    labels = {"Operation": name_of(codes, names)}
     return _summary("cuda_gpu_mem_time_sum", codes, _durations(trace, "copies"), labels, "Count")
 
 
@@ -204,7 +206,7 @@ def cuda_gpu_mem_size_sum(trace: Trace) -> StatsTable:
 def cuda_gpu_sum(trace: Trace) -> StatsTable:
     """Kernels, copies and fills by name."""
     key, duration, categories, names = _device_operations(trace)
-    labels = {"Category": _name_of(key, categories), "Operation": _name_of(key, names)}
+    labels = {"Category": name_of(key, categories), "Operation": name_of(key, names)}
     return _summary("cuda_gpu_sum", key, duration, labels)
 
 
@@ -215,7 +217,7 @@ def cuda_api_gpu_sum(trace: Trace) -> StatsTable:
     key = np.concatenate((key, codes.astype(np.int64) + len(names)))
     duration = np.concatenate((duration, _durations(trace, "api_calls")))
     categories, names = [*categories, *(["CUDA_API"] * len(calls))], [*names, *calls]
-    labels = {"Category": _name_of(key, categories), "Operation": _name_of(key, names)}
+    labels = {"Category": name_of(key, categories), "Operation": name_of(key, names)}
     return _summary("cuda_api_gpu_sum", key, duration, labels)
 
 
@@ -248,6 +250,7 @@ def cuda_kern_exec_sum(trace: Trace) -> StatsTable:
     pid, tid, device = ints(calls, "pid")[call], ints(calls, "tid")[call], ints(kernels, "device")[rows]
     ranks = ints(kernels, "rank")[rows]
     key = codes_of(ranks, pid, tid, device, function.astype(np.int64), name.astype(np.int64))
+    function_of, kernel_of = name_of(function, functions), name_of(name, names)
     queued = start - (begin + took)
     waited = np.flatnonzero(queued >= 0)
     whole, api, kernel = (grouped(key, v) for v in (np.maximum(start + length - begin, took), took, length))
@@ -261,7 +264,7 @@ def cuda_kern_exec_sum(trace: Trace) -> StatsTable:
             int(whole.total[i]), int(pid[first]), int(tid[first]), int(device[first]), int(whole.count[i]),
             0 if q is None else int(queue.count[q]), *whole.spread(i), *api.spread(i),
             *(nothing if q is None else queue.spread(q)), *kernel.spread(i),
-            functions[function[first]], names[name[first]],
+            function_of(first), kernel_of(first),
         ))  # fmt: skip
     found.sort(key=lambda r: (-r[0], *r[1:4], *r[-2:]))
     spreads = tuple(f"{part}{what}" for part in "TAQK" for what in _TIMES)
@@ -277,5 +280,5 @@ def osrt_sum(trace: Trace) -> StatsTable:
     codes = codes[rows]
     duration = _durations(trace, "others")[rows]
     return _summary(
-        "osrt_sum", codes.astype(np.int64), duration, {"Name": _name_of(codes, names)}, "Num Calls"
+        "osrt_sum", codes.astype(np.int64), duration, {"Name": name_of(codes, names)}, "Num Calls"
     )

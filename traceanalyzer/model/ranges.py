@@ -45,14 +45,14 @@ class RangeModules:
 
 
 def own_ranges(annotations: pa.Table) -> Ints:
-    """Rows of the ranges that the program itself pushed and popped."""
+    """Rows of the ranges that the program itself pushed and popped, and named."""
     styles, known = texts(annotations, "style")
     pushed = np.array([*(s == "push_pop" for s in known), False])[styles]
     codes, domains = texts(annotations, "domain")
     library = np.array([*(d.lower() in LIBRARIES for d in domains), False])[codes]
     codes, names = texts(annotations, "name")
     called = np.array([*(n.lower().startswith("nccl") for n in names), False])[codes]
-    return np.flatnonzero(pushed & ~library & ~called)
+    return np.flatnonzero(pushed & ~library & ~called & (codes >= 0))
 
 
 def range_modules(annotations: pa.Table, lane: Ints) -> RangeModules:

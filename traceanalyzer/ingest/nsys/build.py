@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 _TYPES = {t.name: {c.name: arrow_type(c.type) for c in t.columns} for t in TABLES}
+_COMPLETE = frozenset({"kernels", "copies", "api_calls", "others"})
+"""Tables whose rows all have a name and an end, unless the export lacks a part: a range may stay open."""
 ABSENT = np.iinfo(np.int64).min
 """Stands for null in integer columns on their way into a table."""
 
@@ -31,6 +33,9 @@ class Build:
     def __init__(self) -> None:
         self.parts: dict[str, list[pa.Table]] = defaultdict(list)
         self.untimed = 0
+        self.endless = 0
+        self.nameless = 0
+        self.of_unknown_kind = 0
         self.negative_durations = 0
         self.used_threads: list[Ints] = []
 
@@ -45,7 +50,11 @@ class Build:
             negative = (columns["dur"] < 0) & (columns["dur"] != ABSENT)
             self.negative_durations += int(negative.sum())
             columns["dur"] = np.where(negative, 0, columns["dur"])
+            if table in _COMPLETE:
+                self.endless += int(((columns["dur"] == ABSENT) & timed).sum())
         arrays = {name: self._column(table, name, value, rows) for name, value in columns.items()}
+        if table in _COMPLETE:
+            self.nameless += arrays["name"].null_count
         part = complete(table, arrays, rows)
         if not timed.all():
             self.untimed += int((~timed).sum())

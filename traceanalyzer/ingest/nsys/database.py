@@ -173,11 +173,12 @@ class Strings:
         self._ids, self._order = self._ids[order], order
 
     def of(self, ids: Ints) -> pa.DictionaryArray:
-        """The texts of ids as a column; null for an id that is not there."""
+        """The texts of ids as a column; null for an id that is not there, or has no text."""
         distinct, codes = np.unique(ids, return_inverse=True)
         place = np.searchsorted(self._ids, distinct)
         inside = place < len(self._ids)
         inside[inside] = self._ids[place[inside]] == distinct[inside]
-        values = self._values.take(pa.array(self._order[place[inside]])).to_pylist()
+        values = self._values.take(pa.array(self._order[place[inside]]))
+        inside[inside] = np.asarray(values.is_valid())
         at = np.cumsum(inside) - 1
-        return text_column(np.where(inside, at, -1)[codes], ["" if v is None else v for v in values])
+        return text_column(np.where(inside, at, -1)[codes], values.drop_null().to_pylist())

@@ -29,6 +29,8 @@ UNIFIED = frozenset({11, 12, 13})
 """Copies that the driver makes to migrate managed memory."""
 MEMORY_KINDS = {0: "pageable", 1: "pinned", 2: "device", 3: "array", 4: "managed", 5: "device", 6: "managed"}
 _HOST_MEMORY = frozenset({0, 1})
+_ALLOCATED, _RELEASED = 0, 1
+"""ENUM_CUDA_DEV_MEM_EVENT_OPER."""
 
 
 def _lane(rows: Rows, ranks: Ranks) -> dict[str, Any]:
@@ -142,9 +144,12 @@ def add_memory_events(database: Tables, ranks: Ranks, build: Build) -> None:
         "CUDA_GPU_MEMORY_USAGE_EVENTS",
         ("start", "globalPid", "deviceId", "address", "bytes", "memKind", "memoryOperationType"),
     )
-    released = rows.ints("memoryOperationType") == 1
+    known = np.isin(rows.ints("memoryOperationType"), (_ALLOCATED, _RELEASED))
+    build.of_unknown_kind += int((~known).sum())
+    rows = rows.where(known)
+    released = rows.ints("memoryOperationType") == _RELEASED
     on_host = np.isin(rows.ints("memKind"), list(_HOST_MEMORY))
-    size = rows.ints("bytes", 0)
+    size = rows.ints("bytes", ABSENT)
     build.add(
         "allocations",
         {
@@ -157,7 +162,7 @@ def add_memory_events(database: Tables, ranks: Ranks, build: Build) -> None:
             "device_type": text_column(on_host.astype(np.int64), ["cuda", "cpu"]),
             "device": rows.ints("deviceId", ABSENT),
             "address": rows.ints("address", ABSENT),
-            "bytes": np.where(released, -size, size),
+            "bytes": np.where(released & (size != ABSENT), -size, size),
         },
     )
 
@@ -192,8 +197,10 @@ def add_metrics(database: Tables, build: Build) -> None:
 
 
 def _triple(rows: Rows, name: str) -> pa.FixedSizeListArray:
-    flat = np.stack([rows.ints(f"{name}{axis}", 0) for axis in "XYZ"], axis=1).astype(np.int32).reshape(-1)
-    return pa.FixedSizeListArray.from_arrays(pa.array(flat), 3)
+    sides = np.stack([rows.ints(f"{name}{axis}") for axis in "XYZ"], axis=1)
+    unknown = (sides < 0).any(axis=1)
+    flat = pa.array(sides.astype(np.int32).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, 3, mask=pa.array(unknown) if unknown.any() else None)
 
 
 def _labels(labels: list[str | None], codes: Ints) -> pa.DictionaryArray:

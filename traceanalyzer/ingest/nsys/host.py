@@ -41,7 +41,8 @@ def add_api_calls(database: Tables, strings: Strings, ranks: Ranks, build: Build
     rows = rows.where(~_repeated(rows))
     build.used_threads.append(np.unique(rows.ints("globalTid")))
     names = strings.of(rows.ints("nameId"))
-    layer = (rows.ints("eventClass") == _DRIVER).astype(np.int64)
+    kind = rows.ints("eventClass")
+    layer = np.where(kind < 0, -1, kind == _DRIVER)
     correlation = rows.ints("correlationId", ABSENT)
     mine = ranks.owns_device_work(rows.ints("globalTid"))
     build.add(

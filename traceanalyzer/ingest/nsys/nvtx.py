@@ -52,7 +52,9 @@ def add_nvtx(database: Tables, strings: Strings, ranks: Ranks, build: Build) -> 
     """NVTX_EVENTS."""
     rows = database.read("NVTX_EVENTS", _COLUMNS, ("text",))
     domains = _domains(rows, strings)
-    rows = rows.where(np.isin(rows.ints("eventType"), list(_STYLES)))
+    kind = rows.ints("eventType")
+    build.of_unknown_kind += int((kind < 0).sum())
+    rows = rows.where(np.isin(kind, list(_STYLES)))
     build.used_threads.append(np.unique(rows.ints("globalTid")))
     names = _names(rows, strings)
     codes, spelled = np.asarray(names.indices.fill_null(-1)), names.dictionary

@@ -176,7 +176,7 @@ def _versions(database: Tables) -> dict[str, str]:
 
 
 def _notes(build: Build, ranks: Ranks) -> list[Note]:
-    notes = []
+    notes, again = [], say("Export the whole recording, with all its tables and columns.")
     if len(ranks.processes) > 1:
         message = say(
             "{count} processes used a device; shown as ranks in the order of their devices",
@@ -184,7 +184,17 @@ def _notes(build: Build, ranks: Ranks) -> list[Note]:
         )
         notes.append(Note("info", message))
     if build.untimed:
-        notes.append(Note("partial", say("{count} rows without a start were left out", count=build.untimed)))
+        message = say("{count} rows without a start were left out", count=build.untimed)
+        notes.append(Note("partial", message, again))
+    if build.of_unknown_kind:
+        message = say("{count} rows of an unknown kind were left out", count=build.of_unknown_kind)
+        notes.append(Note("partial", message, again))
+    if build.endless:
+        message = say("{count} rows without an end count as 0 long", count=build.endless)
+        notes.append(Note("partial", message, again))
+    if build.nameless:
+        message = say("{count} rows without a name are not told apart", count=build.nameless)
+        notes.append(Note("partial", message, again))
     if build.negative_durations:
         message = say(
             "{count} rows end before they start and count as 0 long", count=build.negative_durations
