@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from traceanalyzer.text import Text
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceRoof:
@@ -21,7 +23,7 @@ class DeviceRoof:
     device: int
     name: str | None  # as the trace calls it
     gpu: str | None
-    reason: str
+    reason: Text
     source: str | None  # of the figures, all in one line
     verified: bool  # whether a published source has every figure that a roof here rests on
     bandwidth_gb_per_s: float | None = None

@@ -10,12 +10,15 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from traceanalyzer.errors import UsageError
+from traceanalyzer.text import Text, join, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 MEMORY_TOLERANCE = 0.02  # drivers reserve a little of the memory, and not always the same
-UNKNOWN = "; give its peaks with --peak, such as --peak bf16=989 --peak bandwidth=3350, or name it with --gpu"
+UNKNOWN = say(
+    "{what}; give its peaks with --peak, such as --peak bf16=989 --peak bandwidth=3350, or name it with --gpu"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,7 @@ class Match:
     """The GPU that a device is, or None; `reason` says how it was found, or why not."""
 
     gpu: Gpu | None
-    reason: str
+    reason: Text
 
 
 @lru_cache(maxsize=1)
@@ -151,7 +154,8 @@ def look_up(
     base = found.gpu or Gpu(name or "unknown GPU")
     given: dict[str, Any] = dict(choice.peaks)
     spec = replace(base, **given, sources={**base.sources, **dict.fromkeys(given, "given by the user")})
-    return Match(spec, f"{found.reason}; peaks given by the user" if found.gpu else "peaks given by the user")
+    given_by_user = say("peaks given by the user")
+    return Match(spec, join("; ", [found.reason, given_by_user]) if found.gpu else given_by_user)
 
 
 def parse_peaks(entries: Iterable[str]) -> dict[str, float]:
@@ -175,24 +179,31 @@ def _named(wanted: str) -> Match:
     folded = wanted.casefold()
     for gpu in known_gpus():
         if gpu.name.casefold() == folded or re.search(gpu.match, wanted):
-            return Match(gpu, f"named by the user as {wanted}")
+            return Match(gpu, say("named by the user as {name}", name=wanted))
     partial = [g for g in known_gpus() if folded in g.name.casefold()]
     if len(partial) == 1:
-        return Match(partial[0], f"named by the user as {wanted}")
+        return Match(partial[0], say("named by the user as {name}", name=wanted))
     offered = ", ".join(g.name for g in (partial or known_gpus()))
     raise UsageError(f"--gpu {wanted}: no single GPU of that name is known; known are {offered}")
 
 
 def _recognised(name: str, memory_bytes: int | None, sms: int | None) -> Match:
     if " MIG " in name:
-        return Match(None, f"{name} is a part of a GPU, whose share of the peaks is not known{UNKNOWN}")
+        return Match(
+            None,
+            UNKNOWN.filled(
+                what=say("{name} is a part of a GPU, whose share of the peaks is not known", name=name)
+            ),
+        )
     for gpu in known_gpus():
         if name and re.search(gpu.match, name):
-            return Match(gpu, "by its name")
+            return Match(gpu, say("by its name"))
     for gpu in known_gpus():
         if memory_bytes and gpu.memory_bytes and gpu.sms == sms:
             off = abs(memory_bytes - gpu.memory_bytes) / gpu.memory_bytes
             if off < MEMORY_TOLERANCE:
-                return Match(gpu, f"by its memory and {sms} multiprocessors")
-    called = f"no GPU called {name} is known" if name else "the trace does not name the GPU"
-    return Match(None, called + UNKNOWN)
+                return Match(gpu, say("by its memory and {sms} multiprocessors", sms=sms))
+    called = (
+        say("no GPU called {name} is known", name=name) if name else say("the trace does not name the GPU")
+    )
+    return Match(None, UNKNOWN.filled(what=called))

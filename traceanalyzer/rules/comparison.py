@@ -282,9 +282,12 @@ def _idle_causes(before: Analysis, after: Analysis, whole: int) -> tuple[Change,
 
 def _launches(before: Analysis, after: Analysis) -> tuple[LaunchChange, ...]:
     """Delay, depth and cost of launches, by device."""
-    fields: tuple[tuple[str, Literal["ns", "count"]], ...] = (
-        ("delay_p50_ns", "ns"), ("queue_p50", "count"), ("queue_max", "count"), ("launch_call_p50_ns", "ns"),
-    )  # fmt: skip
+    fields: tuple[tuple[str, Text, Literal["ns", "count"]], ...] = (
+        ("delay_p50_ns", say("delay_p50"), "ns"),
+        ("queue_p50", say("queue_p50"), "count"),
+        ("queue_max", say("queue_max"), "count"),
+        ("launch_call_p50_ns", say("launch_call_p50"), "ns"),
+    )
     sides = [
         {(d.rank, f"GPU {d.device}"): d for d in found.devices}
         if (found := a.results.get("launches"))
@@ -292,10 +295,10 @@ def _launches(before: Analysis, after: Analysis) -> tuple[LaunchChange, ...]:
         for a in (before, after)
     ]
     return tuple(
-        LaunchChange(f"{place}: {field.removesuffix('_ns')}", unit,
+        LaunchChange(say("{place}: {what}", place=place, what=what), unit,
                      *(getattr(device, field, None) for device in pair))
         for place, *pair in _paired(*sides)
-        for field, unit in fields
+        for field, what, unit in fields
     )  # fmt: skip
 
 
@@ -306,27 +309,36 @@ def _memory(before: Analysis, after: Analysis) -> tuple[PeakChange, ...]:
         found, snapshot = analysis.results.get("memory"), analysis.results.get("snapshot")
         sides.append(
             {(t.rank, f"{t.device_type} {t.device}"): t for t in (found.timelines if found else ())}
-            | {(d.rank, f"snapshot, GPU {d.device}"): d for d in (snapshot.devices if snapshot else ())}
+            | {
+                (d.rank, say("snapshot, GPU {device}", device=d.device)): d
+                for d in (snapshot.devices if snapshot else ())
+            }
         )
     rows = [
-        PeakChange(f"{place}: {kind}", *(getattr(one, f"peak_{kind}_bytes", None) for one in pair))
+        PeakChange(
+            say("{place}: {what}", place=place, what=what), *(getattr(one, field, None) for one in pair)
+        )
         for place, *pair in _paired(*sides)
-        for kind in ("allocated", "reserved")
+        for what, field in (
+            (say("allocated"), "peak_allocated_bytes"),
+            (say("reserved"), "peak_reserved_bytes"),
+        )
     ]
     return tuple(row for row in rows if row.before_bytes or row.after_bytes)
 
 
 def _paired(
     before: Mapping[tuple[int, str], Any], after: Mapping[tuple[int, str], Any]
-) -> Iterator[tuple[str, Any, Any]]:
+) -> Iterator[tuple[Text, Any, Any]]:
     """(which device, before, after) by rank and device; in their order where only the numbering differs."""
     if len(before) == len(after):
         pairs = list(zip(sorted(before), sorted(after), strict=True))
     else:
         pairs = [(key, key) for key in sorted(before.keys() | after.keys())]
     for old, new in pairs:
-        name = f"rank {old[0]}, {old[1]}"
-        yield name if old == new else f"{name} → rank {new[0]}, {new[1]}", before.get(old), after.get(new)
+        name, now = (say("rank {rank}, {device}", rank=rank, device=device) for rank, device in (old, new))
+        place = name if old == new else say("{before} → {after}", before=name, after=now)
+        yield place, before.get(old), after.get(new)
 
 
 def _findings(before: Analysis, after: Analysis) -> tuple[FindingChange, ...]:

@@ -371,7 +371,7 @@ class InefficientKernels:
             severity="info",
             claim=say(
                 "How well kernels use the GPU cannot be told: {reason}.",
-                reason=reason.split(";", maxsplit=1)[0],
+                reason=reason,
             ),
             evidence=(Evidence(say("labels of kernels rest on their names only")),),
             fix=say("Give the peaks of the GPU, or name one that is known."),
