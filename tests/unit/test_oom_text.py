@@ -135,5 +135,7 @@ def test_numbers_become_causes_and_next_steps(tmp_path: Path) -> None:
     (row,) = run_analyzers(trace)[0]["oom"].rows
     assert [c.name for c in row.causes] == ["fragmentation", "other_process", "allocated"]
     assert row.changes[0].frees_bytes == 700 * MIB
+    assert row.segment_bytes == row.requested_bytes, "such texts print what the driver was asked for"
+    assert row.capacity_bytes == pytest.approx(23.6 * GIB, rel=1e-3)
     assert "_record_memory_history" in row.changes[-1].what
     assert "empty_cache" not in str(row.changes)

@@ -95,6 +95,17 @@ def test_a_window_with_its_beginning_is_complete_and_a_cut_one_is_not(tmp_path: 
     assert b.peak.unseen_bytes == 3 * MIB, "released in the window, allocated before it"
 
 
+def test_what_was_allocated_before_the_window_is_said(tmp_path: Path) -> None:
+    cut = simple()
+    cut["device_traces"][0] = cut["device_traces"][0][2:]
+    cut["segments"][0]["blocks"][0]["frames"] = []
+    analysis = analyze(load(write(tmp_path / "cut.pickle", cut), options=NO_CACHE))
+    assert any("5.00 MiB were allocated before it" in n.message for n in analysis.trace.sources[0].notes)
+    assert ", 5.00 MiB of it allocated before the window" in analysis.verdict.headline
+    whole = load(write(tmp_path / "whole.pickle", simple()), options=NO_CACHE)
+    assert not whole.sources[0].notes
+
+
 def request(
     tmp_path: Path, *, stream: int = 0, free: int = 0, blocks: Any = None, size: int = 30 * MIB
 ) -> Any:

@@ -43,7 +43,9 @@ def message_ooms(trace: Trace) -> Iterator[Oom]:
             line=row["line"],
             kind=row["kind"],
             requested_bytes=asked,
-            segment_bytes=None,
+            segment_bytes=asked
+            if kind in {"cuda", "hip"}
+            else None,  # they print what the driver was asked for
             device_free_bytes=row["free"],
             python=None,
             function=None,

@@ -39,7 +39,11 @@ def memory_verdict(facts: Facts) -> Verdict | None:
         return Verdict("unknown", say("No out-of-memory error was found in the text."), "low")
     worst = max(devices, key=lambda d: d.peak.active_bytes)
     top = next(iter(worst.peak.by_category.items()), None)
-    held: str = "" if top is None else say(", {size} of it {use}", size=size(top[1]), use=word(top[0]))
+    held: str = ""
+    if top is not None and 2 * worst.peak.unseen_bytes > worst.peak.active_bytes:
+        held = say(", {size} of it allocated before the window", size=size(worst.peak.unseen_bytes))
+    elif top is not None:
+        held = say(", {size} of it {use}", size=size(top[1]), use=word(top[0]))
     grows = _fastest(worst)
     left: str = (
         ""

@@ -13,6 +13,7 @@ from traceanalyzer.ingest.snapshot.entries import addresses, integers, words
 from traceanalyzer.ingest.snapshot.refused import Refused
 from traceanalyzer.ingest.snapshot.replay import State, replay
 from traceanalyzer.model.columns import ints, texts
+from traceanalyzer.model.sizes import size as spelled
 from traceanalyzer.model.tables import complete, finish
 from traceanalyzer.model.trace import Note
 from traceanalyzer.text import say
@@ -209,6 +210,9 @@ class _Assembly:
                     say("The snapshot was taken while other threads allocated; take it when they are idle."),
                 )
             )
+        older = int(done.active[0] - done.bytes[0]) if len(done.active) else 0
+        if older > 0:
+            self.notes.append(_window_note(device, older))
         if done.estimated:
             message = say(
                 "{count} blocks of device {device} were released whose true size is not recorded; their "
@@ -285,6 +289,18 @@ class _Assembly:
             "stacks": finish("stacks", [complete("stacks", tree, len(stacks.frame))]),
             "frames": finish("frames", [complete("frames", frames, len(stacks.frames))]),
         }
+
+
+def _window_note(device: int, older: int) -> Note:
+    return Note(
+        "info",
+        say(
+            "the window of device {device} begins within the run: {older} were allocated before it",
+            device=device,
+            older=spelled(older),
+        ),
+        say("Record from the start, or give _record_memory_history a larger max_entries."),
+    )
 
 
 def _without(texts_: pa.DictionaryArray, nothing: str) -> pa.DictionaryArray:

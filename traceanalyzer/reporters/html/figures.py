@@ -41,7 +41,8 @@ PATTERNS = {"communication": "\\", "copy": ".", "idle": "/"}
 """What doubles a part's colour."""
 USES = {
     "parameters": "compute", "gradients": "communication", "optimizer_state": "memory", "activations": "copy",
-    "kv_cache": "host", "logits": "api", "temporaries": "range", "workspace": "mixed", "inputs": "good",
+    "kv_cache": "host", "logits": "api", "temporaries": "mixed", "workspace": "range", "casts": "cast",
+    "inputs": "good",
 }  # fmt: skip
 """What memory is for, as the page's style colours it (.use-…)."""
 _WORDS = {"latency": say("neither: latency")}
