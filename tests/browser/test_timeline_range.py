@@ -12,6 +12,7 @@ import report_cases as cases
 from pages import until
 
 import traceanalyzer as ta
+from traceanalyzer.reporters import timeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -171,6 +172,27 @@ def test_what_ran_in_it_and_is_not_listed_is_told(open_page: Callable[..., Opene
         "in 4 that this table does not list): 1 of 1 rows"
         in page.locator("#kernels .ranged-note").inner_text()
     )
+
+
+def test_what_is_summed_is_told_and_counts_for_lanes(
+    open_page: Callable[..., Opened], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timeline, "GPU_BUDGET", 100)
+    analysis = cases.training()
+    page = opened(open_page, analysis)
+    page.evaluate("traceReport.range.set(0, traceReport.timeline.data.end)")
+    settled(page)
+    assert "events too short to be drawn one by one" in page.locator("#kernels .ranged-note").inner_text()
+    lanes = page.evaluate(
+        "traceReport.lanesWithin(traceReport.timeline.data, 0, traceReport.timeline.data.end)"
+    )
+    recorded = analysis.trace.kernels.num_rows + analysis.trace.tables["copies"].num_rows
+    on_devices = [lane for lane in lanes if lane["side"] == "device"]
+    assert sum(lane["events"] + lane["summed"] for lane in on_devices) == recorded
+    busy = sum(
+        row["dur"] for name in ("kernels", "copies") for row in analysis.trace.tables[name].to_pylist()
+    )
+    assert sum(lane["busy"] for lane in on_devices) == pytest.approx(busy)
 
 
 def test_keys_take_move_zoom_and_clear(open_page: Callable[..., Opened]) -> None:

@@ -13,6 +13,8 @@
       this.panel = document.getElementById("timeline-range");
       this.mode = document.getElementById("timeline-measure");
       [this.start, this.end] = this.panel.querySelectorAll("input");
+      this.mode.hidden = timeline.data.unit !== "ns"; // entries of a snapshot without times have no length
+      if (this.mode.hidden) return;
       this.mode.addEventListener("click", () => this.setMode(!this.armed));
       for (const input of [this.start, this.end]) {
         input.addEventListener("change", () => this.set(Number(this.start.value) * 1e3, Number(this.end.value) * 1e3));
@@ -87,7 +89,9 @@
       this.start.value = this.from / 1e3;
       this.end.value = this.to / 1e3;
       this.panel.querySelector("output").textContent = duration(span);
-      const rows = lanesWithin(data, this.from, this.to).filter((lane) => lane.events || lane.summed).map((lane) => [
+      const lanes = lanesWithin(data, this.from, this.to).filter((lane) => lane.events || lane.summed);
+      this.summed = lanes.reduce((sum, lane) => sum + lane.summed, 0);
+      const rows = lanes.map((lane) => [
         lane.label, `${lane.summed ? "≈ " : ""}${duration(lane.busy)}`, share(lane.busy / span), duration(span - lane.busy),
         lane.summed ? say("{count} + {short} short ones", { count: count(lane.events), short: count(lane.summed) }) : count(lane.events)]);
       this.panel.querySelector("tbody").replaceChildren(...rows.map(([head, ...cells]) => {
@@ -138,7 +142,9 @@
       let others = 0, time = 0;
       columns[0][3].forEach((ns, code) => { if (ns > 0 && code && !listed.has(code)) { others += 1; time += ns; } });
       const rest = others ? say(" (and {time} in {count} that this table does not list)", { time: duration(time), count: count(others) }) : "";
-      sheet.narrow(columns.map(([key, title, kind, values]) => ({ key, title, kind, values: codes.map((code) => (code ? values[code] : 0)) })), this.told + rest);
+      const short = this.summed ? say(", without {count} events too short to be drawn one by one", { count: count(this.summed) }) : "";
+      const narrowed = columns.map(([key, title, kind, values]) => ({ key, title, kind, values: codes.map((code) => (code ? values[code] : 0)) }));
+      sheet.narrow(narrowed, this.told + rest + short);
     }
   }
 
