@@ -123,3 +123,15 @@ def test_a_snapshot_beside_a_profile_lies_on_its_axis(
     assert (data["n"], data["end"]) == (1, 4_000_000_000), "both fit"
     assert [t / 1e9 for t in data["memory"][0]["at"]] == [0, 1, 2, 3, 4]
     assert inked(page, 0.5)
+
+
+def test_a_range_of_a_snapshot_tells_who_held_memory_in_it(
+    open_page: Callable[..., Opened], tmp_path: Path
+) -> None:
+    page = ready(open_page, ta.analyze(ta.load(recorded(tmp_path / "oom.pickle", 4))))
+    page.evaluate("traceReport.range.set(1.5e9, 2.5e9)")
+    page.locator("#held-by-line-0 .ranged-note").wait_for()
+    for by in ("category", "module", "line", "stack"):
+        held = page.locator(f"#held-by-{by}-0 tbody td.ranged").all_inner_texts()
+        assert held == ["2.00 MiB", "2"], "the blocks of the first and the second second"
+    assert "most is held at 2.00 s" in page.locator("#held-by-line-0 .ranged-note").inner_text()

@@ -172,17 +172,20 @@ class DeviceState:
 
     def holders_at(self, entry: int | None) -> tuple[StackHolder, ...]:
         """Everybody who holds memory after an entry, or at the end, the largest first."""
-        live = self.live_after(entry)
+        found = [holder for holder, _ in self.grouped(self.live_after(entry))]
+        found.sort(key=lambda h: (-h.bytes, h.python or "", h.stack or -1, h.category, h.annotation or ""))
+        return tuple(found)
+
+    def grouped(self, live: Ints) -> list[tuple[StackHolder, Ints]]:
+        """Blocks by who holds them, each holder with its own."""
         if not len(live):
-            return ()
+            return []
         category = self.block_category
         kinds = {c: i for i, c in enumerate(sorted({category[b] for b in live.tolist()}))}
         kind = np.array([kinds[category[b]] for b in live.tolist()])
         known = [codes[live] + 1 for codes, _ in self._context]
         key = codes_of(self.block_stack[live] + 1, self.block_stream[live] + 1, kind, *known)
-        found = [self._holder(live[mine]) for mine in group_rows(key)]
-        found.sort(key=lambda h: (-h.bytes, h.python or "", h.stack or -1, h.category, h.annotation or ""))
-        return tuple(found)
+        return [(self._holder(live[mine]), live[mine]) for mine in group_rows(key)]
 
     def _holder(self, blocks: Ints) -> StackHolder:
         """Blocks of which the same is known."""

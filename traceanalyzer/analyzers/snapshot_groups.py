@@ -31,7 +31,7 @@ def grouped(holders: Iterable[StackHolder], by: str) -> tuple[HeldBy, ...]:
     """The holders by one of WAYS, the largest group first."""
     groups: dict[str, list[StackHolder]] = {}
     for holder in holders:
-        groups.setdefault(_key(holder, by), []).append(holder)
+        groups.setdefault(key_of(holder, by), []).append(holder)
     rows = [_row(key, members, by) for key, members in groups.items()]
     return tuple(sorted(rows, key=lambda row: (-row.bytes, row.key)))
 
@@ -47,7 +47,8 @@ def _row(key: str, members: list[StackHolder], by: str) -> HeldBy:
     )
 
 
-def _key(holder: StackHolder, by: str) -> str:
+def key_of(holder: StackHolder, by: str) -> str:
+    """What a holder is added up under."""
     match by:
         case "module":
             return holder.module or say("no forward method on the stack")

@@ -37,13 +37,7 @@
       this.until = new Float64Array(this.n); // latest end so far in the row: sorted even where events overlap
       this.rows = head.rows.map(([lane, , first], r) => this.readRow(lane, first, head.rows[r + 1]?.[2] ?? this.n));
       this.gaps = head.gaps.map((gap) => ({ ...gap, end: gap.start.map((s, i) => s + gap.dur[i]) }));
-      let last = 0;
-      this.blocks = head.blocks.map(([table, n]) => {
-        const first = last, rows = columns.block_row, start = columns.block_start;
-        last += n;
-        for (let i = first + 1; i < last; i += 1) start[i] += start[i - 1];
-        return { table, first, last, start, dur: columns.block_dur, bytes: columns.block_bytes, row: rows };
-      });
+      this.blocks = this.readBlocks(head.blocks, columns);
       this.layOut();
     }
 
@@ -62,6 +56,17 @@
         return { kind: code, before };
       });
       return { lane, first, last, busy };
+    }
+
+    // Blocks of memory by table: [[[table], count]] devices, whose columns follow each other; a row column for each table.
+    readBlocks(devices, { block_start: start, block_dur: dur, block_bytes: bytes, block_row: rows }) {
+      let last = 0, at = 0;
+      return devices.flatMap(([tables, n]) => {
+        const first = last;
+        last += n;
+        for (let i = first + 1; i < last; i += 1) start[i] += start[i - 1];
+        return tables.map((table) => ({ table, first, last: first + n, start, dur, bytes, row: rows.subarray(at, at += n) }));
+      });
     }
 
     // Tracks: each device's idle gaps and streams, then the host's threads.

@@ -89,8 +89,9 @@
     const found = { at, bytes: [], blocks: [] };
     for (const i of here) {
       if (start[i] > at || start[i] + dur[i] <= at) continue;
-      found.bytes[row[i]] = (found.bytes[row[i]] ?? 0) + bytes[i];
-      found.blocks[row[i]] = (found.blocks[row[i]] ?? 0) + 1;
+      const owner = row[i - first];
+      found.bytes[owner] = (found.bytes[owner] ?? 0) + bytes[i];
+      found.blocks[owner] = (found.blocks[owner] ?? 0) + 1;
     }
     return found;
   }

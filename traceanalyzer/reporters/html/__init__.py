@@ -134,13 +134,14 @@ def serve(analysis: Analysis, *, top: int = 50) -> Served:
 def _parts(analysis: Analysis, top: int) -> Parts:
     facts = Facts.of(analysis)
     sheets, of_memory = _sheets(facts, top), memory.view(facts, top)
+    narrowed = timeline.Narrowed(_named(sheets), of_memory.held, of_memory.held_by_snapshots)
     return Parts(
         facts,
         sheets,
         [_device(number, device, facts) for number, device in enumerate(facts.devices)],
         of_memory,
         _figures(analysis),
-        timeline.embed(analysis, listed=_named(sheets), held=of_memory.held),
+        timeline.embed(analysis, narrowed=narrowed),
     )
 
 

@@ -70,6 +70,15 @@ class MemoryView:
         """The tables of who held a peak, by id, with the curve and the rows of each."""
         return {c.holders.layout.id: (c.timeline, c.holders.rows) for c in self.curves if c.holders}
 
+    @property
+    def held_by_snapshots(self) -> dict[str, tuple[DeviceSnapshot, str, tuple[str, ...]]]:
+        """The same of snapshots: the device, what its holders are added up by, and the keys of the rows."""
+        return {
+            sheet.layout.id: (view.device, by, tuple(row.key for row in sheet.rows))
+            for view in self.snapshots
+            for (by, *_), sheet in zip(GROUPED, view.sheets, strict=False)
+        }
+
 
 def view(facts: Facts, top: int) -> MemoryView:
     """Everything that the section shows of an analysis."""

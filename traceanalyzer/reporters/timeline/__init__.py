@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,7 @@ from traceanalyzer.languages import spoken
 from traceanalyzer.reporters import names, units
 from traceanalyzer.reporters.facts import cause_text
 from traceanalyzer.reporters.timeline import gaps as idle
-from traceanalyzer.reporters.timeline.blocks import blocks_of
+from traceanalyzer.reporters.timeline.blocks import blocks_of, snapshot_blocks
 from traceanalyzer.reporters.timeline.events import (
     KINDS,
     device_events,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from traceanalyzer.reporters.timeline.blocks import Blocks, Held
+    from traceanalyzer.reporters.timeline.blocks import Blocks, Held, HeldBySnapshot
     from traceanalyzer.reporters.timeline.memory import Curve
     from traceanalyzer.rules.analysis import Analysis
 
@@ -50,20 +51,22 @@ MAX_STRETCH = 2  # how much longer than the events alone the axis may become by 
 NAME_LIMIT = 400  # characters of a name that travel with the timeline
 
 
-def embed(
-    analysis: Analysis,
-    budget: int = BUDGET,
-    *,
-    listed: Mapping[str, Sequence[str]] | None = None,
-    held: Mapping[str, Held] | None = None,
-) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Narrowed:
+    """The page's tables that a range narrows, by id: the names in their rows, or who holds memory in them."""
+
+    listed: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    held: Mapping[str, Held] = field(default_factory=dict)
+    held_by_snapshots: Mapping[str, HeldBySnapshot] = field(default_factory=dict)
+
+
+def embed(analysis: Analysis, budget: int = BUDGET, narrowed: Narrowed | None = None) -> str | None:
     """The timeline as base64 of zlib of [header length, JSON header, columns]; None without anything to draw.
 
     Args:
         analysis: what is drawn.
         budget: how many events are drawn one by one.
-        listed: the names in the rows of the page's tables, by table: a range narrows these.
-        held: the tables of who holds memory, with the curve of each: a range narrows these, too.
+        narrowed: the tables beside it.
     """
     words = Words()
     device = split(device_events(analysis, words), stream_labels(analysis), min(budget, GPU_BUDGET))
@@ -71,7 +74,7 @@ def embed(
     curves = curves_of(analysis)
     if not (len(device.drawn) or len(host.drawn) or curves):
         return None
-    packed = _pack(analysis, words, device, host, curves, listed or {}, held or {})
+    packed = _pack(analysis, words, device, host, curves, narrowed or Narrowed())
     return base64.b64encode(zlib.compress(packed, 7)).decode()
 
 
@@ -81,8 +84,7 @@ def _pack(
     device: Side,
     host: Side,
     curves: Sequence[Curve],
-    listed: Mapping[str, Sequence[str]],
-    held: Mapping[str, Held],
+    narrowed: Narrowed,
 ) -> bytes:
     """Header and columns. Events are in the order lane, row, start; starts are differences within a row."""
     events, lane, row, too_deep = _in_rows(device, host)
@@ -92,7 +94,8 @@ def _pack(
     delta = np.diff(start, prepend=0)
     delta[firsts] = start[firsts]
     name, by, told = _coded(events, words)
-    blocks = blocks_of(analysis.trace, held, origin, end)
+    blocks = blocks_of(analysis.trace, narrowed.held, origin, end)
+    blocks += snapshot_blocks(analysis.trace, narrowed.held_by_snapshots, origin, end)
     columns = {
         "start": delta, "dur": events.dur, "kind": events.kind, "name": name, "by": by,
         **_sums(device, host, origin, end), **_block_columns(blocks),
@@ -121,24 +124,24 @@ def _pack(
         "steps": [[names.cut(s.name, 40), s.start_ns - origin, s.window_end_ns - origin]
                   for s in (steps.steps if steps and steps.kind != "window" else ())][:2_000],
         "memory": [curve.packed(origin) for curve in drawn_curves],
-        "blocks": [[b.table, len(b.start)] for b in blocks],
-        "listed": _listed(told, listed),
+        "blocks": [[list(b.rows), len(b.start)] for b in blocks],
+        "listed": _listed(told, narrowed.listed),
         "notes": [*map(spoken, (*_notes(device, host, too_deep), *idle.notes_of(gaps),
-                                *_memory_notes(curves, drawn_curves)))],
+                                *_memory_notes(curves, drawn_curves), *_block_notes(blocks)))],
     }  # fmt: skip
     head = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     return len(head).to_bytes(4, "little") + head + b"".join(blobs.values())
 
 
 def _block_columns(blocks: Sequence[Blocks]) -> dict[str, Ints]:
-    """All blocks, one table's after the other; starts are differences within a table."""
+    """All blocks, one device's after the other; starts are differences within a device."""
     if not blocks:
         return {}
     return {
         "block_start": np.concatenate([np.diff(b.start, prepend=0) for b in blocks]),
         "block_dur": np.concatenate([b.dur for b in blocks]),
         "block_bytes": np.concatenate([b.bytes for b in blocks]),
-        "block_row": np.concatenate([b.row for b in blocks]),
+        "block_row": np.concatenate([row for b in blocks for row in b.rows.values()]),
     }
 
 
@@ -249,3 +252,11 @@ def _memory_notes(curves: Sequence[Curve], drawn: Sequence[Curve]) -> list[Text]
     return [
         say("The memory snapshot carries no times, so its curve has no place beside the events; see Memory.")
     ]
+
+
+def _block_notes(blocks: Sequence[Blocks]) -> list[Text]:
+    """What a range of the tables of memory leaves out."""
+    left_out = sum(b.left_out for b in blocks)
+    if not left_out:
+        return []
+    return [say("{count} smaller blocks of memory are not counted in a range.", count=units.count(left_out))]
