@@ -65,6 +65,12 @@ def test_dropping_entries_changes_nothing(depth: int, protocol: int) -> None:
     assert rows(assemble(walk(content, MANY, stacks)).tables) == rows(assemble(walk(loads(raw), MANY)).tables)
 
 
+def test_a_device_whose_list_begins_in_the_same_frame_as_the_first_is_read_as_it_is() -> None:
+    whole = {**snapshot([], []), "device_traces": [trace(30, 5), trace(9000, 5)]}
+    raw = pickle.dumps(whole, 4)
+    assert rows(read(raw)) == rows(assemble(walk(loads(raw), MANY)).tables)
+
+
 def test_most_entries_and_lists_of_frames_are_gone_while_the_file_is_read() -> None:
     import tracemalloc
 
@@ -116,6 +122,11 @@ FORMS: dict[str, Any] = {
     "no stacks": lambda i, s: {},
     "one frame": lambda i, s: {"frames": FRAMES[i % 9 : i % 9 + 1]},
     "another key behind": lambda i, s: {"frames": s, "user_metadata": "x", "more": i % 5},
+    "numbers in another order": lambda i, s: {
+        "user_metadata": "x",
+        "frames": s,
+        "device_free": i,
+    },
     "long texts": lambda i, s: {"compile_context": "x" * 300 + str(i % 2), "frames": s},
 }
 

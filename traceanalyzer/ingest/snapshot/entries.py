@@ -21,6 +21,7 @@ BATCH = 1000  # as many as a pickle hands over at a time
 WORDS = ("action", "compile_context", "user_metadata", "pool_id")
 NUMBERS = ("size", "stream", "time_us", "device_free")
 KEYS = (*WORDS, *NUMBERS, "addr", "frames")
+OUTSIDE_KINDS = frozenset(KEYS) - frozenset(WORDS) | {"action"}  # what a run has in columns and `frames`
 CUT = (1 << 63) - 1
 
 
@@ -87,6 +88,8 @@ class Entries:
     def _take_run(self, run: Run) -> None:
         rows = len(run.frames)
         self._count(rows)
+        if any(not OUTSIDE_KINDS.isdisjoint(said) for said in run.kinds):
+            raise ValueError("entries say numbers in an order that torch has not, or twice")
         action, *numbers, kind = np.frombuffer(run.columns, np.int64).reshape(2 + len(run.numbers), rows)
         found = dict(zip(run.numbers, numbers, strict=True))
         parts = self._parts

@@ -99,6 +99,7 @@ def _load_entries(file: IO[bytes], max_rows: int) -> tuple[Any, Stacks]:
         stream.numbered = unpickler.memo.copy
         try:
             content = unpickler.load()
+            _take_lists(content, stacks, max_rows)
             stream.stacks_of(stacks.references)
             stacks.resolve(unpickler.load())
         except (Refused, MemoryError):
@@ -110,6 +111,16 @@ def _load_entries(file: IO[bytes], max_rows: int) -> tuple[Any, Stacks]:
             return content, stacks
         file.seek(0)  # the content is damaged, or looked like an entry where there is none
     return _load(file), Stacks(max_rows)
+
+
+def _take_lists(content: Any, stacks: Stacks, max_rows: int) -> None:
+    """Lists that began before the stream knew how an entry begins hold runs too, which refer to the same stacks."""
+    traces = content.get("device_traces") if isinstance(content, dict) else None
+    if not isinstance(traces, list):
+        return
+    for device, trace in enumerate(traces):
+        if trace and isinstance(trace, list):
+            traces[device] = Entries.of(trace, stacks, max_rows)
 
 
 def _json(content: bytes) -> Any:
