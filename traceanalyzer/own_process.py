@@ -1,4 +1,4 @@
-"""What a process that is ours alone, the command or a worker, does before it loads numpy and Arrow."""
+"""Processes that are ours alone, the command and its workers: how they start, before numpy and Arrow are loaded."""
 
 from __future__ import annotations
 
@@ -11,6 +11,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from importlib.machinery import ModuleSpec
     from types import ModuleType
+
+
+def worker_command(module: str, *arguments: str) -> list[str]:
+    """The command line that runs one of our modules in a process of its own.
+
+    Python would look for every import in the working directory first, and that is where untrusted traces lie, with
+    whatever else was unpacked beside them.
+    """
+    return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def start_light() -> None:

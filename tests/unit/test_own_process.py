@@ -1,10 +1,14 @@
-"""Arrow must not load pandas in our own processes, and pandas must work there afterwards."""
+"""Our own processes do not load pandas, which works there afterwards, nor modules that lie beside the traces."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from traceanalyzer.own_process import worker_command
 
 FIXTURE = Path(__file__).parents[2] / "fixtures/simulated/sim_gemm_bound.json.gz"
 
@@ -34,3 +38,13 @@ def test_pandas_works_after_it_was_left_out() -> None:
         "print(type(pa.table({'a': [1]}).to_pandas()).__module__)"
     )
     assert said.strip().startswith("pandas")
+
+
+@pytest.mark.parametrize(
+    "module", ["ingest.chrome.worker", "ingest.snapshot.worker", "ingest.ncu.report"], ids=lambda m: m
+)
+def test_a_worker_runs_nothing_that_lies_where_it_is_started(module: str, tmp_path: Path) -> None:
+    for name in ("json", "numpy", "msgspec"):
+        (tmp_path / f"{name}.py").write_text("open('executed', 'w')")
+    subprocess.run(worker_command(f"traceanalyzer.{module}"), cwd=tmp_path, capture_output=True, check=False)
+    assert not (tmp_path / "executed").exists()

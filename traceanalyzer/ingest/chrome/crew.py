@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from traceanalyzer.ingest.source import compression_of
+from traceanalyzer.own_process import worker_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -71,6 +72,6 @@ def _processes(path: Path, options: LoadOptions) -> int:
 
 def _start(path: Path, common: Path, own: Path, options: LoadOptions) -> subprocess.Popen[bytes]:
     own.mkdir()
-    command = [sys.executable, "-m", "traceanalyzer.ingest.chrome.worker"]
-    command += [str(path), str(common), str(own), json.dumps(asdict(options))]
+    told = json.dumps(asdict(options))
+    command = worker_command("traceanalyzer.ingest.chrome.worker", str(path), str(common), str(own), told)
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

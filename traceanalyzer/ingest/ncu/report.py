@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from traceanalyzer.errors import InputError
+from traceanalyzer.own_process import worker_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +37,7 @@ def report_rows(path: Path) -> list[dict[str, Any]]:
     Raises:
         InputError: the module cannot read the file.
     """
-    command = [sys.executable, "-m", __name__, str(path)]
+    command = worker_command(__name__, str(path))
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode:
         raise InputError(path, "cannot be read by NVIDIA's ncu_report", "Write the report again with ncu -o.")

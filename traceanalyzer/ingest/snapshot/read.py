@@ -18,6 +18,7 @@ from traceanalyzer.errors import InputError
 from traceanalyzer.ingest.progress import Progress, Silent
 from traceanalyzer.ingest.snapshot.refused import REFUSED
 from traceanalyzer.ingest.source import sha256_of
+from traceanalyzer.own_process import worker_command
 
 if TYPE_CHECKING:
     from traceanalyzer.ingest.options import LoadOptions
@@ -91,8 +92,8 @@ def _read_here(path: Path, options: LoadOptions) -> tuple[Read, str]:
 def _read_apart(path: Path, options: LoadOptions) -> tuple[Read, str]:
     """What a worker reads, and the hash of the file, which this process takes meanwhile."""
     with tempfile.TemporaryDirectory(prefix="traceanalyzer-", ignore_cleanup_errors=True) as folder:
-        command = [sys.executable, "-m", "traceanalyzer.ingest.snapshot.worker"]
-        command += [str(path), folder, json.dumps(asdict(options))]
+        told = json.dumps(asdict(options))
+        command = worker_command("traceanalyzer.ingest.snapshot.worker", str(path), folder, told)
         with subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         ) as worker:
