@@ -86,10 +86,10 @@ def _place(root: Path | None, path: str, *, local: bool) -> str | None:
     parts = PurePosixPath(path.replace("\\", "/")).parts
     if ".." in parts:
         return None
-    if root is None:
-        return path if path.startswith("/") == local else None
+    if root is None:  # `//host/share` would be somebody else's machine
+        return path if path.startswith("/") == local and not path.startswith("//") else None
     below = [part for part in parts if part not in ("/", ".") and not part.endswith(":")]
     for i in range(len(below)):  # the longest end of the recorded path that is there
-        if (root / Path(*below[i:])).is_file():
+        if os.path.isfile(root / Path(*below[i:])):  # noqa: PTH113 - Path.is_file() raises on a name that is too long
             return f"/{(root / Path(*below[i:])).as_posix().lstrip('/')}" if local else "/".join(below[i:])
     return None

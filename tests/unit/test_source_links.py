@@ -60,10 +60,14 @@ def test_without_a_root_relative_paths_lead_to_the_host_and_absolute_ones_to_the
 @pytest.mark.parametrize(
     "recorded",
     ["../secret.py:1", "models/../../secret.py:1", "torch/nn/modules/linear.py:116", "train.py", "train.py:x",
-     "train.sh:1", "javascript:alert(1)//a.py:1", ""],
+     "train.sh:1", "javascript:alert(1)//a.py:1", "", f"{'a' * 300}.py:1"],
 )  # fmt: skip
 def test_what_is_not_the_reader_s_own_has_no_link(root: Path, recorded: str) -> None:
     assert made(root, None).href(recorded) is None
+
+
+def test_an_editor_is_not_led_to_another_machine() -> None:
+    assert made(None, "vscode://file{path}:{line}").href("//evil.example/share/train.py:1") is None
 
 
 def test_a_path_cannot_leave_its_place_in_the_address() -> None:

@@ -108,7 +108,7 @@ class OomText:
             notes.append(
                 Note(
                     "partial",
-                    say("the compressed data is damaged or cut off: {error}", error=error),
+                    say("the compressed data is damaged or cut off: {error}", error=str(error)),
                     say("Copy it again."),
                 )
             )
