@@ -91,6 +91,25 @@ def test_without_device_work_in_the_export_that_of_torch_stays(tmp_path: Path) -
     assert json.loads(extra["json"]) == {"unheard of": 5}
 
 
+def test_launches_without_their_kernels_do_not_outweigh_the_kernels_of_torch(tmp_path: Path) -> None:
+    export = Export().add("TARGET_INFO_SESSION_START_TIME", utcEpochNs=EPOCH_NS)
+    export.launch(PID, 110_000, 115_000, 1)
+    trace = loaded(torch_trace(tmp_path / "a.json", kernels=True), export.write(tmp_path / "b.sqlite"))
+    (kernel,) = trace.kernels.to_pylist()
+    assert (kernel["name"], trace.ops.to_pylist()[kernel["op"]]["name"]) == ("twice", "aten::mul")
+    assert [c["correlation"] for c in trace.api_calls.to_pylist()] == [77]
+
+
+def test_a_second_trace_of_the_process_does_not_take_the_device_work_of_the_first(tmp_path: Path) -> None:
+    files = [torch_trace(tmp_path / "a.json"), torch_trace(tmp_path / "c.json", late_us=1)]
+    trace = loaded(*files, nsys_export(tmp_path / "b.sqlite"))
+    (kernel,) = trace.kernels.to_pylist()
+    op = trace.ops.to_pylist()[kernel["op"]]
+    assert (kernel["rank"], op["rank"], op["name"]) == (0, 0, "aten::mul")
+    (other,) = (s for s in trace.sources if s.path.endswith("c.json"))
+    assert "joined with another trace" in other.notes[-1].message
+
+
 @pytest.mark.parametrize(
     ("changed", "why"),
     [

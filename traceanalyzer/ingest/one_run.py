@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     Rows = NDArray[np.bool_]
 
 _OPS = ("ops", "python_calls")
-_DEVICE = ("kernels", "copies", "syncs", "api_calls")
+_WORK = ("kernels", "copies")
+_DEVICE = (*_WORK, "syncs", "api_calls")
 _SHARED = ("annotations", "collectives")
 """Of these torch's rows on the device are projections of what the others are."""
 _HOST = ("api_calls", "annotations", "ops", "others", "python_calls")
@@ -43,25 +44,26 @@ def as_one_run(
     The rows of each run are told once, and the ranks of its export are numbered as torch's. A torch trace that belongs
     to none of the exports gets a note that says why.
     """
-    told, found, joined = list(others), list(exports), set[int]()
+    told, found, joined = list(others), list(exports), set[tuple[int, int]]()
     recordings = [i for i, t in enumerate(told) if t.sources[0].format == "chrome"]
     for recording in recordings if exports else ():
         reasons = []
         for export in range(len(found)):
             rank, why_not = _rank_in(found[export], told[recording])
-            if rank is not None:
+            if rank is not None and (export, rank) not in joined:
                 told[recording], found[export] = _told_once(told[recording], found[export], rank)
-                joined.add(export)
+                joined.add((export, told[recording].sources[0].rank))
                 break
             reasons.append(why_not)
         else:
             told[recording] = _noted(
                 told[recording], Note("info", reasons[0], say("Record both in one run."))
             )
+    with_others = {export for export, _ in joined}
     return (
         told,
-        [t for i, t in enumerate(found) if i in joined],
-        [t for i, t in enumerate(found) if i not in joined],
+        [t for i, t in enumerate(found) if i in with_others],
+        [t for i, t in enumerate(found) if i not in with_others],
     )
 
 
@@ -76,7 +78,7 @@ def window(trace: Trace) -> tuple[int, int]:
 
 
 def _rank_in(export: Trace, recording: Trace) -> tuple[int | None, Text]:
-    """The rank in the export of the process that torch recorded, or None and why there is none."""
+    """The rank in the export of the process that torch recorded, None without one; why they may not be joined."""
     name = Path(export.sources[0].path).name
     if export.sources[0].epoch_ns is None or recording.sources[0].epoch_ns is None:
         return None, say("this trace or {name} tells no wall-clock time, so they are not joined", name=name)
@@ -88,7 +90,9 @@ def _rank_in(export: Trace, recording: Trace) -> tuple[int | None, Text]:
         theirs = export.tables[table]
         own = np.isin(ints(theirs, "pid"), mine[mine > 0])
         if own.any():
-            return int(ints(theirs, "rank")[own][0]), say("")
+            return int(ints(theirs, "rank")[own][0]), say(
+                "its process in {name} is joined with another trace, so this one is not", name=name
+            )
     return None, say("its process is none of those in {name}, so they are not joined", name=name)
 
 
@@ -100,7 +104,10 @@ def _told_once(recording: Trace, export: Trace, rank: int) -> tuple[Trace, Trace
         name: ints(t, "rank") == own for name, t in export.tables.items() if "rank" in t.column_names
     }
     left: dict[str, int] = {}
-    device_by_nsys = any(of_process[name].any() for name in ("kernels", "copies", "api_calls"))
+    # API calls alone do not outweigh the device work that torch recorded
+    device_by_nsys = any(of_process[name].any() for name in _WORK) or (
+        of_process["api_calls"].any() and not any(recording.tables[name].num_rows for name in _WORK)
+    )
     torch_tables, nsys_tables = dict(recording.tables), dict(export.tables)
     if device_by_nsys:
         for name in _DEVICE:
@@ -110,7 +117,7 @@ def _told_once(recording: Trace, export: Trace, rank: int) -> tuple[Trace, Trace
             left[name] = _drop(torch_tables, name, np.asarray(column))
     if of_process["devices"].any():
         _drop(torch_tables, "devices", np.ones(recording.tables["devices"].num_rows, bool))
-    for name in ("ops", "allocations"):
+    for name in ("ops", "allocations") if device_by_nsys else ("ops", "allocations", "api_calls"):
         if recording.tables[name].num_rows:
             left[f"{name} of nsys"] = _drop(nsys_tables, name, of_process[name])
     note = Note("info", _message(recording, nsys_tables, own, left))
