@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import tempfile
 from pathlib import Path
@@ -221,3 +222,16 @@ def test_unknown_is_not_zero() -> None:
 def test_ranges_without_a_name_are_counted() -> None:
     (row,) = nvtx_sum(loaded(full(), without=[f"{NVTX}.text"])).rows
     assert (row[1], row[2], row[-1]) == (70, 1, "")
+
+
+@pytest.mark.parametrize("length", [0, 5])
+def test_fills_of_a_process_that_is_not_told_give_a_report(length: int) -> None:
+    """They are a rank without any call, and the first one, which is replayed."""
+    export = full()
+    export.add(SET, start=0, end=length, deviceId=0, contextId=1, streamId=9, correlationId=99, globalPid=None,
+               bytes=8, memKind=2)  # fmt: skip
+    for at in range(3):
+        export.launch(300, 40_000 * at + 1_000, 40_000 * at + 2_000, 10 + at)
+        export.kernel(300, 40_000 * at + 3_000, 40_000 * at + 4_000, 10 + at, graphId=None, graphNodeId=None)
+    document = json.loads(render(analyze(loaded(export)), "json"))
+    assert {f["code"] for f in document["findings"]} & {"IDLE001", "KERN001"}

@@ -79,3 +79,22 @@ def test_what_was_not_pushed_and_popped_is_no_module() -> None:
     assert Capability.MODULES not in capabilities_of(trace.tables)
     pushed(b, "forward", 0, 100)
     assert Capability.MODULES in capabilities_of(b.trace().tables)
+
+
+def test_a_number_that_never_comes_again_only_counts() -> None:
+    b = Linked()
+    for i in range(5):
+        at = 1000 * i
+        pushed(b, "Step", at + 10, at + 900)
+        pushed(b, f"Compute {10 * i}", at + 20, at + 300)
+        pushed(b, f"IO_{10 * i}", at + 300, at + 600)
+    pushed(b, "run 1", 6000, 6010)
+    assert {r.path for r in modules(b).rows} == {"Step", "Step/Compute", "Step/IO", "run 1"}
+
+
+def test_layers_of_one_pass_stay_apart() -> None:
+    b = Linked()
+    pushed(b, "forward", 0, 1000)
+    for i in range(6):
+        pushed(b, f"layer {i}", 100 * i + 10, 100 * i + 90)
+    assert {r.path for r in modules(b).rows} == {"forward", *(f"forward/layer {i}" for i in range(6))}

@@ -53,10 +53,9 @@ class Fixes:
         Raises:
             UsageError: what the rule advises cannot be replayed.
         """
-        try:
-            return RULES[code](self)
-        except KeyError:
-            raise UsageError(f"no replay for {code}; there is one for {', '.join(RULES)}") from None
+        if code not in RULES:
+            raise UsageError(f"no replay for {code}; there is one for {', '.join(RULES)}")
+        return RULES[code](self)
 
     def without(self, name: str) -> Bounds:
         """Without every op, range or call of that name (a glob), and all that happens in it.
@@ -186,7 +185,8 @@ class Fixes:
 
     @cached_property
     def _crews(self) -> list[int]:
-        crews: list[int] = np.unique(self.graph.calls.crew).tolist()
+        crew = self.graph.calls.crew
+        crews: list[int] = np.unique(crew[crew >= 0]).tolist()  # a rank may have made no call
         return crews
 
     def _activity(self, crew: int) -> Mapping[str, Intervals]:

@@ -72,12 +72,13 @@ def build(trace: Trace, host: HostActivity, steps: Steps, rank: int, most_nodes:
     before, gap = _thread_order(calls)
     previous = previous_on_stream(works)
     slot = _slots(calls, works)
-    submitted = np.where(slot >= 0, np.maximum(calls.start, works.end[slot]), calls.start)[works.call]
+    freed = np.append(works.end, 0)[slot]  # there may be no work at all
+    submitted = np.where(slot >= 0, np.maximum(calls.start, freed), calls.start)[works.call]
     events, inferred = event_edges(trace, calls, works, previous, rank)
     launch_lag, order_lag, event_lag = _lags(works, submitted, previous, events)
     waits, cost = host_waits(trace, calls, works, rank)
-    queued = (slot >= 0) & (works.end[slot] > calls.start)
-    cost = np.where(queued, np.minimum(cost, np.maximum(calls.end - works.end[slot], 0)), cost)
+    queued = (slot >= 0) & (freed > calls.start)
+    cost = np.where(queued, np.minimum(cost, np.maximum(calls.end - freed, 0)), cost)
     return Graph(
         rank,
         calls,

@@ -109,7 +109,8 @@ class Replay:
     @property
     def error_share(self) -> float:
         """How far the replay of the unchanged trace is off, as a share of the measured time."""
-        return self.explained_ns / self.fixes.graph.measured_ns - 1
+        measured_ns = self.fixes.graph.measured_ns
+        return self.explained_ns / measured_ns - 1 if measured_ns else 0.0
 
     @property
     def step_ns(self) -> int:

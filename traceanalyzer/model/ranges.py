@@ -1,6 +1,7 @@
 """NVTX ranges as a module tree, for recordings without Python frames: what the program pushed around its work.
 
-Ranges of libraries are no part of the program. Iterations of a loop, `step_12` or `Batch 7`, are one module.
+Ranges of libraries are no part of the program. Iterations of a loop, `step_12` or `Batch 7`, are one module, and so are
+`Compute 10` and `Compute 20`, of which no range holds two: layers, of which one pass holds many, stay apart.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from traceanalyzer.model.columns import ints, texts
+from traceanalyzer.model.join import codes_of
 from traceanalyzer.model.tree import enclosing, merged_paths, nest
 
 if TYPE_CHECKING:
@@ -24,6 +26,10 @@ LIBRARIES = frozenset({"nccl", "cublas", "cudnn", "cufft", "cusparse", "cusolver
                        "tensorrt", "libcudf", "libkvikio", "pytorch"})  # fmt: skip
 """Domains, and beginnings of names where a cut export does not name the domain, that are not the program's own."""
 _ITERATION = re.compile(r"(?P<what>.*?\b(?:step|iter|iteration|batch|epoch))[\s_#:.-]*\d.*", re.IGNORECASE)
+
+
+MANY = 4
+"""Different numbers behind a name from which on they can be a counter."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +69,48 @@ def range_modules(annotations: pa.Table, lane: Ints) -> RangeModules:
     codes, names = texts(annotations, "name")
     spelled: dict[str, int] = {}
     of_name = np.array([*(spelled.setdefault(_module(n), len(spelled)) for n in names), -1], np.int64)
-    node, above, label = merged_paths(parent, depth, of_name[codes[rows]], max(len(spelled), 1))
+    own_name = _without_counters(parent, lane[rows], of_name[codes[rows]], spelled)
+    node, above, label = merged_paths(parent, depth, own_name, max(len(spelled), 1))
     own, paths = list(spelled), list[str]()
     for i in range(len(above)):
         paths.append(f"{paths[above[i]]}/{own[label[i]]}" if above[i] >= 0 else own[label[i]])
     return RangeModules(rows, parent, node, paths, lane[rows], start, duration)
+
+
+def _without_counters(parent: Ints, lane: Ints, name: Ints, spelled: dict[str, int]) -> Ints:
+    """The name of each range, without its number where that only counts; names that are new are added to `spelled`.
+
+    A number only counts when it never comes again, and no range holds two of the same name but for it.
+    """
+    stems: dict[str, int] = {}
+    stem_of = np.array(
+        [*(stems.setdefault(s, len(stems)) if (s := _stem(n)) else -1 for n in spelled), -1], np.int64
+    )
+    stem = stem_of[name]
+    numbered = np.flatnonzero(stem >= 0)
+    if not len(numbered):
+        return name
+    counts = np.bincount(stem_of[np.unique(name[numbered])], minlength=len(stems)) >= MANY
+    counts[stem[_repeated(numbered, parent, stem) | _repeated(numbered, lane, name)]] = False
+    counts[stem[(stem >= 0) & (parent < 0)]] = False
+    target = np.array(
+        [spelled.setdefault(s, len(spelled)) if counts[i] else -1 for s, i in stems.items()], np.int64
+    )
+    return np.where((stem >= 0) & (target[stem] >= 0), target[stem], name)
+
+
+def _repeated(rows: Ints, *key: Ints) -> NDArray[np.bool_]:
+    """Which of all rows are among `rows` and share their key with another one of them."""
+    found = np.zeros(len(key[0]), bool)
+    _, group, times = np.unique(codes_of(*(k[rows] for k in key)), return_inverse=True, return_counts=True)
+    found[rows] = times[group] > 1
+    return found
+
+
+def _stem(name: str) -> str:
+    """The name without the number at its end; nothing for one without a number."""
+    stem = name.rstrip("0123456789")
+    return stem.rstrip(" _#:.-") if len(stem) < len(name) else ""
 
 
 def _module(name: str) -> str:
