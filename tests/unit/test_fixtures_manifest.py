@@ -53,6 +53,14 @@ def test_a_recorded_file_tells_nothing_of_its_machine(path):
     assert "metadata" not in json.loads(text), "where environments are dumped"
 
 
+@pytest.mark.parametrize("path", sorted((FIXTURES / "nsys").iterdir()), ids=lambda p: p.name)
+def test_a_recording_of_nsys_tells_nothing_of_its_machine(path):
+    content = path.read_bytes()
+    text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode(errors="replace")
+    assert not re.search(r"/(home|root|Users|work|workspace)/", text), "a folder of a person"
+    assert not re.search(r"TOKEN|SECRET|PASSWORD|API_KEY", text)
+
+
 @pytest.mark.parametrize("path", RECORDED, ids=lambda p: p.name)
 def test_a_recorded_file_holds_what_it_was_recorded_for(path):
     events = json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]
