@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import time
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ class Run:
 
     wall_s: float
     peak_bytes: int
+    cpu_s: float  # of all processes that were waited for, on all cores
 
 
 class CommandError(Exception):
@@ -37,7 +39,7 @@ def measure(command: Sequence[str], environment: Mapping[str, str]) -> Run:
     Raises:
         CommandError: with the last line of what it said on stderr.
     """
-    start = time.perf_counter()
+    start, before = time.perf_counter(), _cpu_of_children()
     process = psutil.Popen(
         command, env=dict(environment), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
@@ -53,7 +55,12 @@ def measure(command: Sequence[str], environment: Mapping[str, str]) -> Run:
     if process.returncode:
         lines = errors.strip().splitlines()
         raise CommandError(f"{' '.join(command[:3])}: {lines[-1] if lines else process.returncode}")
-    return Run(wall, peak)
+    return Run(wall, peak, _cpu_of_children() - before)
+
+
+def _cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _resident(process: psutil.Popen) -> int:
@@ -72,4 +79,8 @@ def _resident(process: psutil.Popen) -> int:
 
 def median_of(runs: Sequence[Run]) -> Run:
     """The median time, and the median peak, of several runs."""
-    return Run(median(run.wall_s for run in runs), int(median(run.peak_bytes for run in runs)))
+    return Run(
+        median(run.wall_s for run in runs),
+        int(median(run.peak_bytes for run in runs)),
+        median(run.cpu_s for run in runs),
+    )

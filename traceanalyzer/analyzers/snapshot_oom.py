@@ -13,7 +13,7 @@ from traceanalyzer.analyzers.oom_whatif import what_if
 from traceanalyzer.analyzers.snapshot_map import segment_map
 from traceanalyzer.analyzers.snapshot_results import Cause, Change, DeviceSnapshot, Oom, Ooms, WhatIf
 from traceanalyzer.analyzers.snapshot_state import device_states
-from traceanalyzer.model.columns import ints
+from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.model.sizes import size as spelled
 from traceanalyzer.text import Text, say
 
@@ -34,12 +34,10 @@ class OomAnalyzer:
 
     def analyze(self, trace: Trace, results: Mapping[str, Any]) -> Ooms:
         """Snapshots first, in the order of rank, device and time."""
-        devices = results["snapshot"].devices
-        found = [
-            oom
-            for state, device in zip(device_states(trace), devices, strict=True)
-            for oom in _of_device(state, device)
-        ]
+        found: list[Oom] = []
+        if "oom" in texts(trace.allocations, "action")[1]:
+            for state, device in zip(device_states(trace), results["snapshot"].devices, strict=True):
+                found += _of_device(state, device)
         return Ooms((*found, *message_ooms(trace)))
 
 

@@ -12,6 +12,8 @@ from dataclasses import asdict
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from traceanalyzer.model.trace import Capability, how_to_capture
 from traceanalyzer.reporters import json_costs
 from traceanalyzer.reporters.facts import Facts
@@ -32,7 +34,8 @@ Document = dict[str, Any]
 
 def render(analysis: Analysis, *, top: int | None = None) -> str:  # noqa: ARG001 - every reporter takes it
     """The document as indented JSON that ends with a newline. It is complete whatever `top` is."""
-    return json.dumps(document(analysis), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(document(analysis), ensure_ascii=False, allow_nan=False)
+    return msgspec.json.format(text, indent=1) + "\n"  # json's own indenting is not in C
 
 
 def schema() -> Document:
