@@ -24,7 +24,7 @@
       this.rows = [...table.tBodies[0].rows];
       this.given = [...this.rows]; // in the order of the server
       this.within = null; // rows that a range of the timeline lets through
-      this.texts = new Map(this.rows.map((row) => [row, [...row.cells].map(rawOf).join("\n").toLowerCase()]));
+      this.texts = new Map(this.rows.map((row) => [row, [...row.cells].map((cell) => `${rawOf(cell)}\n${cell.textContent}`).join("\n").toLowerCase()]));
       this.words = [];
       this.open = this.rows.length <= FOLDED + 3;
       const tools = table.closest(".sheet").querySelector(".tools");

@@ -15,7 +15,8 @@ from traceanalyzer.text import say
 if TYPE_CHECKING:
     from traceanalyzer.source_links import SourceLinks
 
-_EXACT = {"duration": "ns", "change": "ns", "bytes": "bytes", "size_change": "bytes"}
+_NS, _BYTES = say("{count} ns"), say("{count} bytes")
+_EXACT = {"duration": _NS, "change": _NS, "bytes": _BYTES, "size_change": _BYTES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,12 @@ class Row:
     category: str
 
 
+def _exact(value: float, kind: tables.Kind) -> str:
+    """The value as it was measured, for the hover; empty where the cell shows it already."""
+    unit = _EXACT.get(kind)
+    return spoken(unit.filled(count=f"{value:,}")) if unit else ""
+
+
 def rows(sheet: tables.Sheet, category: str, links: SourceLinks | None = None) -> list[Row]:
     """The rows of a sheet as cells. `category` colours bars unless a row has its own, `links` link lines of code."""
     columns = sheet.columns
@@ -61,12 +68,13 @@ def cell(
     text = tables.text(value, column.kind)
     if value is None:
         return Cell(text, "", spoken(say("not measured")), None, known=False, bar=None)
+    if column.kind == "word":  # what is copied is the key, in every language
+        return Cell(text, names.full(str(value)), "", None, known=True, bar=None)
     if not column.numeric:
-        full = names.full(value if isinstance(value, str) else str(value)) if column.kind != "word" else text
+        full = names.full(value if isinstance(value, str) else str(value))
         href = links.href(str(value)) if links and column.named else None
         return Cell(text, full, "", full if full != text else None, known=True, bar=None, href=href)
-    unit = _EXACT.get(column.kind)
-    exact = f"{value:,} {unit}" if unit else ""
+    exact = _exact(value, column.kind)
     bar = round(value * 100 / largest, 2) if largest else None
     return Cell(text, repr(value), exact, None, known=True, bar=bar)
 
@@ -134,5 +142,5 @@ def figure(value: float | None, kind: tables.Kind) -> Markup:
         return Markup('<span class="unknown" title="{}">{}</span>').format(
             spoken(say("not measured")), units.UNKNOWN
         )
-    exact = f"{value:,} {_EXACT[kind]}" if kind in _EXACT else ""
+    exact = _exact(value, kind)
     return Markup('<span class="figure" title="{}">{}</span>').format(exact, tables.text(value, kind))
