@@ -79,7 +79,7 @@
     hover(x, y) {
       const t = this.timeline.timeAt(x), curve = this.curves.find((c) => y < c.y + HEIGHT + SPACE);
       const i = curve ? above(curve.at, t, 0, curve.at.length) - 1 : -1;
-      const told = (level) => (level === null ? "not recorded" : size(level));
+      const told = (level) => (level === null ? say("not recorded") : size(level));
       const lines = i < 0 ? [] : [say("allocated {size}", { size: told(curve.allocated[i]) }), say("reserved {size}", { size: told(curve.reserved[i]) })];
       const when = this.timeline.data.unit === "ns" ? duration(t) : say("entry {entry}", { entry: count(Math.floor(t / 1000)) });
       this.timeline.hover(lines.length ? { title: say("{device} at {time}", { device: curve.label, time: when }), lines } : null, x, y + this.canvas.offsetTop);
