@@ -2,9 +2,10 @@
 
     python tests/fuzz/memory.py [--minutes 5] [--seed 0] [--whole 50]
 
-Each round damages the pickle of a made-up run (cuts, flips, doubles, and opcodes that import, call or build) or a text
-with errors, and reads it in this process: tables, messages or one line that says why not. One round in `whole` goes
-through the worker, the analysis and the page. Whatever the file made Python import, run or open ends the fuzzing.
+Each round damages the pickle of a made-up run (cuts, flips, doubles, other numbers, and opcodes that import, call or
+build) or a text with errors, and reads it in this process: tables, messages or one line that says why not. One round
+in `whole` goes through the worker, the analysis and the page. A file that makes Python import, run or open anything
+counts as a crash.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import pickle
 import random
+import re
 import sys
 import tempfile
 import time
@@ -79,6 +81,15 @@ def damage_opcodes(data: bytes, random_: random.Random) -> bytes:
     return bytes(out)
 
 
+def damage_numbers(data: bytes, random_: random.Random) -> bytes:
+    """Other addresses, times and sizes, so that most of these files are read."""
+    out = bytearray(data)
+    places = [found.start() + 2 for found in re.finditer(rb"\x8a[\x04-\x07]", data)]
+    for at in random_.sample(places, min(len(places), random_.choice([1, 3, 30, 300]))):
+        out[at + random_.randrange(4)] = random_.randrange(256)
+    return bytes(out)
+
+
 def read_text(text: str) -> None:
     """Figures that a machine can have."""
     for row in messages(text):
@@ -138,7 +149,7 @@ def fuzz(minutes: float, seed: int, whole: int, say: Callable[[str], None] = pri
                     read_text(damage_bytes(text.encode(), random_).decode(errors="replace"))
                     counts["texts"] += 1
                     continue
-                damage = random_.choice([damage_bytes, damage_opcodes])
+                damage = random_.choice([damage_bytes, damage_opcodes, damage_numbers, damage_numbers])
                 data = damage(random_.choice(originals), random_)
                 counts[read_snapshot(data, path, whole=rounds % whole == 0)] += 1
             except (Exception, Forbidden):
