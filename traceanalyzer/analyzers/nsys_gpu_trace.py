@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from traceanalyzer.analyzers.nsys_tables import (
     StatsTable,
     capture_start,
@@ -16,12 +14,18 @@ from traceanalyzer.analyzers.nsys_tables import (
     name_of,
     single_kernels,
 )
-from traceanalyzer.model.columns import ints, texts, triples
+from traceanalyzer.model.columns import ints, present, texts, triples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
     from traceanalyzer.model.trace import Trace
+
+    Ints = NDArray[np.int64]
 
 _MB = 1e6
 _COLUMNS = ("Start (ns)", "Duration (ns)", "CorrId", "GrdX", "GrdY", "GrdZ", "BlkX", "BlkY", "BlkZ", "Reg/Trd",
@@ -32,19 +36,18 @@ _NO_SHAPE = (None,) * 7
 def cuda_gpu_trace(trace: Trace) -> StatsTable:
     """One row per kernel, copy and fill; times count from the beginning of the capture."""
     rows = [*_kernels(trace), *_copies(trace)]
-    rows.sort(key=lambda row: (row[0], row[2], row[-1]))
+    rows.sort(key=lambda row: (row[0], -1 if row[2] is None else row[2], row[-1]))
     return StatsTable("cuda_gpu_trace", _COLUMNS, tuple(rows))
 
 
 def _kernels(trace: Trace) -> Iterator[tuple[Any, ...]]:
     kernels, rows = trace.kernels, single_kernels(trace)
     name = name_of(*texts(kernels, "name"))
-    grid, block = triples(kernels, "grid"), triples(kernels, "block")
-    registers = ints(kernels, "registers")
+    grid, block = _triples(kernels, "grid"), _triples(kernels, "block")
+    registers = _known(ints(kernels, "registers"))
     lead, lanes = _lead(trace, "kernels"), _lanes(trace, "kernels")
     for i in rows.tolist():
-        shape = (*grid[i].tolist(), *block[i].tolist(), int(registers[i]))
-        yield *lead[i].tolist(), *shape, None, None, None, None, *lanes[i], name(i)
+        yield *lead[i], *grid[i], *block[i], registers[i], None, None, None, None, *lanes[i], name(i)
 
 
 def _copies(trace: Trace) -> Iterator[tuple[Any, ...]]:
@@ -55,25 +58,40 @@ def _copies(trace: Trace) -> Iterator[tuple[Any, ...]]:
     ends = [texts(copies, column) for column in ("src_kind", "dst_kind")]
     lead, lanes = _lead(trace, "copies"), _lanes(trace, "copies")
     for i in range(copies.num_rows):
-        duration, size = int(lead[i][1]), int(nbytes[i])
+        duration, size = lead[i][1] or 0, int(nbytes[i])
         # nsys divides whole numbers: it counts how often the copy would fit into a second
         rate = size * (10**9 // duration) / _MB if size >= 0 and duration > 0 else None
         source, target = (known[code[i]].title() if code[i] >= 0 else None for code, known in ends)
         if kinds[kind[i]] == "memset":  # nsys has the memory that is set in the first of the two
             source, target = target, None
         size_mb = size / _MB if size >= 0 else None
-        yield *lead[i].tolist(), *_NO_SHAPE, size_mb, rate, source, target, *lanes[i], names[codes[i]]
+        yield *lead[i], *_NO_SHAPE, size_mb, rate, source, target, *lanes[i], names[codes[i]]
 
 
-def _lead(trace: Trace, table: str) -> Any:
-    """Start, duration and correlation, shape (rows, 3)."""
-    columns = [ints(trace.tables[table], column) for column in ("ts", "dur", "correlation")]
-    columns[0] = columns[0] + capture_start(trace)
-    return np.stack(columns, axis=1)
+def _lead(trace: Trace, table: str) -> list[tuple[int | None, ...]]:
+    """Start, duration and correlation of every row."""
+    start, duration, correlation = (ints(trace.tables[table], c) for c in ("ts", "dur", "correlation"))
+    start = start + capture_start(trace)
+    return list(zip(start.tolist(), _known(duration), _known(correlation), strict=True))
 
 
-def _lanes(trace: Trace, table: str) -> list[tuple[str, int, int]]:
+def _lanes(trace: Trace, table: str) -> list[tuple[str, int | None, int | None]]:
     """Device as nsys calls it, context and stream of every row."""
     names = {row["device"]: row["name"] for row in trace.devices.to_pylist()}
-    columns = [ints(trace.tables[table], column).tolist() for column in ("device", "context", "stream")]
-    return [(f"{names.get(d) or ''} ({d})", c, s) for d, c, s in zip(*columns, strict=True)]
+    device, context, stream = (ints(trace.tables[table], c) for c in ("device", "context", "stream"))
+    called = [f"{names.get(d) or ''} ({d})" for d in device.tolist()]
+    return list(zip(called, _known(context), _known(stream), strict=True))
+
+
+def _triples(table: pa.Table, column: str) -> list[list[int] | tuple[None, None, None]]:
+    """A grid or block of every row."""
+    there = present(table, column).tolist()
+    return [
+        row if known else (None,) * 3
+        for row, known in zip(triples(table, column).tolist(), there, strict=True)
+    ]
+
+
+def _known(values: Ints) -> list[int | None]:
+    """None for what was not recorded, an empty cell as nsys has it."""
+    return [None if value < 0 else value for value in values.tolist()]
