@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.sizes import size
 from traceanalyzer.model.trace import Capability
-from traceanalyzer.rules.findings import Evidence, Finding, Severity, Verdict
+from traceanalyzer.rules.findings import Evidence, Finding, Severity
 from traceanalyzer.rules.vocabulary import word
 from traceanalyzer.rules.wording import count, percent
 from traceanalyzer.text import Text, join, say
@@ -21,49 +21,6 @@ if TYPE_CHECKING:
 
 NO_TIME = say("it saves memory, not time")
 SHOWN = 5
-
-
-def memory_verdict(facts: Facts) -> Verdict | None:
-    """The verdict when memory is all that was recorded; None when it is not."""
-    if facts.ooms:
-        first = facts.ooms[0]
-        return Verdict(
-            "unknown",
-            say("{headline}.", headline=first.headline),
-            first.causes[0].confidence if first.causes else "low",
-        )
-    if not facts.memory_only:
-        return None
-    devices = facts.snapshot.devices
-    if not devices:
-        return Verdict("unknown", say("No out-of-memory error was found in the text."), "low")
-    worst = max(devices, key=lambda d: d.peak.active_bytes)
-    top = next(iter(worst.peak.by_category.items()), None)
-    held: str = ""
-    if top is not None and 2 * worst.peak.unseen_bytes > worst.peak.active_bytes:
-        held = say(", {size} of it allocated before the window", size=size(worst.peak.unseen_bytes))
-    elif top is not None:
-        held = say(", {size} of it {use}", size=size(top[1]), use=word(top[0]))
-    grows = _fastest(worst)
-    left: str = (
-        ""
-        if grows is None
-        else say(
-            "; {line} leaves {size} behind in every step", line=grows.python, size=size(grows.bytes_per_step)
-        )
-    )
-    headline = say(
-        "Memory peaks at {active} of {reserved} reserved{held}{left}",
-        active=size(worst.peak.active_bytes),
-        reserved=size(worst.peak_reserved_bytes),
-        held=held,
-        left=left,
-    )
-    return Verdict("unknown", headline, "medium")
-
-
-def _fastest(device: DeviceSnapshot) -> GrowthRow | None:
-    return device.growth[0] if device.growth else None
 
 
 def _where(device: DeviceSnapshot) -> Text:

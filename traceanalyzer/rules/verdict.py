@@ -16,7 +16,7 @@ from traceanalyzer.analyzers.roofline import dominant
 from traceanalyzer.model.trace import Capability, how_to_capture
 from traceanalyzer.rules.base import ORDINARY
 from traceanalyzer.rules.findings import Confidence, Verdict
-from traceanalyzer.rules.memory import memory_verdict
+from traceanalyzer.rules.memory_verdict import memory_verdict
 from traceanalyzer.rules.roofs import roofline, time_of
 from traceanalyzer.rules.vocabulary import word
 from traceanalyzer.rules.wording import percent

@@ -1,0 +1,52 @@
+"""The verdict on a run of which only memory was recorded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from traceanalyzer.model.sizes import size
+from traceanalyzer.rules.findings import Verdict
+from traceanalyzer.rules.vocabulary import word
+from traceanalyzer.text import say
+
+if TYPE_CHECKING:
+    from traceanalyzer.rules.base import Facts
+
+
+def memory_verdict(facts: Facts) -> Verdict | None:
+    """The verdict when memory is all that was recorded; None when it is not."""
+    if facts.ooms:
+        first = facts.ooms[0]
+        return Verdict(
+            "unknown",
+            say("{headline}.", headline=first.headline),
+            first.causes[0].confidence if first.causes else "low",
+        )
+    if not facts.memory_only:
+        return None
+    devices = facts.snapshot.devices
+    if not devices:
+        return Verdict("unknown", say("No out-of-memory error was found in the text."), "low")
+    worst = max(devices, key=lambda d: d.peak.active_bytes)
+    top = next(iter(worst.peak.by_category.items()), None)
+    held: str = ""
+    if top is not None and 2 * worst.peak.unseen_bytes > worst.peak.active_bytes:
+        held = say(", {size} of it allocated before the window", size=size(worst.peak.unseen_bytes))
+    elif top is not None:
+        held = say(", {size} of it {use}", size=size(top[1]), use=word(top[0]))
+    grows = worst.growth[0] if worst.growth else None
+    left: str = (
+        ""
+        if grows is None
+        else say(
+            "; {line} leaves {size} behind in every step", line=grows.python, size=size(grows.bytes_per_step)
+        )
+    )
+    headline = say(
+        "Memory peaks at {active} of {reserved} reserved{held}{left}",
+        active=size(worst.peak.active_bytes),
+        reserved=size(worst.peak_reserved_bytes),
+        held=held,
+        left=left,
+    )
+    return Verdict("unknown", headline, "medium")
