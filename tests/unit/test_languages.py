@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +12,9 @@ import report_cases as cases
 import sentences
 
 from traceanalyzer import languages
+from traceanalyzer.cli import run
 from traceanalyzer.languages import of_locale, speaking, spoken
+from traceanalyzer.pipeline import load
 from traceanalyzer.reporters import render
 from traceanalyzer.text import say
 
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
 
 SAID = sentences.sentences()
 ROOMS = languages.rooms("zh")
+SNAPSHOT = Path(__file__).parents[2] / "fixtures/snapshots/oom.pickle.gz"
 
 
 @pytest.mark.parametrize(
@@ -101,3 +106,27 @@ def test_the_scripts_find_their_words_in_the_page() -> None:
     words = json.loads(page[begin : page.index("</script>", begin)])
     assert words == ROOMS[languages.SCRIPTS]
     assert 'id="words"' not in render(cases.training(), "html")
+
+
+@pytest.mark.parametrize("chosen", [["--lang", "zh"], []])
+def test_commands_speak_the_language_of_the_option_or_the_locale(
+    chosen: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not chosen:
+        monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    assert run(["oom", str(SNAPSHOT), *chosen]) == 0
+    assert "时显存不足" in capsys.readouterr().out
+    assert run(["explain", "SYNC002", *chosen]) == 0
+    assert "从设备逐个读取数值" in capsys.readouterr().out
+    assert run(["findings", str(SNAPSHOT), "--output-format", "sarif", *chosen]) == 0
+    assert re.search("[\u4e00-\u9fff]", capsys.readouterr().out) is None, "programs read English"
+
+
+def test_notes_of_a_file_read_from_the_cache_are_translated_too(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(
+        '{"traceEvents": [{"ph": "X", "name": "aten::mm", "ts": 1, "dur": 1, "pid"'
+    )
+    for _ in ("read", "from the cache"):
+        (note,) = load(tmp_path / "run.json").sources[0].notes
+        with speaking("zh"):
+            assert spoken(note.message).startswith("文件在 JSON 中间结束")

@@ -6,7 +6,7 @@ import copy
 import json
 import pickle
 
-from traceanalyzer.text import Text, join, say
+from traceanalyzer.text import Text, join, packed, said, say, unpacked
 
 ZH = {"{share} of {what} is idle": "{what}有 {share} 空闲", "the step": "该步", "pin_memory={True}": "设置"}
 
@@ -38,3 +38,21 @@ def test_copies_keep_the_parts() -> None:
 
 def test_joined_sentences_are_translated_one_by_one() -> None:
     assert join("; ", [say("the step"), say("a { b")]).translated(ZH) == "该步; a { b"
+
+
+def test_a_sentence_written_before_its_values_are_known_is_filled_later() -> None:
+    idle = say("{share} of {what} is idle")
+    assert idle == "{share} of {what} is idle"
+    assert idle.filled(share="54 %", what=say("the step")).translated(ZH) == "该步有 54 % 空闲"
+
+
+def test_json_keeps_the_parts_of_a_sentence() -> None:
+    text = say("{share} of {what} is idle", share="54 %", what=say("the step"))
+    again = unpacked(json.loads(json.dumps(packed(text))))
+    assert (again, again.translated(ZH)) == (text, text.translated(ZH))
+    assert unpacked(packed("a name")) == "a name"
+
+
+def test_words_from_elsewhere_are_the_same_in_every_language() -> None:
+    assert said("the step").translated(ZH) == "the step"
+    assert said(say("the step")).translated(ZH) == "该步"

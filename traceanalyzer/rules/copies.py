@@ -8,6 +8,7 @@ from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.findings import Evidence, Finding
 from traceanalyzer.rules.idle import places, severity
+from traceanalyzer.rules.vocabulary import word
 from traceanalyzer.rules.wording import count, duration, percent, size
 from traceanalyzer.text import Text, say
 
@@ -139,8 +140,8 @@ def _described(row: CopyRow) -> Evidence:
             "exposed{caller}",
             copies=count(row.count, "copy"),
             direction=row.direction,
-            source=row.src_kind or "unknown",
-            target=row.dst_kind or "unknown",
+            source=word(row.src_kind or "unknown"),
+            target=word(row.dst_kind or "unknown"),
             moved=moved,
             total=duration(row.total_ns),
             exposed=duration(row.exposed_ns),

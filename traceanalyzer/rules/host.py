@@ -104,7 +104,7 @@ class OtherPythonThreads:
                 "For {share} of the step the GPU idles while a Python thread that launches nothing is at work.",
                 share=percent(share),
             ),
-            evidence=(Evidence(say("longest: {function}", function=found.python or "not recorded")),),
+            evidence=(Evidence(say("longest: {function}", function=found.python or say("not recorded"))),),
             fix=(
                 say(
                     "Move that work to another process: DataLoader(num_workers=4), multiprocessing, a separate "

@@ -197,7 +197,7 @@ class LowBandwidth:
                         "{runs} of {what} over {ranks} ranks, {each} each: {bandwidth} GB/s",
                         runs=count(r.count, "execution"),
                         what=r.collective or r.name[:60],
-                        ranks=r.group_size or "unknown",
+                        ranks=r.group_size or say("unknown"),
                         each=size(max(r.in_bytes or 0, r.out_bytes or 0) / r.count),
                         bandwidth=f"{r.bus_gb_per_s:.1f}",
                     ),

@@ -112,7 +112,7 @@ def _described(row: CopyRow) -> Evidence:
             direction=row.direction or "",
             each="unknown size" if row.bytes is None else size(row.bytes / row.count),
             time=duration(row.total_ns),
-            op=row.op or "an unknown operator",
+            op=row.op or say("an unknown operator"),
         ),
         table="copies",
     )

@@ -64,8 +64,8 @@ def _described(row: WaitRow) -> Evidence:
         say(
             "{calls} in {op} at {place}: {waited} of waiting, after which the GPU is idle for {idle}",
             calls=count(row.count, "call"),
-            op=row.op or "no operator",
-            place=row.python or "a place that was not recorded",
+            op=row.op or say("no operator"),
+            place=row.python or say("a place that was not recorded"),
             waited=duration(row.host_ns),
             idle=duration(row.idle_ns),
         ),
