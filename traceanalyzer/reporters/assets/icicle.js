@@ -194,9 +194,9 @@
 
     toldWithLink(i) {
       const href = i < 0 ? null : this.data.links[this.data.name[i]];
-      const link = Object.assign(document.createElement("a"), { className: "source", target: "_blank", rel: "noopener noreferrer", textContent: say("source") });
-      if (href) link.href = href;
-      return href ? [this.told(i), " ", link] : [this.told(i)];
+      if (!href) return [this.told(i)];
+      const out = { className: "source", target: "_blank", rel: "noopener noreferrer", href, textContent: say("source") };
+      return [this.told(i), " ", Object.assign(document.createElement("a"), out)];
     }
 
     tell() {

@@ -80,9 +80,10 @@
       const t = this.timeline.timeAt(x), curve = this.curves.find((c) => y < c.y + HEIGHT + SPACE);
       const i = curve ? above(curve.at, t, 0, curve.at.length) - 1 : -1;
       const told = (level) => (level === null ? say("not recorded") : size(level));
-      const lines = i < 0 ? [] : [say("allocated {size}", { size: told(curve.allocated[i]) }), say("reserved {size}", { size: told(curve.reserved[i]) })];
+      if (i < 0) { this.timeline.hover(null); return; }
       const when = this.timeline.data.unit === "ns" ? duration(t) : say("entry {entry}", { entry: count(Math.floor(t / 1000)) });
-      this.timeline.hover(lines.length ? { title: say("{device} at {time}", { device: curve.label, time: when }), lines } : null, x, y + this.canvas.offsetTop);
+      const lines = [say("allocated {size}", { size: told(curve.allocated[i]) }), say("reserved {size}", { size: told(curve.reserved[i]) })];
+      this.timeline.hover({ title: say("{device} at {time}", { device: curve.label, time: when }), lines }, x, y + this.canvas.offsetTop);
     }
   }
 

@@ -103,15 +103,17 @@
       }));
       this.panel.querySelector("ul").replaceChildren(...data.gaps.filter((gap) => gap.start.length).map((gap) => {
         const idle = idleWithin(data, gap, this.from, this.to);
+        const whole = say("{device}: {time} idle", { device: gap.of, time: duration(idle.reduce((sum, [, ns]) => sum + ns, 0)) });
         const parts = idle.map(([words, ns]) => say("{time} {cause}", { time: duration(ns), cause: words ?? say("in short gaps") })).join("; ");
-        return Object.assign(document.createElement("li"), { textContent: `${say("{device}: {time} idle", { device: gap.of, time: duration(idle.reduce((sum, [, ns]) => sum + ns, 0)) })}${parts ? ` – ${parts}` : ""}` });
+        return Object.assign(document.createElement("li"), { textContent: parts ? `${whole} – ${parts}` : whole });
       }));
     }
 
     // The tables in it
     narrow() {
       const { data } = this.timeline, found = namesWithin(data, this.from, this.to);
-      this.narrowByName("kernels", [["ns_in_range", say("In range"), "duration", found.kernel], ["count_in_range", say("Calls in range"), "count", found.executions]]);
+      this.narrowByName("kernels", [["ns_in_range", say("In range"), "duration", found.kernel],
+        ["count_in_range", say("Calls in range"), "count", found.executions]]);
       this.narrowByName("ops", [["device_ns_in_range", say("Device in range, self"), "duration", found.launched],
         ["host_ns_in_range", say("Host in range"), "duration", found.host], ["count_in_range", say("Calls in range"), "count", found.calls]]);
       const gaps = window.traceReport.sheets["idle-gaps"];

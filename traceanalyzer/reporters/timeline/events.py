@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 KINDS = ("compute", "memory", "communication", "copy", "host", "api", "range", "idle")
 """Categories by number, as the page colours them."""
+NO_THREAD = -1  # of ranges that a snapshot recorded; ids of threads may be negative as well
 
 
 def _events(table: pa.Table, words: Words, kind: Ints | int, keys: tuple[str, ...]) -> tuple[Events, Ints]:
@@ -115,7 +116,7 @@ def thread_labels(analysis: Analysis) -> Callable[[int, int, int], str]:
     known = {(p["rank"], p["pid"], p["tid"]): p["name"] for p in processes if p["name"]}
 
     def label(rank: int, pid: int, tid: int) -> str:
-        unnamed = say("thread {id}", id=tid) if tid >= 0 else say("annotations")
+        unnamed = say("annotations") if tid == NO_THREAD else say("thread {id}", id=tid)
         name = known.get((rank, pid, tid)) or spoken(unnamed)
         return f"{of_rank(analysis, rank)}{names.cut(name, 48)}"
 
