@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,7 +19,6 @@ from traceanalyzer.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 def trace_analyze_process(*arguments: str, **kwargs: Any) -> subprocess.CompletedProcess[str]:
@@ -121,6 +122,18 @@ def test_whatever_goes_wrong_is_no_traceback(
     assert said in err
     assert "Traceback" not in err
     assert len(err.splitlines()) <= 1
+
+
+def test_the_name_of_what_was_written_cannot_steer_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "\x1b[2Jpwned.json.gz"
+    shutil.copy(Path(__file__).parents[2] / "fixtures/simulated/sim_gemm_bound.json.gz", tmp_path / name)
+    assert run(["report", name, "--no-cache", "--format", "text"]) == 0
+    out, err = capsys.readouterr()
+    assert "pwned.report.txt" in err
+    assert "\x1b" not in out + err
 
 
 def test_a_name_from_a_file_cannot_steer_the_terminal(

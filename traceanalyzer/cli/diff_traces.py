@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from traceanalyzer.cli.inputs import analyze_trace, check_place
-from traceanalyzer.cli.table import print_layout, remark_on_rest
+from traceanalyzer.cli.table import print_layout, printable, remark_on_rest
 from traceanalyzer.languages import spoken
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _write(found: Comparison, place: Place, limit: float | None) -> None:
         sys.stdout.write(whole)
         return
     Path(str(place.output)).write_bytes(whole.encode())
-    click.echo(f"Wrote {place.output}", err=True)
+    click.echo(printable(f"Wrote {place.output}"), err=True)
 
 
 def _print(found: Comparison, top: int) -> None:

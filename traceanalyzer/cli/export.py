@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from traceanalyzer.cli.inputs import load, reads_inputs
+from traceanalyzer.cli.table import printable
 from traceanalyzer.errors import TraceAnalyzerError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def command(inputs: Sequence[str], options: LoadOptions, output: str, form: str,
     trace = load(inputs, options)
     folder.mkdir(parents=True, exist_ok=True)
     count = files(trace, folder)
-    click.echo(f"Wrote {count} {'file' if count == 1 else 'tables'} to {output}", err=True)
+    click.echo(printable(f"Wrote {count} {'file' if count == 1 else 'tables'} to {output}"), err=True)
 
 
 def _names(form: str) -> list[str]:

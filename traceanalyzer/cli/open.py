@@ -17,6 +17,7 @@ import click
 
 from traceanalyzer.cli.inputs import analysis_options, analyze, reads_inputs
 from traceanalyzer.cli.sources import source_options
+from traceanalyzer.cli.table import printable
 from traceanalyzer.errors import TraceAnalyzerError
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def _trace_bytes(path: Path, options: LoadOptions) -> Iterable[bytes]:
             try:
                 yield from blocks(path, options)
             except (Truncated, TraceAnalyzerError) as error:  # Perfetto shows what came before
-                click.echo(f"{path}: {error}", err=True)
+                click.echo(printable(f"{path}: {error}"), err=True)
             return
         file.seek(0)
         while block := file.read(1 << 20):

@@ -12,6 +12,7 @@ import click
 from traceanalyzer.cli.inputs import analysis_options, analyze, check_place, reads_inputs, stem
 from traceanalyzer.cli.sources import source_options
 from traceanalyzer.cli.summary import print_summary
+from traceanalyzer.cli.table import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,4 +97,4 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter per option
     for name, form in outputs:
         if name != "-":
             Path(name).write_bytes(render(analysis, form, top=top).encode())
-            click.echo(f"Wrote {name}", err=True)
+            click.echo(printable(f"Wrote {name}"), err=True)

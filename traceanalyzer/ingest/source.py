@@ -79,7 +79,7 @@ def _inflated_head(raw: bytes, count: int) -> bytes:
         case "zstd":
             import zstandard
 
-            return zstandard.ZstdDecompressor().decompressobj().decompress(raw)[:count]
+            return zstandard.ZstdDecompressor().stream_reader(raw).read(count)
         case "plain":
             return raw
 
