@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from traceanalyzer.cli.inputs import load, reads_inputs
+from traceanalyzer.cli.language import speaks
 from traceanalyzer.cli.table import print_json
+from traceanalyzer.text import join, said, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="What a file is, and what it can and cannot show.")
 @reads_inputs
+@speaks
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(inputs: Sequence[str], options: LoadOptions, as_json: bool) -> None:
     """What each file is, what it can show, and how to capture what it cannot."""
@@ -51,45 +54,47 @@ def _content(trace: Trace) -> dict[str, Any]:
 def _lines(trace: Trace) -> Iterator[str]:
     from traceanalyzer.model.trace import how_to_capture
     from traceanalyzer.reporters.units import count
+    from traceanalyzer.rules.vocabulary import capability as words_of
 
     for source in trace.sources:
         yield from _source_lines(source)
         yield ""
-    yield "Tables"
+    yield say("Tables")
     for name, table in trace.tables.items():
         if table.num_rows:
             yield f"  {name:14}{count(table.num_rows):>12}"
-    yield "Shows"
-    yield f"  {', '.join(map(_words, _shown(trace))) or 'nothing that can be analysed'}"
+    yield say("Shows")
+    shown = [said(words_of(capability)) for capability in _shown(trace)]
+    yield say("  {what}", what=join(", ", shown) if shown else say("nothing that can be analysed"))
     missing = {c: how for c, how in how_to_capture(trace.sources).items() if c not in trace.capabilities}
     if missing:
-        yield "Lacks"
+        yield say("Lacks")
         for capability, how in missing.items():
-            yield f"  {_words(capability)}: {how}"
+            yield say("  {what}: {remedy}", what=words_of(capability), remedy=how)
 
 
 def _source_lines(source: Source) -> Iterator[str]:
     from traceanalyzer.reporters.units import count, size
+    from traceanalyzer.rules.vocabulary import word
 
     yield source.path
-    yield f"  format    {source.format}{' (simulated)' if source.simulated else ''}"
-    yield f"  size      {size(source.bytes)}, {count(source.events)} events"
+    simulated = say(" (simulated)") if source.simulated else ""
+    yield say("  format    {format}{simulated}", format=source.format, simulated=simulated)
+    yield say("  size      {size}, {count} events", size=size(source.bytes), count=count(source.events))
     yield f"  sha256    {source.sha256}"
     yield f"  rank      {source.rank}"
     if source.epoch_ns is not None:
-        yield f"  recorded  {datetime.fromtimestamp(source.epoch_ns // 10**9, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        recorded = datetime.fromtimestamp(source.epoch_ns // 10**9, UTC)
+        yield say("  recorded  {time} UTC", time=f"{recorded:%Y-%m-%d %H:%M:%S}")
     for key, value in source.metadata.items():
         if isinstance(value, str | int | float):
             yield f"  {key}: {value}"
     for note in source.notes:
-        yield f"  {note.kind}: {note.message}{' ' if note.remedy else ''}{note.remedy}"
+        remedy = say(" {remedy}", remedy=note.remedy) if note.remedy else ""
+        yield say("  {kind}: {message}{remedy}", kind=word(note.kind), message=note.message, remedy=remedy)
 
 
 def _shown(trace: Trace) -> list[Capability]:
     from traceanalyzer.model.trace import Capability
 
     return [capability for capability in Capability if capability in trace.capabilities]
-
-
-def _words(capability: Capability) -> str:
-    return capability.value.replace("_", " ")

@@ -80,7 +80,10 @@ _CAUSES_OF_OOM = {
 }
 _MEMORY = {"active": say("active"), "requested": say("requested")}
 _MOMENTS = {"oom": say("error"), "error": say("error"), "peak": say("peak"), "end": say("end")}
+_NOTES = {"partial": say("partial"), "repaired": say("repaired")}
 _CAPABILITIES = {
+    "memory": say("memory events"),
+    "oom": say("out-of-memory errors"),
     "device_work": say("device work"),
     "launches": say("launches"),
     "steps": say("steps"),
@@ -127,12 +130,17 @@ WORDS: Mapping[str, Text] = MappingProxyType(
     | _CAUSES_OF_OOM
     | _MEMORY
     | _MOMENTS
-    | _CAPABILITIES
+    | _NOTES
     | _CHANGES
     | _FUSED
     | _LABELS_OF_NCU
     | _MATCHES
 )
+
+
+def capability(key: str) -> str:
+    """What a trace can show, in words."""
+    return _CAPABILITIES.get(key) or word(key)
 
 
 def word(key: str) -> str:

@@ -48,6 +48,7 @@ def get() -> Environment:
         "cause": cause_text,
         "searched": lambda name: names.cut(name, timeline.NAME_LIMIT),
         "word": lambda key: spoken(vocabulary.word(key)),
+        "capability": lambda key: spoken(vocabulary.capability(key)),
         "json_text": _json_text,
     }
     environment.globals |= {
