@@ -95,6 +95,15 @@ def test_a_window_with_its_beginning_is_complete_and_a_cut_one_is_not(tmp_path: 
     assert b.peak.unseen_bytes == 3 * MIB, "released in the window, allocated before it"
 
 
+def test_a_use_takes_its_share_of_the_blocks_where_no_segment_tells_of_them(tmp_path: Path) -> None:
+    loss = [frame("/torch/nn/functional.py", 3, "cross_entropy")]
+    content = snapshot([], [entry("alloc", BASE, 5 * MIB, 1_700_000_000_000_000, loss)])
+    found = analyze(load(write(tmp_path / "a.pickle", content), options=NO_CACHE))
+    (claim,) = [f.claim for f in found.findings if f.code == "MEM011"]
+    assert "take 5.00 MiB (100 %) of the peak" in claim
+    assert not {"MEM004", "MEM006", "MEM010"} & {f.code for f in found.findings}, "nothing was reserved"
+
+
 def test_what_was_allocated_before_the_window_is_said(tmp_path: Path) -> None:
     cut = simple()
     cut["device_traces"][0] = cut["device_traces"][0][2:]

@@ -172,7 +172,7 @@ class PinnedSegments(SnapshotRule):
     def look(self, device: DeviceSnapshot) -> tuple[Text, int | None, list[Text]] | None:
         """Segments that are used little."""
         wasted = sum(s.bytes - s.active_bytes for s in device.pinned)
-        if wasted < thresholds.FRAGMENTED_SHARE * device.end.reserved_bytes:
+        if not wasted or wasted < thresholds.FRAGMENTED_SHARE * device.end.reserved_bytes:
             return None
         claim = say(
             "{wasted} in {segments} cannot be given back",
@@ -208,7 +208,7 @@ class FragmentationGrowth(SnapshotRule):
             return None
         third = len(later) // 3
         early, late = median_low(later[:third]), median_low(later[-third:])
-        if late - early < thresholds.FRAGMENTED_SHARE * device.peak_reserved_bytes:
+        if late <= early or late - early < thresholds.FRAGMENTED_SHARE * device.peak_reserved_bytes:
             return None
         claim = say(
             "{late} of what is reserved are in use at no moment of the last steps, {early} early on",
@@ -272,7 +272,8 @@ class UnusedReserved(SnapshotRule):
     def look(self, device: DeviceSnapshot) -> tuple[Text, int | None, list[Text]] | None:
         """Peak of reserved against peak of active."""
         unused = device.peak_reserved_bytes - device.peak.active_bytes
-        if not device.entries or unused < thresholds.UNUSED_RESERVED_SHARE * device.peak_reserved_bytes:
+        least = thresholds.UNUSED_RESERVED_SHARE * device.peak_reserved_bytes
+        if not device.entries or not device.peak_reserved_bytes or unused < least:
             return None
         share = percent(unused / device.peak_reserved_bytes)
         claim = say(

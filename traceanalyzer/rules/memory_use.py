@@ -30,10 +30,11 @@ class UseRule(SnapshotRule):
     def look(self, device: DeviceSnapshot) -> tuple[Text, int | None, list[Text]] | None:
         """The share of the use at the peak, and the lines that allocated it."""
         peak = device.peak
-        held = peak.by_category.get(self.use, 0)
-        if not held or held < self.from_share * peak.requested_bytes:
+        # not peak.requested_bytes: that is 0 where the blocks of the entries are in no segment
+        held, whole = peak.by_category.get(self.use, 0), sum(peak.by_category.values())
+        if not held or held < self.from_share * whole:
             return None
-        claim = self.says.filled(held=size(held), share=percent(held / peak.requested_bytes))
+        claim = self.says.filled(held=size(held), share=percent(held / whole))
         evidence = [
             say("{line} {function}: {held}", line=h.python, function=h.function, held=size(h.requested_bytes))
             for h in peak.holders
