@@ -102,6 +102,7 @@ def test_a_use_takes_its_share_of_the_blocks_where_no_segment_tells_of_them(tmp_
     (claim,) = [f.claim for f in found.findings if f.code == "MEM011"]
     assert "take 5.00 MiB (100 %) of the peak" in claim
     assert not {"MEM004", "MEM006", "MEM010"} & {f.code for f in found.findings}, "nothing was reserved"
+    assert found.verdict.headline == "How much memory was in use is not known: no segment is listed."
 
 
 def test_what_was_allocated_before_the_window_is_said(tmp_path: Path) -> None:

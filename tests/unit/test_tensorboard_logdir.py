@@ -69,6 +69,20 @@ def test_a_file_that_appears_or_goes_is_noticed(tmp_path: Path) -> None:
     assert listed(logdir) == []
 
 
+def test_a_plugin_that_fails_on_one_file_does_not_hide_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ingester_of(head: bytes, path: Path) -> object:
+        if path.name == "odd.json":
+            raise KeyError(path)
+        return object()
+
+    monkeypatch.setattr("traceanalyzer.ingest.inputs.ingester_of", ingester_of)
+    put(tmp_path / "odd.json")
+    put(tmp_path / "run.json")
+    assert listed(Logdir(roots_of(str(tmp_path), None))) == [(".", "run.json")]
+
+
 def test_a_rewritten_file_has_another_stamp(tmp_path: Path) -> None:
     path = put(tmp_path / "a.json")
     logdir = Logdir(roots_of(str(tmp_path), None))

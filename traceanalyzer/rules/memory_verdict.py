@@ -28,6 +28,10 @@ def memory_verdict(facts: Facts) -> Verdict | None:
     if not devices:
         return Verdict("unknown", say("No out-of-memory error was found in the text."), "low")
     worst = max(devices, key=lambda d: d.peak.active_bytes)
+    if not worst.peak_reserved_bytes:
+        return Verdict(
+            "unknown", say("How much memory was in use is not known: no segment is listed."), "low"
+        )
     top = next(iter(worst.peak.by_category.items()), None)
     held: str = ""
     if top is not None and 2 * worst.peak.unseen_bytes > worst.peak.active_bytes:

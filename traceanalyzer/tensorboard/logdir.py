@@ -137,7 +137,10 @@ def _is_trace(path: Path) -> bool:
         head = read_head(path)
     except InputError:
         return False
-    return ingester_of(head, path) is not None
+    try:
+        return ingester_of(head, path) is not None
+    except Exception:  # a plugin's ingester that fails on one file must not end the scan
+        return False
 
 
 def _stamp(status: os.stat_result) -> Stamp:

@@ -54,9 +54,11 @@ def crew_for(path: Path, options: LoadOptions) -> Iterator[Crew | None]:
         return
     with tempfile.TemporaryDirectory(prefix="traceanalyzer-", ignore_cleanup_errors=True) as name:
         common = Path(name)
-        folders = [common / f"worker-{i}" for i in range(1, count)]
-        crew = Crew(common, {own: _start(path, common, own, options) for own in folders})
+        workers: dict[Path, subprocess.Popen[bytes]] = {}
+        crew = Crew(common, workers)
         try:
+            for own in (common / f"worker-{i}" for i in range(1, count)):
+                workers[own] = _start(path, common, own, options)
             yield crew
         finally:
             crew.stop()

@@ -62,7 +62,7 @@ function choose(trace, base = null) {
 }
 
 export async function render() {
-  words = await fetch(urlOf("words")).then((answer) => answer.json(), () => ({}));
+  words = await fetch(urlOf("words")).then((answer) => answer.json()).catch(() => ({}));
   document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
   document.title = "Trace Analyzer";
   document.head.append(
