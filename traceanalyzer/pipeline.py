@@ -34,12 +34,15 @@ def load(
             lines are carried over to the kernels that run inside CUDA graphs.
     """
     from traceanalyzer.ingest.inputs import read_inputs
-    from traceanalyzer.model.link import link
-    from traceanalyzer.model.mapping import attribute
 
-    trace = link(read_inputs(inputs, options, progress))
+    read = read_inputs(inputs, options, progress)
+    from traceanalyzer.model.link import link  # not before: workers start before Arrow is loaded
+
+    trace = link(read)
     if mapping is None:
         return trace
+    from traceanalyzer.model.mapping import attribute
+
     return replace(trace, mapping=attribute(trace, link(read_inputs((mapping,), options, progress))))
 
 
