@@ -183,18 +183,14 @@ def _notes(build: Build, ranks: Ranks) -> list[Note]:
             count=len(ranks.processes),
         )
         notes.append(Note("info", message))
-    if build.untimed:
-        message = say("{count} rows without a start were left out", count=build.untimed)
-        notes.append(Note("partial", message, again))
-    if build.of_unknown_kind:
-        message = say("{count} rows of an unknown kind were left out", count=build.of_unknown_kind)
-        notes.append(Note("partial", message, again))
-    if build.endless:
-        message = say("{count} rows without an end count as 0 long", count=build.endless)
-        notes.append(Note("partial", message, again))
-    if build.nameless:
-        message = say("{count} rows without a name are not told apart", count=build.nameless)
-        notes.append(Note("partial", message, again))
+    for count, message in (
+        (build.untimed, say("{count} rows without a start were left out")),
+        (build.of_unknown_kind, say("{count} rows of an unknown kind were left out")),
+        (build.endless, say("{count} rows without an end count as 0 long")),
+        (build.nameless, say("{count} rows without a name are not told apart")),
+    ):
+        if count:
+            notes.append(Note("partial", message.filled(count=count), again))
     if build.negative_durations:
         message = say(
             "{count} rows end before they start and count as 0 long", count=build.negative_durations
