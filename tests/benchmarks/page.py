@@ -212,9 +212,7 @@ def lines(found: Measured, bars: dict[int, dict[str, Any] | str], release: str) 
         f"{release}, headless, without a GPU; plotly.py {version('plotly')}. Painted: from the start of the "
         "navigation, median of 5.",
         "",
-        "| goal | measured | |",
-        "| --- | ---: | --- |",
-        *(f"| {text} | {value} | {'pass' if met else '**fail**'} |" for text, value, met in goals),
+        *section_of.goals_table(goals),
         "",
         f"Opening takes {found.cpu_ms / 1000:.2f} s of CPU time of the page's thread. A picture while panning costs "
         f"{middle(found.paints):.1f} ms of script in the middle, {middle(found.paints, 0.99):.1f} ms at the 99th "

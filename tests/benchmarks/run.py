@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import section as section_of
 from measure import CommandError, Run, measure, median_of
 
 if TYPE_CHECKING:
@@ -136,16 +137,16 @@ def table(trace: Path, chosen: Sequence[Way], results: Mapping[str, Run]) -> lis
 
 def goals(trace: Path, results: Mapping[str, Run]) -> list[str]:
     """What was promised for 500 MB, and what came out."""
-    lines = ["| goal | measured | |", "| --- | ---: | --- |"]
+    rows: list[tuple[str, str, bool | None]] = []
     for goal in GOALS:
         try:
             value = goal.value(results, trace.stat().st_size)
         except KeyError:
-            lines.append(f"| {goal.text} | not measured | |")
+            rows.append((goal.text, "not measured", None))
             continue
         met = value >= goal.limit if goal.at_least else value <= goal.limit
-        lines.append(f"| {goal.text} | {value:.2f} {goal.unit} | {'pass' if met else '**fail**'} |")
-    return lines
+        rows.append((goal.text, f"{value:.2f} {goal.unit}", met))
+    return section_of.goals_table(rows)
 
 
 def machine() -> str:

@@ -125,8 +125,7 @@ def table(entries: int, depth: int) -> str:
         ),
         ("page of at most 5 MiB", f"{pages[2]:.1f} MiB", (pages[2] or 0) <= 5),
     ]
-    lines += ["", "| goal | measured | |", "| --- | ---: | --- |"]
-    lines += [f"| {goal} | {value} | {'pass' if met else '**fail**'} |" for goal, value, met in goals]
+    lines += ["", *section_of.goals_table(goals)]
     return "\n".join(lines) + "\n"
 
 
