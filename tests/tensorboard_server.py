@@ -10,11 +10,14 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 from urllib.request import urlopen
+
+import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +25,17 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 COMMAND = "import sys; from tensorboard.main import run_main; sys.exit(run_main())"
 START_S = 60
+
+pytest.importorskip(
+    "tensorboard", reason="NO TENSORBOARD: the tab is not tested; install traceanalyzer[tensorboard]"
+)
+WITH_THE_TAB = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        not any(point.name == "traceanalyzer" for point in entry_points(group="tensorboard_plugins")),
+        reason="PLUGIN NOT INSTALLED: the tab is not tested; install this checkout again (pip install -e '.[test]')",
+    ),
+]
 
 
 @dataclass(frozen=True)

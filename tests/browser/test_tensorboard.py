@@ -7,12 +7,11 @@ import re
 import shutil
 import zlib
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tensorboard_server import Board, tensorboard
+from tensorboard_server import WITH_THE_TAB, Board, tensorboard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,15 +26,8 @@ HOSTILE = """<img src=x onerror="window.pwned=1">.pt.trace.json"""
 SECTIONS = ["verdict", "quality", "where", "opportunities", "timeline", "tables", "code", "limits", "roofline",
             "memory", "communication", "queue", "method"]  # fmt: skip
 
-pytest.importorskip(
-    "tensorboard", reason="NO TENSORBOARD: the tab is not tested; install traceanalyzer[tensorboard]"
-)
 pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not any(point.name == "traceanalyzer" for point in entry_points(group="tensorboard_plugins")),
-        reason="PLUGIN NOT INSTALLED: the tab is not tested; install this checkout again (pip install -e '.[test]')",
-    ),
+    *WITH_THE_TAB,
     pytest.mark.skipif(not (SIMULATED.exists() and RECORDED.exists()), reason="the fixtures are not there"),
 ]
 

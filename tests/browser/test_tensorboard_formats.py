@@ -5,14 +5,13 @@ from __future__ import annotations
 import gzip
 import re
 import shutil
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from axe import AXE, violations
 from pages import until
-from tensorboard_server import Board, tensorboard
+from tensorboard_server import WITH_THE_TAB, Board, tensorboard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,16 +24,7 @@ NSIGHT = {"run": "nsight/job", "file": "train.sqlite"}
 TRACE = {"run": "torch", "file": "rank0.pt.trace.json.gz"}
 FIXED = {"run": "torch", "file": "fixed.pt.trace.json.gz"}
 
-pytest.importorskip(
-    "tensorboard", reason="NO TENSORBOARD: the tab is not tested; install traceanalyzer[tensorboard]"
-)
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not any(point.name == "traceanalyzer" for point in entry_points(group="tensorboard_plugins")),
-        reason="PLUGIN NOT INSTALLED: the tab is not tested; install this checkout again (pip install -e '.[test]')",
-    ),
-]
+pytestmark = WITH_THE_TAB
 
 
 @pytest.fixture(scope="module")
