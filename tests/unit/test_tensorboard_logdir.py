@@ -28,11 +28,16 @@ def put(path: Path, content: bytes = TRACE) -> Path:
     return path
 
 
-def listed(logdir: Logdir) -> list[tuple[str, str]]:
-    logdir.files()  # what a scan finds is there for the next who asks
+def finish_scan(logdir: Logdir) -> None:
     scan = logdir._scan
     if scan:
         scan.join()
+
+
+def listed(logdir: Logdir) -> list[tuple[str, str]]:
+    finish_scan(logdir)  # one that began before the last change to the files
+    logdir.files()  # what a scan finds is there for the next who asks
+    finish_scan(logdir)
     return [(found.run, found.file) for found in logdir.files()]
 
 
