@@ -60,8 +60,11 @@ def test_ncu_sees_one_step_after_the_warm_up_and_all_of_it(calls):
 
 
 def test_a_snapshot_covers_the_steps_and_is_cleaned(calls, tmp_path):
-    measure.snapshot(lambda: calls.append("step"), PAPER, tmp_path / "s.gz")
-    assert calls == ["_record_memory_history", *["step"] * measure.TRACED_STEPS, "synchronize", "_snapshot"]
+    measure.snapshot(
+        lambda: calls.append("step"), PAPER, tmp_path / "s.gz", lambda: calls.append("measured")
+    )
+    assert calls == ["_record_memory_history", *["step"] * measure.TRACED_STEPS, "synchronize", "_snapshot",
+                     "measured"]  # fmt: skip
     read = pickle.loads(gzip.decompress((tmp_path / "s.gz").read_bytes()))
     assert read["segments"][0]["frames"][0]["filename"] == "a.py"
 
@@ -78,7 +81,7 @@ def test_out_of_memory_is_described_at_that_moment(calls, tmp_path, monkeypatch,
             calls.append("unwound")
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
 
-    oom.observe(oom.Scenario(program), PAPER, 2 << 30, tmp_path)
+    oom.observe(oom.Scenario(program), PAPER, 2 << 30, tmp_path, lambda: None)
     facts = json.loads((tmp_path / "oom_program.plain.oom.json").read_text())
     assert facts["message"].startswith("CUDA out of memory")
     assert (facts["device_free_bytes"], facts["device_total_bytes"]) == (5, 9)

@@ -40,13 +40,13 @@ def sitting(tmp_path_factory):
 
 
 def outcomes(sitting):
-    run = json.loads((sitting / "cpu" / "run-1-of-1.json").read_text())
+    run = json.loads((sitting / "cpu" / "run-1.json").read_text())
     return {(o["kind"], o["name"], o["variant"]): o for o in run["outcomes"]}
 
 
 def test_it_records_times_and_traces_of_both_variants_and_the_failure(sitting):
     assert {p.name for p in (sitting / "cpu").iterdir()} == {
-        "run-1-of-1.json", "item_loop.plain.times.json", "item_loop.plain.trace.json.gz",
+        "run-1.json", "item_loop.plain.times.json", "item_loop.plain.trace.json.gz",
         "item_loop.fixed.times.json", "item_loop.fixed.trace.json.gz", "oom_leak.plain.oom.json",
     }  # fmt: skip
     times = json.loads((sitting / "cpu" / "item_loop.plain.times.json").read_text())
@@ -107,7 +107,7 @@ def test_unpacking_again_changes_nothing(sitting):
 def test_a_recording_on_a_gpu_carries_the_expected_label():
     run = {"command": "record", "torch": "2", "device": "GPU", "cuda": "13", "kind": "cuda",
            "outcomes": [{"name": "gemm_bf16", "variant": "plain", "state": "recorded"}]}  # fmt: skip
-    files = {"run-1-of-1.json": json.dumps(run).encode(), "gemm_bf16.plain.trace.json.gz": b""}
+    files = {"run-1.json": json.dumps(run).encode(), "gemm_bf16.plain.trace.json.gz": b""}
     entry = unpack.manifest_entries(files, files, "gpu")["gpu/gemm_bf16.plain.trace.json.gz"]
     assert entry["label"] == "compute"
     assert entry["cuda"] == "13"
@@ -122,10 +122,16 @@ def test_the_most_valuable_comes_first():
     assert (jobs[0].kind, jobs[0].name) == ("times", "train")
 
 
-def test_parts_make_up_the_whole_and_share_nothing():
-    parts = [set(map(key, plan(part=(k, 3)))) for k in (1, 2, 3)]
-    assert set.union(*parts) == set(map(key, plan()))
-    assert sum(map(len, parts)) == len(plan())
+def test_a_later_sitting_goes_on_with_what_is_missing(tmp_path):
+    jobs = plan(["item_loop", "oom_leak"])
+    states = ["recorded", "failed", *["skipped"] * (len(jobs) - 2)]
+    earlier = [
+        {"kind": j.kind, "name": j.name, "variant": j.variant, "state": state}
+        for j, state in zip(jobs, states, strict=True)
+    ]
+    (tmp_path / "run-1.json").write_text(json.dumps({"outcomes": earlier}))
+    done = record._done([tmp_path / "run-1.json"])
+    assert list(map(key, plan(["item_loop", "oom_leak"], done))) == list(map(key, jobs[1:]))
 
 
 def key(job):
