@@ -38,18 +38,19 @@ PLOTLY_LIMIT_S = 120
 
 OPENED = """document.addEventListener('timelineready', () => requestAnimationFrame(() => requestAnimationFrame(() => {
   window.paintedMs = performance.now(); })))"""
-# Pans to and fro in views of several widths, a step per frame: the times between frames, and of each painting.
+# Pans to and fro in views of several widths, a step per frame: the times between frames, and of each painting. Before
+# each, as many frames in which nothing happens: what is late there, the machine drops by itself.
 PAN = """async (shares) => {
   const { timeline } = traceReport, frames = [], paints = [];
   const paint = timeline.draw.bind(timeline);
   timeline.draw = () => { const t = performance.now(); paint(); paints.push(performance.now() - t); };
   const next = () => new Promise(requestAnimationFrame), idle = [];
-  for (let i = 0, last = await next(); i < 120; i += 1) {
-    const now = await next();
-    idle.push(now - last);
-    last = now;
-  }
   for (const share of shares) {
+    for (let i = 0, last = await next(); i < 120; i += 1) {
+      const now = await next();
+      idle.push(now - last);
+      last = now;
+    }
     timeline.show(0, timeline.data.end * share);
     await next(); await next();
     let last = await next();

@@ -40,7 +40,7 @@ HOSTILE = """</script><script>window.pwned=1</script><img src=x onerror="pwned=1
 
 
 def view(page: Page) -> tuple[float, float]:
-    start, end = page.locator("#timeline-canvas").get_attribute("data-view").split(" ")  # type: ignore[union-attr]
+    start, end = page.evaluate("[traceReport.timeline.t0, traceReport.timeline.t1]")
     return float(start), float(end)
 
 

@@ -27,7 +27,8 @@ PAINTED = """([from, to]) => {
   const { timeline } = traceReport, { painter, data } = timeline, times = new Uint8Array(data.n);
   let wide = 0;
   painter.drawEvent = (pen, i) => { times[i] += 1; };
-  painter.mix = (at, row, first, next) => {
+  painter.readColours(); // forgets what it has made
+  painter.tiles.mix = (words, at, row, first, next) => {
     for (let i = first; i < next; i += 1) {
       times[i] += 1;
       if (data.dur[i] * painter.scale >= 1.5) wide += 1;
@@ -37,10 +38,31 @@ PAINTED = """([from, to]) => {
   timeline.scroll.scrollTop = 0;
   timeline.shownHeight = data.height;
   timeline.draw();
-  delete painter.drawEvent; delete painter.mix;
+  delete painter.drawEvent; delete painter.tiles.mix;
+  painter.readColours();
   const seen = (i) => data.start[i] < to && data.start[i] + data.dur[i] > from;
   return { missed: times.filter((n, i) => !n && seen(i)).length, twice: times.filter((n) => n > 1).length, wide,
     painted: times.filter(Boolean).length };
+}"""
+
+# Pans a little at a time: what changed in the document, how many tiles were made, and whether the last picture is the
+# one that is painted without what was kept.
+PANNED = """async ([from, to]) => {
+  const { timeline } = traceReport, { painter, canvas } = timeline, { tiles } = painter;
+  const next = () => new Promise(requestAnimationFrame);
+  const pixels = () => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.join();
+  timeline.show(from, to);
+  await next(); await next();
+  await new Promise((r) => setTimeout(r, 300));
+  const watched = new MutationObserver(() => {}), first = tiles.number;
+  watched.observe(document, { subtree: true, childList: true, characterData: true, attributes: true });
+  for (let i = 0; i < 20; i += 1) { timeline.pan(i < 15 ? 0.013 : -0.021); await next(); }
+  await next();
+  const changes = watched.takeRecords().map((r) => r.target.id || r.target.nodeName);
+  const kept = pixels(), made = tiles.number - first;
+  painter.readColours();
+  timeline.draw();
+  return { changes, made, first, same: kept === pixels() };
 }"""
 
 
@@ -80,6 +102,20 @@ def test_every_event_in_view_is_painted_once(
         assert (found["missed"], found["twice"], found["wide"]) == (0, 0, 0), view
         assert found["painted"]
     assert opened.errors == []
+
+
+@pytest.mark.parametrize("span", [0.5, 0.01])
+def test_panning_paints_what_is_new_in_view_and_leaves_the_page_alone(
+    open_page: Callable[..., Opened], span: float
+) -> None:
+    page = open_page(many(2, 20_000)).page
+    until(page, "Boolean(window.traceReport.timeline)")
+    end = page.evaluate("traceReport.timeline.data.end")
+    panned = page.evaluate(PANNED, [0.2 * end, (0.2 + span) * end])
+    assert panned["changes"] == [], "a change of words costs a layout and a painting of the whole page"
+    assert 0 < panned["made"] <= panned["first"] / 2, "a fifth of the width came into view"
+    assert panned["same"]
+    until(page, "document.getElementById('timeline-status').textContent.startsWith('Showing')")
 
 
 def test_what_is_merged_into_a_pixel_has_the_kind_with_most_time(open_page: Callable[..., Opened]) -> None:

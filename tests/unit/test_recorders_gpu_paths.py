@@ -60,9 +60,7 @@ def test_ncu_sees_one_step_after_the_warm_up_and_all_of_it(calls):
 
 
 def test_a_snapshot_covers_the_steps_and_is_cleaned(calls, tmp_path):
-    measure.snapshot(
-        lambda: calls.append("step"), PAPER, tmp_path / "s.gz", lambda: calls.append("measured")
-    )
+    measure.snapshot(lambda: calls.append("step"), PAPER, tmp_path / "s.gz", lambda: calls.append("measured"))
     assert calls == ["_record_memory_history", *["step"] * measure.TRACED_STEPS, "synchronize", "_snapshot",
                      "measured"]  # fmt: skip
     read = pickle.loads(gzip.decompress((tmp_path / "s.gz").read_bytes()))

@@ -6,8 +6,9 @@ from importlib.resources import files
 
 STYLE = "report.css"
 SCRIPTS = (
-    "words.js", "units.js", "packed.js", "tables.js", "timeline_data.js", "timeline_paint.js", "timeline_sums.js",
-    "timeline_range.js", "timeline_marks.js", "timeline_memory.js", "timeline.js", "icicle.js", "figures.js", "page.js",
+    "words.js", "units.js", "packed.js", "tables.js", "timeline_data.js", "timeline_tiles.js", "timeline_paint.js",
+    "timeline_sums.js", "timeline_range.js", "timeline_marks.js", "timeline_memory.js", "timeline.js", "icicle.js",
+    "figures.js", "page.js",
 )  # fmt: skip
 TABLE_SCRIPTS = ("words.js", "units.js", "tables.js", "page.js")  # of a page that holds tables alone
 

@@ -5,6 +5,7 @@
 (() => {
   const { TimelineData, TimelinePainter, duration, count } = window.traceReport;
   const MIN_SPAN = 20, AXIS = 42; // ns, px
+  const RESTED_MS = 120; // without a picture until the words about it follow
 
   class Timeline {
     constructor(data) {
@@ -41,6 +42,7 @@
       }
       this.ratio = ratio;
       this.draw();
+      this.tell();
     }
 
     schedule() { this.pending ||= requestAnimationFrame(() => this.draw()); }
@@ -52,13 +54,21 @@
       this.painter.draw(pen, { ...view, found: this.found, selected: this.selected });
       axis.setTransform(ratio, 0, 0, ratio, 0, 0);
       this.painter.drawAxis(axis);
-      for (const layer of this.layers) layer.draw?.(view, pen, axis);
-      this.canvas.dataset.view = `${this.t0} ${this.t1}`;
-      if (!this.selected) this.tell(this.data.unit === "ns" ? say("Showing {span} from {start}", { span: duration(this.t1 - this.t0), start: duration(this.t0) })
-        : say("Showing {count} entries", { count: count(Math.ceil((this.t1 - this.t0) / 1000)) }));
+      const { t0, t1, scale } = this.painter;
+      for (const layer of this.layers) layer.draw?.({ ...view, t0, t1, scale }, pen, axis);
+      clearTimeout(this.resting);
+      this.resting = setTimeout(() => this.tell(), RESTED_MS);
     }
 
-    tell(text) { if (this.status.textContent !== text) this.status.textContent = text; }
+    // What is selected, or else in view. Once a movement has ended: a word that changes makes the browser lay out and paint
+    // the whole page, which takes longer than the picture, and who listens wants no number for each frame.
+    tell() {
+      const { selected, t0, t1 } = this;
+      const text = selected ? `${selected.title} – ${selected.lines.join(" · ")}`
+        : this.data.unit === "ns" ? say("Showing {span} from {start}", { span: duration(t1 - t0), start: duration(t0) })
+        : say("Showing {count} entries", { count: count(Math.ceil((t1 - t0) / 1000)) });
+      if (this.status.textContent !== text) this.status.textContent = text;
+    }
 
     // The view
     show(t0, t1) {
@@ -89,7 +99,7 @@
 
     select(hit) {
       this.selected = hit;
-      if (hit) this.tell(`${hit.title} – ${hit.lines.join(" · ")}`);
+      this.tell();
       this.schedule();
     }
 

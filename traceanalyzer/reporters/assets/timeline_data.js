@@ -111,7 +111,7 @@
 
     // Events from i on that begin before `edge` and end about there, too: [i, end). What reaches beyond is by itself.
     narrowUntil(i, { last }, edge, scale) {
-      const end = aboveNear(this.start, edge, i, last);
+      const end = aboveNear(this.start, Math.ceil(edge) - 1, i, last); // starts are whole
       return Math.max(above(this.until, edge + WIDE / scale, i, end), i + 1);
     }
 

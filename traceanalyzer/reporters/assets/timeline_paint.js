@@ -1,17 +1,18 @@
-// How the timeline looks: tracks painted into a canvas for a stretch of time. What falls on one pixel is merged there by
-// sums made beforehand, so that a view costs what it shows and not what the trace holds.
+// How the timeline looks: tracks painted into a canvas for a stretch of time. Rows come from timeline_tiles.js, so that a view
+// costs what it shows and not what the trace holds, and the next one while panning only what is new in it.
 "use strict";
 
 (() => {
-  const { above } = window.traceReport;
+  const { above, RowTiles, COLUMNS, WIDE, FAINT } = window.traceReport;
   const FONT = "11px ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace", GLYPH = 6.62;
   const SANS = "11px system-ui, sans-serif";
-  const AXIS = 42, WIDE = 1.5, FAINT = 0.15; // px, px, opacity of what a search leaves out
+  const AXIS = 42; // px
 
   class TimelinePainter {
     constructor(data) {
       this.data = data;
       this.specks = document.createElement("canvas"); // a line per row: what is narrower than a pixel
+      this.widths = new Map(); // px of words in SANS
       this.readColours();
     }
 
@@ -22,7 +23,8 @@
         accent: of("accent"), onFill: of("on-fill"), idle: of("idle"), idleInk: of("idle-ink") };
       this.fills = this.data.kinds.map(of);
       this.inks = this.data.kinds.map((kind) => (["api", "range"].includes(kind) ? this.colour.ink : this.colour.onFill));
-      this.pixels = this.fills.map((hex) => [1, 3, 5].reduce((sum, at, i) => sum + parseInt(hex.slice(at, at + 2), 16) * 256 ** i, 0));
+      const pixels = this.fills.map((hex) => [1, 3, 5].reduce((sum, at, i) => sum + parseInt(hex.slice(at, at + 2), 16) * 256 ** i, 0));
+      this.tiles = new RowTiles(this.data, pixels);
       this.hatch = this.hatched();
     }
 
@@ -38,9 +40,11 @@
       return pen.createPattern(tile, "repeat");
     }
 
-    // Everything between two times and two heights. `pen` has its origin at the top of the data.
+    // Everything between two times and two heights, from the nearest whole pixel on: `t0`, `t1` and `scale` tell what is drawn.
+    // `pen` has its origin at the top of the data.
     draw(pen, { t0, t1, width, top, bottom, found, selected }) {
-      Object.assign(this, { t0, t1, width, found, scale: width / (t1 - t0) });
+      const scale = this.tiles.look(width / (t1 - t0), found), column = Math.round(t0 * scale);
+      Object.assign(this, { column, width, found, scale, t0: column / scale, t1: (column + width) / scale });
       pen.clearRect(0, top, width, bottom - top);
       this.drawSteps(pen, top, bottom);
       const seen = this.data.tracks.filter((track) => track.y < bottom && track.y + track.h > top);
@@ -53,10 +57,16 @@
       if (selected) this.drawSelection(pen, selected);
     }
 
+    // In SANS, which the pen must have.
+    widthOf(pen, text) {
+      if (!this.widths.has(text)) this.widths.set(text, pen.measureText(text).width);
+      return this.widths.get(text);
+    }
+
     drawLabel(pen, { text, y, h }) {
       pen.font = SANS;
       pen.fillStyle = this.colour.paper;
-      pen.fillRect(3, y, pen.measureText(text).width + 6, h - 2);
+      pen.fillRect(3, y, this.widthOf(pen, text) + 6, h - 2);
       pen.fillStyle = this.colour.ink2;
       pen.fillText(text, 6, y + 12);
     }
@@ -71,39 +81,27 @@
         this.specks.height = tracks.length;
       }
       this.words.fill(0);
-      tracks.forEach((track, line) => this.drawRow(pen, track, line * columns));
+      tracks.forEach((track, line) => this.drawRow(pen, track, line * columns, columns));
       this.specks.getContext("2d").putImageData(this.lines, 0, 0);
       pen.imageSmoothingEnabled = false;
       tracks.forEach(({ y, h }, line) => pen.drawImage(this.specks, 0, line, columns, 1, 0, y, columns, h - 2));
     }
 
-    drawRow(pen, { row, y, h }, line) {
-      const { start, dur } = this.data, { t0, t1, scale } = this;
-      for (let i = this.data.firstAfter(t0, row); i < row.last && start[i] < t1;) {
-        const x = (start[i] - t0) * scale, w = dur[i] * scale;
-        if (w >= WIDE) {
-          this.drawEvent(pen, i, x, w, y, h);
-          i += 1;
-          continue;
-        }
-        const column = Math.max(Math.floor(x), 0), next = this.data.narrowUntil(i, row, t0 + (column + 1) / scale, scale);
-        if (column < this.lines.width) this.mix(line + column, row, i, next);
-        i = next;
+    // Its tiles from the one that holds what reaches into the view by less than a pixel; what is longer may begin before them.
+    drawRow(pen, track, line, columns) {
+      const { row } = track, { start } = this.data, { t0, t1, scale } = this;
+      const first = Math.max(Math.floor((this.column - WIDE) / COLUMNS), 0), begin = (first * COLUMNS) / scale;
+      for (let i = this.data.firstAfter(t0, row); i < row.last && start[i] < begin; i += 1) this.drawWide(pen, i, track);
+      for (let k = first; k * COLUMNS < this.column + columns && k * COLUMNS < t1 * scale; k += 1) {
+        const { words, wide } = this.tiles.of(row, k), x = k * COLUMNS - this.column;
+        for (const i of wide) this.drawWide(pen, i, track);
+        if (words) this.words.set(words.subarray(Math.max(-x, 0), columns - x), line + Math.max(x, 0));
       }
     }
 
-    // One pixel: the kind with most time, the more opaque the more of the pixel is covered.
-    mix(at, { first, busy }, from, to) {
-      let covered = 0, most = -1, best = this.data.kind[from];
-      for (const { kind, before } of busy) {
-        const time = before[to - first] - before[from - first];
-        covered += time;
-        if (time > most) { most = time; best = kind; }
-      }
-      const faded = this.found && this.found.before[to] === this.found.before[from];
-      const opacity = Math.max(0.4, Math.min(1, covered * this.scale)) * (faded ? FAINT : 1);
-      const old = this.words[at] >>> 24, alpha = Math.round(opacity * 255);
-      if (alpha >= old) this.words[at] = (alpha << 24) | this.pixels[best];
+    drawWide(pen, i, { y, h }) {
+      const x = (this.data.start[i] - this.t0) * this.scale, w = this.data.dur[i] * this.scale;
+      if (w >= WIDE && x < this.width && x + w > 0) this.drawEvent(pen, i, x, w, y, h);
     }
 
     drawEvent(pen, i, x, w, y, h) {
@@ -151,7 +149,7 @@
         const text = this.gapLabel(pen, gap.cause[i], w - 10);
         if (text) {
           pen.fillStyle = this.colour.idle;
-          pen.fillRect(x + 2, y, pen.measureText(text).width + 6, h - 2);
+          pen.fillRect(x + 2, y, this.widthOf(pen, text) + 6, h - 2);
           pen.fillStyle = this.colour.ink;
           pen.fillText(text, x + 5, y + 9);
         }
@@ -161,7 +159,7 @@
     // The cause in words, or in short, or nothing, as there is room.
     gapLabel(pen, cause, room) {
       const texts = cause ? [this.data.causes[cause], this.data.brief[cause]] : [];
-      return texts.find((text) => pen.measureText(text).width < room) ?? "";
+      return texts.find((text) => this.widthOf(pen, text) < room) ?? "";
     }
 
     drawSteps(pen, top, bottom) {
@@ -199,8 +197,8 @@
         if (right < 0 || x > this.width || x < drawnTo) continue;
         pen.fillStyle = this.colour.ink2;
         pen.fillRect(x, 2, 1, 12);
-        const text = pen.measureText(name).width < right - x - 8 ? name : name.replace(/^.*#/, "#");
-        if (pen.measureText(text).width < right - x - 6) pen.fillText(text, x + 4, 12);
+        const text = this.widthOf(pen, name) < right - x - 8 ? name : name.replace(/^.*#/, "#");
+        if (this.widthOf(pen, text) < right - x - 6) pen.fillText(text, x + 4, 12);
         drawnTo = x + 8;
       }
     }
