@@ -126,3 +126,29 @@ def test_a_kernel_that_proves_is_found_on_the_timeline(open_page: Callable[..., 
     page.locator("#finding-COPY001 a.search").click()
     assert page.locator("#timeline-found").inner_text() == "192 found"
     assert "layer_norm" in page.locator("#timeline-status").inner_text()
+
+
+EVENT_SELECTED = """lane => {
+  const { data, selected } = traceReport.timeline, rows = data.tracks.filter((t) => t.type === "row");
+  const { row } = rows.find((t) => t.y === selected.y && data.lanes[t.row.lane].label === lane);
+  const i = data.start.indexOf(selected.start, row.first);
+  return i < row.last ? [data.start[i], data.dur[i]] : [];
+}"""
+
+
+def test_a_place_is_marked_in_the_row_of_its_stream_or_thread(open_page: Callable[..., Opened]) -> None:
+    base = cases.training()
+    tables = base.trace.tables
+    kernel = next(row for row in tables["kernels"].to_pylist() if row["stream"] == 20)
+    call = tables["api_calls"].to_pylist()[3]
+    found = [
+        Evidence("a kernel", "kernels", 0, kernel["ts"], kernel["dur"], rank=0, device=0, stream=20),
+        Evidence("a call", "api_calls", 0, call["ts"], call["dur"], rank=0, pid=42, tid=42),
+    ]
+    page = open_page(replace(base, findings=(replace(base.findings[0], evidence=tuple(found)),))).page
+    marks(page)
+    origin = page.evaluate("traceReport.timeline.data.origin")
+    for link, lane in enumerate(("GPU 0 · stream 20", "python main thread")):
+        page.locator("#finding-LOAD001 a.at").nth(link).click()
+        start, dur = page.evaluate(EVENT_SELECTED, lane)
+        assert (start + origin, dur) == (found[link].start_ns, found[link].duration_ns)

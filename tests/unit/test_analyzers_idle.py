@@ -192,3 +192,15 @@ def test_gaps_are_listed_longest_first_and_counted_in_all() -> None:
     assert len(lengths) == 200
     assert lengths == sorted(lengths, reverse=True)
     assert sum(c.gaps for c in found.devices[0].idle_causes) == 301
+
+
+def test_the_longest_gap_of_each_cause_is_listed_however_short() -> None:
+    b = Linked()
+    b.step(1, 0, 10_000)
+    for i in range(300):
+        b.launch("k", called=i * 20 + 11, start=i * 20 + 13, end=i * 20 + 20)
+    b.launch("waits", called=5990, start=6002, end=6010)
+    found = analyzed(b)
+    assert "launch_latency" in {c.cause for c in found.devices[0].idle_causes}
+    assert [g.duration_ns for g in found.largest_gaps if g.cause == "launch_latency"] == [2_000]
+    assert len(found.largest_gaps) == 201

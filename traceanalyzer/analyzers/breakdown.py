@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from traceanalyzer.analyzers.evidence import Evidence, text_at
+from traceanalyzer.analyzers.groups import longest_of
 from traceanalyzer.analyzers.host import HostActivity
 from traceanalyzer.analyzers.idle import CAUSES, Gaps, explain
 from traceanalyzer.analyzers.lines import idle_lines
@@ -110,15 +111,26 @@ def _causes(gaps: Gaps) -> tuple[IdleCause, ...]:
 
 
 def _largest(gaps: list[Gaps], trace: Trace, host: HostActivity) -> tuple[IdleGap, ...]:
-    """The longest gaps of all devices with what is known about each."""
-    candidates = [
-        (int(g.end[i] - g.start[i]), int(g.start[i]), g, i)
-        for g in gaps
-        for i in np.argsort(g.start - g.end, kind="stable")[:LARGEST_GAPS].tolist()
-    ]
+    """The longest gaps of all devices, and the longest of each cause, with what is known about each."""
+    candidates = [(int(g.end[i] - g.start[i]), int(g.start[i]), g, i) for g in gaps for i in _longest(g)]
     candidates.sort(key=lambda c: (-c[0], c[1], c[2].work.rank, c[2].work.device))
+    found: list[IdleGap] = []
+    causes: set[int] = set()
     evidence = Evidence(trace, host)
-    return tuple(_described(g, i, trace, evidence) for _, _, g, i in candidates[:LARGEST_GAPS])
+    for number, (_, _, g, i) in enumerate(candidates):
+        if number < LARGEST_GAPS or g.cause[i] not in causes:
+            causes.add(int(g.cause[i]))
+            found.append(_described(g, i, trace, evidence))
+    return tuple(found)
+
+
+def _longest(gaps: Gaps) -> list[int]:
+    """The longest gaps of a device and the longest of each cause."""
+    length = gaps.end - gaps.start
+    of_cause = longest_of(gaps.cause, length, len(CAUSES))
+    of_all = np.argsort(-length, kind="stable")[:LARGEST_GAPS]
+    found: list[int] = np.union1d(of_all, of_cause[of_cause >= 0]).tolist()
+    return found
 
 
 def _described(gaps: Gaps, i: int, trace: Trace, evidence: Evidence) -> IdleGap:

@@ -64,7 +64,7 @@ class _Calls:
         argument_row = np.full(trace.kernels.num_rows, -1, np.int64)
         linked = ints(table, "kernel")
         argument_row[linked[linked >= 0]] = np.flatnonzero(linked >= 0)
-        self.row_of = argument_row[kernels]
+        self.kernels, self.row_of = kernels, argument_row[kernels]
         self.duration = np.maximum(ints(trace.kernels, "dur", 0), 0)[kernels]
         name, self.names = texts(trace.kernels, "name")
         self.texts = {column: texts(table, column) for column in ("collective", "dtype", "group")}
@@ -99,6 +99,7 @@ class _Calls:
             max_ns=int(duration.max()),
             exposed_ns=exposed_ns,
             bus_gb_per_s=self._bandwidth(rows, text["collective"], size),
+            longest=int(self.kernels[rows[duration.argmax()]]),
         )
 
     def _bandwidth(self, rows: NDArray[np.int64], collective: str | None, size: int) -> float | None:

@@ -34,7 +34,8 @@ class Contention:
 
     `slow_launches` of `launches` calls took `thresholds.SLOW_CALL_NS` and more although the queue had room, and
     `slow_ns` longer than the median call. `python_ns` is idle time of devices in which a Python thread that launches
-    nothing was at work, `python` its function of the longest frame.
+    nothing was at work, `python` its function of the longest frame. `slowest` is the slowest such call, a row of
+    `api_calls`, and `frame` the longest frame, a row of `python_calls`.
     """
 
     launches: int
@@ -42,6 +43,8 @@ class Contention:
     slow_ns: int
     python_ns: int
     python: str | None
+    slowest: int | None = None
+    frame: int | None = None
 
 
 class ContentionAnalyzer:
@@ -54,21 +57,26 @@ class ContentionAnalyzer:
         """Sums over ranks and devices."""
         works = device_work(trace)
         slow = [_slow(trace, work) for work in works]
-        python_ns, python = _other_python(trace, works)
+        python_ns, frame = _other_python(trace, works)
+        duration = ints(trace.api_calls, "dur", 0)
         return Contention(
             sum(calls for calls, _, _ in slow),
-            sum(late for _, late, _ in slow),
+            sum(len(late) for _, late, _ in slow),
             sum(excess for _, _, excess in slow),
             python_ns,
-            python,
+            None if frame is None else trace.python_calls.column("name")[frame].as_py(),
+            max(
+                (int(row) for _, late, _ in slow for row in late), key=lambda row: duration[row], default=None
+            ),
+            frame,
         )
 
 
-def _slow(trace: Trace, work: DeviceWork) -> tuple[int, int, int]:
-    """Launch calls of a device, how many are slow with room in the queue, and what they take beyond the median."""
+def _slow(trace: Trace, work: DeviceWork) -> tuple[int, NDArray[np.int64], int]:
+    """Launch calls of a device, those that are slow with room in the queue, and what they take beyond the median."""
     calls = distinct(work.api_call[work.api_call >= 0])
     if not len(calls):
-        return 0, 0, 0
+        return 0, calls, 0
     start = ints(trace.api_calls, "ts")[calls]
     duration = np.maximum(ints(trace.api_calls, "dur", 0), 0)[calls]
     codes, names = texts(trace.api_calls, "name")
@@ -79,11 +87,11 @@ def _slow(trace: Trace, work: DeviceWork) -> tuple[int, int, int]:
         plain & (duration >= thresholds.SLOW_CALL_NS) & (submitted - finished < thresholds.LAUNCH_QUEUE - 2)
     )
     typical = int(np.median(duration[plain])) if plain.any() else 0
-    return int(plain.sum()), int(slow.sum()), int((duration[slow] - typical).sum())
+    return int(plain.sum()), calls[slow], int((duration[slow] - typical).sum())
 
 
-def _other_python(trace: Trace, works: tuple[DeviceWork, ...]) -> tuple[int, str | None]:
-    """Idle time with a busy Python thread beside the launching ones, and the name of its longest frame."""
+def _other_python(trace: Trace, works: tuple[DeviceWork, ...]) -> tuple[int, int | None]:
+    """Idle time with a busy Python thread beside the launching ones, and the row of its longest frame."""
     frames, api = trace.python_calls, trace.api_calls
     if not frames.num_rows or not works:
         return 0, None
@@ -109,7 +117,7 @@ def _other_python(trace: Trace, works: tuple[DeviceWork, ...]) -> tuple[int, str
         mine = rank[chosen] == work.rank
         idle = gaps(busy, int(busy.start[0]), int(busy.end[-1])) if len(busy.start) else busy
         spent += total(intersect(idle, union(start[mine], end[mine])))
-    return spent, names[codes[chosen[(end - start).argmax()]]]
+    return spent, int(chosen[(end - start).argmax()])
 
 
 def _threads(calls: Any) -> set[tuple[int, int, int]]:

@@ -57,6 +57,7 @@ class CopiesAnalyzer:
                     total_ns=int(duration[group].sum()),
                     exposed_ns=exposed_ns,
                     op=None if main_op is None else op_names[main_op],
+                    longest=int(group[duration[group].argmax()]),
                 )
             )
         rows.sort(key=lambda r: (-r.total_ns, r.kind, r.direction or "", r.src_kind or "", r.dst_kind or ""))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from traceanalyzer.analyzers.attributed import kernel_ops
+from traceanalyzer.analyzers.groups import longest_of
 from traceanalyzer.analyzers.opportunities_results import Fusion, FusionRow
 from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.model.join import codes_of
@@ -84,7 +85,8 @@ class _Chains:
         rank, device, stream = (ints(table, c) for c in ("rank", "device", "stream"))
         order = np.lexsort((ints(table, "ts"), stream, device, rank))
         self.kinds = kinds
-        self.name, self.duration = name[order].astype(np.int64), duration[order]
+        self.row, self.name, self.duration = order, name[order].astype(np.int64), duration[order]
+        self.start = ints(table, "ts")[order]
         op, self.ops = kernel_ops(trace)
         self.op = op[order]
         self.kind = kind_of[name][order]
@@ -109,6 +111,8 @@ class _Chains:
         key = self._keys(first, last)
         _, example, group = np.unique(key, return_index=True, return_inverse=True)
         count = np.bincount(group)
+        span = self.start[last] + self.duration[last] - self.start[first]
+        longest = longest_of(group, span, len(count))
         total = self._sums(self.duration.astype(np.float64), first, last + 1, group)
         low, high = self._handed(first, last, group)
         moved = self._handed_bytes(first, last, group)
@@ -126,6 +130,8 @@ class _Chains:
                     share=float(total[i]) / whole if whole else 0.0,
                     bytes=None if np.isnan(moved[i]) else (round(moved[i] / 2), round(moved[i])),
                     saving_ns=(round(low[i]), round(high[i])) if known else None,
+                    longest=int(self.row[first[longest[i]]]),
+                    longest_ns=int(span[longest[i]]),
                 )
             )
         return found

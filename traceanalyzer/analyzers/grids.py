@@ -39,6 +39,7 @@ class GridRow:
     small_ns: int
     tail_ns: int
     low_ns: int
+    longest: int | None = None  # row of `kernels`
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class GridsAnalyzer:
                     int(duration[mine][small[mine]].sum()),
                     int((duration[mine] * tail[mine]).sum()),
                     int(duration[mine][low[mine]].sum()),
+                    longest,
                 )
             )
         return Grids(True, tuple(sorted(rows, key=lambda r: (-r.total_ns, r.kernel))))

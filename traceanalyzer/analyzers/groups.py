@@ -22,6 +22,16 @@ def group_rows(*keys: NDArray[np.integer]) -> Iterator[NDArray[np.int64]]:
     yield from (rows for rows in np.split(order, edges) if len(rows))
 
 
+def longest_of(group: NDArray[np.integer], duration: NDArray[np.int64], groups: int) -> NDArray[np.int64]:
+    """The row with the longest duration in each group, the first of equal ones; -1 for groups without rows."""
+    most = np.full(groups, -1, np.int64)
+    np.maximum.at(most, group, duration)
+    rows = np.flatnonzero(duration == most[group])[::-1]
+    found = np.full(groups, -1, np.int64)
+    found[group[rows]] = rows  # the first is written last
+    return found
+
+
 def heaviest(codes: NDArray[np.integer], weights: NDArray[np.int64]) -> int | None:
     """The code (0 or more) with the largest sum of weights, the smaller one when tied; None without any."""
     valid = codes >= 0

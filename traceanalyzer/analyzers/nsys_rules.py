@@ -127,10 +127,14 @@ ANALYSES: tuple[Callable[[Trace], StatsTable], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class NsysRules:
-    """The tables of the rules by name; their times count from the start of the capture, `capture_start_ns`."""
+    """The tables of the rules by name; their times count from the start of the capture, `capture_start_ns`.
+
+    `ranks` tells the rank of each process in them.
+    """
 
     tables: Mapping[str, StatsTable]
     capture_start_ns: int
+    ranks: Mapping[int, int]
 
 
 class NsysRulesAnalyzer:
@@ -143,7 +147,8 @@ class NsysRulesAnalyzer:
         """One table per rule."""
         of_nsys = any(source.of_nsys for source in trace.sources)
         tables = [analysis(trace) for analysis in ANALYSES] if of_nsys else []
-        return NsysRules({table.name: table for table in tables}, capture_start(trace))
+        ranks = {pid: rank for rank, pid in _pids(trace).items()}
+        return NsysRules({table.name: table for table in tables}, capture_start(trace), ranks)
 
 
 def _covered(start: Ints, end: Ints, low: int, high: int) -> int:

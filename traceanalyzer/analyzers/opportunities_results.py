@@ -22,6 +22,13 @@ class FusionRow:
     share: float  # of the summed kernel time
     bytes: tuple[int, int] | None
     saving_ns: tuple[int, int] | None
+    longest: int | None = None  # row of `kernels`: the first kernel of the longest one
+    longest_ns: int | None = None  # from its start to the end of the last
+
+    @property
+    def chain(self) -> str:
+        """Its ops, or kernels where those are not known, in the order in which they run."""
+        return " → ".join(op or kernel for op, kernel in zip(self.ops, self.kernels, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,8 @@ class OverlapRow:
     share: float  # of the devices' wall time
     beside_ns: int
     saving_ns: tuple[int, int]
+    longest: int | None = None  # row of `kernels` or `copies`: the one with most exposed time
+    longest_ns: int = 0  # of which so much is exposed
 
 
 @dataclass(frozen=True, slots=True)

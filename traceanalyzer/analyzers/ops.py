@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from traceanalyzer.analyzers.device_time import DeviceTime, below_same, device_time, weighted_count
+from traceanalyzer.analyzers.groups import longest_of
 from traceanalyzer.analyzers.results import OpRow, Ops
 from traceanalyzer.model.columns import has_any, ints, texts
 from traceanalyzer.model.join import codes_of
@@ -59,14 +60,16 @@ def _rows(
     def total(values: Ints, rows: NDArray[np.bool_] | slice = slice(None)) -> list[int]:
         return [int(x) for x in weighted_count(group[rows], values[rows], size)]
 
+    duration = ints(trace.ops, "dur", 0)
     columns = zip(
         first.tolist(),
         count.tolist(),
-        total(ints(trace.ops, "dur", 0), outermost),
+        total(duration, outermost),
         total(ints(trace.ops, "self_dur", 0)),
         total(time.inside_ns, outermost),
         total(time.own_ns),
         total(time.kernels_inside, outermost),
+        longest_of(group, np.maximum(duration, 0), size).tolist(),
         strict=True,
     )
     made = [

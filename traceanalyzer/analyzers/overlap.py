@@ -73,6 +73,7 @@ class _Device:
         name, names = self._names(moves)
         for rows in group_rows(work.kind[moves], name, dependency):
             first, ns = rows[0], int(exposed[rows].sum())
+            longest = rows[exposed[rows].argmax()]
             hidden = min(ns, self.free_ns)
             yield OverlapRow(
                 kind="copy" if work.kind[moves[first]] == COPY else "communication",
@@ -83,6 +84,8 @@ class _Device:
                 share=ns / wall if wall else 0.0,
                 beside_ns=self.free_ns,
                 saving_ns=(0, hidden),  # whether the work depends on the data is in no trace
+                longest=int(work.row[moves[longest]]),
+                longest_ns=int(exposed[longest]),
             )
 
     def _is_transfer(self) -> NDArray[np.bool_]:
@@ -147,4 +150,5 @@ def _sum(a: OverlapRow, b: OverlapRow) -> OverlapRow:
         a.share + b.share,
         a.beside_ns + b.beside_ns,
         (a.saving_ns[0] + b.saving_ns[0], a.saving_ns[1] + b.saving_ns[1]),
+        *max(((r.longest, r.longest_ns) for r in (a, b)), key=lambda found: found[1]),
     )

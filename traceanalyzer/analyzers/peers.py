@@ -41,6 +41,7 @@ class PeerRow:
     wait_ns: int
     caused_ns: int
     last: int
+    longest: int | None = None  # row of `kernels`: where it waited, or made others wait, longest
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class TailRow:
     device: int
     exposed_ns: int
     last_exposed_ns: int
+    longest: int | None = None  # row of `kernels`: the last one of a step with most exposed time
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class PeersAnalyzer:
         matched = _matched(trace)
         if matched is None:
             return Peers((), 0, (), tails)
-        ranks, took, names = matched
+        ranks, took, kernel, names = matched
         waited = took - took.min(axis=0)
         last = took.argmin(axis=0)
         others = max(len(ranks) - 1, 1)
@@ -89,14 +91,17 @@ class PeersAnalyzer:
                 int(waited[i].sum()),
                 int(waited[:, last == i].sum()) // others,
                 int((last == i).sum()),
+                int(kernel[i, np.where(last == i, waited.max(axis=0), waited[i]).argmax()]),
             )
             for i, rank in enumerate(ranks)
         )
         return Peers(rows, took.shape[1], names, tails)
 
 
-def _matched(trace: Trace) -> tuple[list[int], NDArray[np.int64], tuple[str, ...]] | None:
-    """Ranks, how long each took for the same collectives, shape (ranks, collectives), and their names; or None."""
+def _matched(
+    trace: Trace,
+) -> tuple[list[int], NDArray[np.int64], NDArray[np.int64], tuple[str, ...]] | None:
+    """Ranks, how long each took for the same collectives, their rows, both of shape (ranks, collectives), and names."""
     kernels = np.flatnonzero(communication_kernels(trace))
     rank = ints(trace.kernels, "rank")[kernels]
     ranks = np.unique(rank).tolist()
@@ -106,23 +111,30 @@ def _matched(trace: Trace) -> tuple[list[int], NDArray[np.int64], tuple[str, ...
     duration = np.maximum(ints(trace.kernels, "dur", 0), 0)
     columns, matched = [], []
     for code in np.unique(codes[kernels]).tolist():
-        per_rank = [duration[kernels[(rank == r) & (codes[kernels] == code)]] for r in ranks]
+        per_rank = [kernels[(rank == r) & (codes[kernels] == code)] for r in ranks]
         if (
-            len({len(d) for d in per_rank}) == 1
+            len({len(rows) for rows in per_rank}) == 1
         ):  # else a rank runs it in another group, or was recorded for longer
             columns.append(np.stack(per_rank))
             matched.append(names[code])
-    return (ranks, np.concatenate(columns, axis=1), tuple(sorted(matched))) if columns else None
+    if not columns:
+        return None
+    rows = np.concatenate(columns, axis=1)
+    return ranks, duration[rows], rows, tuple(sorted(matched))
 
 
 def _tail(work: DeviceWork, steps: list[Step]) -> TailRow:
     chosen = np.flatnonzero(work.kind == COMMUNICATION)
     start, end = work.start[chosen], work.end[chosen]
     exposed = end - start - covered(work.busy(COMPUTE), start, end)
-    sum_ns = last_ns = 0
+    sum_ns = last_ns = most_ns = 0
+    longest = None
     for step in steps:
         inside = np.flatnonzero((start >= step.start_ns) & (start < step.window_end_ns))
         if len(inside):
             sum_ns += int(exposed[inside].sum())
-            last_ns += int(exposed[inside[end[inside].argmax()]])
-    return TailRow(work.rank, work.device, sum_ns, last_ns)
+            last = inside[end[inside].argmax()]
+            last_ns += int(exposed[last])
+            if exposed[last] > most_ns:
+                most_ns, longest = int(exposed[last]), int(work.row[chosen[last]])
+    return TailRow(work.rank, work.device, sum_ns, last_ns, longest)

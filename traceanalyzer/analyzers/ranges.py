@@ -24,6 +24,7 @@ class RangeRow:
     name: str
     count: int
     total_ns: int
+    table: str = "annotations"  # or python_calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +52,11 @@ class RangesAnalyzer:
     def analyze(self, trace: Trace, results: Mapping[str, Any]) -> Ranges:  # noqa: ARG002
         """The ranges of all ranks, over the whole trace; what was projected on a device is left out."""
         on_gpu = np.array(trace.annotations.column("on_gpu").fill_null(False).to_numpy(), np.bool_)
-        return Ranges(_rows(trace.annotations, ~on_gpu), _rows(trace.python_calls, None))
+        return Ranges(_rows(trace, "annotations", ~on_gpu), _rows(trace, "python_calls", None))
 
 
-def _rows(table: Any, chosen: Any) -> tuple[RangeRow, ...]:
+def _rows(trace: Trace, name: str, chosen: Any) -> tuple[RangeRow, ...]:
+    table = trace.tables[name]
     codes, names = texts(table, "name")
     duration = np.maximum(ints(table, "dur", 0), 0)
     if chosen is not None:
@@ -62,5 +64,5 @@ def _rows(table: Any, chosen: Any) -> tuple[RangeRow, ...]:
     known = codes >= 0
     count = np.bincount(codes[known], minlength=len(names)).tolist()
     total = weighted_count(codes[known].astype(np.int64), duration[known], len(names)).tolist()
-    found = (RangeRow(n, c, t) for n, c, t in zip(names, count, total, strict=True) if c)
+    found = (RangeRow(n, c, t, name) for n, c, t in zip(names, count, total, strict=True) if c)
     return tuple(sorted(found, key=lambda row: row.name))

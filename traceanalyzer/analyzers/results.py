@@ -166,6 +166,7 @@ class OpRow:
     device_ns: int  # launched by the op or the ops inside it
     self_device_ns: int  # launched by the op itself
     kernels: int
+    longest: int | None = None  # row of `ops`: of the call that took longest on the host
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +236,7 @@ class CopyRow:
     total_ns: int
     exposed_ns: int  # while nothing else ran on the device
     op: str | None
+    longest: int | None = None  # row of `copies`
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +263,7 @@ class CollectiveRow:
     max_ns: int
     exposed_ns: int
     bus_gb_per_s: float | None  # NCCL's definition, the best execution
+    longest: int | None = None  # row of `kernels`
 
 
 @dataclass(frozen=True, slots=True)

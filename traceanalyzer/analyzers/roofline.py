@@ -202,6 +202,7 @@ class _Labels:
             matrix_units=matrix_units(name),
             input_types=costed.input_types,
             gpu=gpu.name if gpu else None,
+            longest=self._longest(rows),
             **label,
         )
 
@@ -227,7 +228,11 @@ class _Labels:
             matrix_units=matrix_units(name),
             reason="" if communicates else "told by its name only",
             gpu=self.gpus[gpu].name if gpu >= 0 else None,
+            longest=self._longest(rows),
         )
+
+    def _longest(self, rows: NDArray[np.int64]) -> int:
+        return int(rows[self.duration[rows].argmax()])
 
 
 def _label(work: _Work, cost: Cost, name: str, gpu: Gpu | None, source: Source, sms: int) -> dict[str, Any]:

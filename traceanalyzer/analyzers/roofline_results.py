@@ -67,6 +67,7 @@ class RooflineRow:
     input_types: str | None = None
     gpu: str | None = None  # as in DeviceRoof
     unverified: tuple[str, ...] = ()  # what the roof rests on and no published source has, as for --peak
+    longest: int | None = None  # row of `kernels`
 
 
 @dataclass(frozen=True, slots=True)

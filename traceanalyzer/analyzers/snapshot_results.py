@@ -118,6 +118,7 @@ class PinnedSegment:
     bytes: int
     active_bytes: int
     python: str | None
+    function: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,7 @@ class Churn:
     empty_cache_runs: int
     empty_cache_python: str | None
     empty_cache_lines: tuple[tuple[str, int], ...] = ()  # (line, calls), most calls first
+    at_ns: int | None = None  # when memory was first given back, or asked for after the first step
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +232,7 @@ class DeviceSnapshot:
     composition: Composition
     map_at_end: SegmentMap | None
     map_at_peak: SegmentMap | None  # None where the entries do not tell
+    step_starts_ns: tuple[int, ...] = ()  # of the first entry of each step; empty where entries carry no time
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from traceanalyzer.analyzers.snapshot_steps import (
     pinned_segments,
     starts_empty,
     step_peaks,
+    step_starts,
     step_unused,
 )
 from traceanalyzer.model.columns import ints, present
@@ -74,6 +75,7 @@ def _device(state: DeviceState) -> DeviceSnapshot:
         churn=churn(state),
         step_peaks=step_peaks(state),
         step_unused=step_unused(state),
+        step_starts_ns=step_starts(state),
         backward_seen=any(in_backward(state.stacks.frames(s)) for s in used),
         settings=_settings(state),
         composition=composition(state),

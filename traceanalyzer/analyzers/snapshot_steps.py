@@ -76,6 +76,12 @@ def step_unused(state: DeviceState) -> tuple[int, ...]:
     return tuple(unused[unused < np.iinfo(np.int64).max].tolist())
 
 
+def step_starts(state: DeviceState) -> tuple[int, ...]:
+    """When the first entry of each step was recorded, ns; empty where entries carry no time."""
+    steps, first = np.unique(state.step, return_index=True)
+    return tuple(state.ts[first[steps >= 0]].tolist()) if state.timed else ()
+
+
 def cache_runs(state: DeviceState) -> tuple[Ints, Ints, NDArray[np.bool_]]:
     """Runs of entries that give memory back, as positions of their first and last, and which of them are retries.
 
@@ -96,7 +102,7 @@ def cache_runs(state: DeviceState) -> tuple[Ints, Ints, NDArray[np.bool_]]:
 def churn(state: DeviceState) -> Churn:
     """Segments that were made and given back; an oom without a retry before it had nothing to give back."""
     allocs, frees, ooms = (state.positions(a) for a in ("segment_alloc", "segment_free", "oom"))
-    _, ends, retry = cache_runs(state)
+    starts, ends, retry = cache_runs(state)
     alone = ~np.isin(ooms - 1, ends)
     emptied = ends[~retry]
     second = np.flatnonzero(state.step >= _SKIPPED)
@@ -111,7 +117,13 @@ def churn(state: DeviceState) -> Churn:
         empty_cache_lines=tuple(
             sorted(Counter(line for line in lines if line).items(), key=lambda item: (-item[1], item[0]))
         ),
+        at_ns=_time(state, [*starts.tolist(), *(allocs[allocs >= second[0]] if len(second) else ())]),
     )
+
+
+def _time(state: DeviceState, entries: list[int]) -> int | None:
+    """Of the first of these entries; None without entries, and when they carry no time."""
+    return int(state.ts[min(entries)]) if entries and state.timed else None
 
 
 def pinned_segments(state: DeviceState) -> tuple[PinnedSegment, ...]:
@@ -130,7 +142,8 @@ def pinned_segments(state: DeviceState) -> tuple[PinnedSegment, ...]:
         inside = live[(start <= address) & (address < start + size)]
         largest = int(inside[state.block_bytes[inside].argmax()]) if len(inside) else -1
         place = state.place(int(state.block_stack[largest])) if largest >= 0 else None
-        found.append(PinnedSegment(start, size, active, place.python if place else None))
+        line = (place.python, place.function) if place else (None, None)
+        found.append(PinnedSegment(start, size, active, *line))
     return tuple(sorted(found, key=lambda s: (s.active_bytes - s.bytes, s.address)))
 
 

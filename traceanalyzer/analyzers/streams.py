@@ -25,6 +25,7 @@ class StreamRow:
     stream: int
     kernels: int
     busy_ns: int
+    longest: int | None = None  # row of `kernels`
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,8 @@ class StreamsAnalyzer:
                 chosen = of_device[mine]
                 busy = total(union(start[chosen], end[chosen]))
                 alone += busy
-                rows.append(StreamRow(int(stream[chosen[0]]), len(chosen), busy))
+                longest = chosen[(end - start)[chosen].argmax()]
+                rows.append(StreamRow(int(stream[longest]), len(chosen), busy, int(compute[longest])))
             first = of_device[0]
             together = alone - total(union(start[of_device], end[of_device]))
             rows.sort(key=lambda r: (-r.busy_ns, r.stream))

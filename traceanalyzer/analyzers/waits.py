@@ -44,6 +44,7 @@ class WaitRow:
     host_ns: int
     idle_ns: int
     python: str | None
+    longest: int | None = None  # row of `api_calls`
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class WaitsAnalyzer:
                     int((end - start)[mine].sum()),
                     _idle_within(idle, rank[mine], start[mine], next_work[mine]),
                     _place(trace, int(frame[longest])),
+                    int(rows[longest]),
                 )
             )
         return Waits(tuple(sorted(found, key=lambda r: (-r.idle_ns, -r.host_ns, r.op or "", r.reports))))

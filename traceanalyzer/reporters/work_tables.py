@@ -187,11 +187,10 @@ def _with_limit(row: Any, limit: Limit | None) -> dict[str, Any]:
 
 
 def _chain(row: FusionRow) -> dict[str, Any]:
-    steps = " → ".join(op or kernel for op, kernel in zip(row.ops, row.kernels, strict=True))
     nothing = (None, None)
     (low, high), (soon, late) = row.bytes or nothing, row.saving_ns or nothing
     added = {
-        "chain": steps,
+        "chain": row.chain,
         "bytes_low": low,
         "bytes_high": high,
         "saving_low_ns": soon,

@@ -30,6 +30,7 @@ from traceanalyzer.rules import (
 )
 from traceanalyzer.rules.base import Facts, Particular, Rule
 from traceanalyzer.rules.findings import Finding, NotAssessed, Passed, Verdict
+from traceanalyzer.rules.places import placed
 from traceanalyzer.rules.savings import Combined, with_savings
 from traceanalyzer.rules.verdict import verdict
 from traceanalyzer.text import join, said, say
@@ -100,6 +101,7 @@ def judge(trace: Trace, results: Mapping[str, Any]) -> Judgement:
             code, title = str(getattr(plugin, "code", "PLUGIN")), said(str(getattr(plugin, "title", plugin)))
             failed = say("the rule failed with {kind}: {error}", kind=type(error).__name__, error=error)
             not_assessed.append(NotAssessed(code, title, failed))
+    findings = [placed(trace, finding) for finding in findings]
     findings.sort(key=_importance)  # by what is at stake: that order stays where no saving can be told
     replayed, combined = with_savings(trace, results, findings)
     distrusted = combined is not None and bool(combined.distrust)

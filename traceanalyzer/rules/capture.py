@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, ClassVar
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.trace import Capability, how_to_capture
 from traceanalyzer.rules.findings import Evidence, Finding
+from traceanalyzer.rules.idle import places
 from traceanalyzer.rules.wording import count, duration, percent
 from traceanalyzer.text import Text, join, said, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from traceanalyzer.analyzers.results import Step
     from traceanalyzer.rules.base import Facts
 
 NO_SAVING = say("a better recording saves nothing by itself")
@@ -48,19 +50,7 @@ class OutlierSteps:
                     median=duration(steps.median_ns),
                 )
             ),
-            evidence=tuple(
-                Evidence(
-                    say(
-                        "{name} on rank {rank}: {duration}",
-                        name=s.name,
-                        rank=s.rank,
-                        duration=duration(s.duration_ns),
-                    ),
-                    start_ns=s.start_ns,
-                    duration_ns=s.duration_ns,
-                )
-                for s in (steps.steps[i] for i in far[:SHOWN])
-            ),
+            evidence=tuple(described_step(steps.steps[i]) for i in far[:SHOWN]),
             fix=(
                 say(
                     "Skip the first steps with schedule(wait=…, warmup=…), and look at the timeline of the "
@@ -70,6 +60,23 @@ class OutlierSteps:
             confidence="high",
             saving_reason=say("what makes a step an outlier shows in the other findings"),
         )
+
+
+def described_step(step: Step) -> Evidence:
+    """One step as evidence: whose it is and how long it takes."""
+    return Evidence(
+        say(
+            "{name} on rank {rank}: {duration}",
+            name=step.name,
+            rank=step.rank,
+            duration=duration(step.duration_ns),
+        ),
+        start_ns=step.start_ns,
+        duration_ns=step.duration_ns,
+        name=step.name,
+        rank=step.rank,
+        sheet="steps",
+    )
 
 
 class MissingCapture:
@@ -129,6 +136,7 @@ class UnlinkedWork:
         unlinked = kernels - sum(d.linked for d in facts.launches.devices)
         if not kernels or unlinked / kernels < thresholds.UNLINKED_SHARE:
             return
+        most = max(facts.launches.devices, key=lambda d: d.kernels - d.linked)
         yield Finding(
             code=self.code,
             title=self.title,
@@ -143,8 +151,12 @@ class UnlinkedWork:
                     say(
                         "{idle} of idle time has no known cause for it",
                         idle=duration(facts.idle_ns("unknown")),
-                    )
+                    ),
+                    rank=most.rank,
+                    device=most.device,
+                    sheet="launches",
                 ),
+                *places(facts.largest_gaps("unknown")),
             ),
             fix=(
                 say(

@@ -153,8 +153,10 @@ def _described(row: CollectiveRow) -> Evidence:
             least=duration(row.min_ns),
             bandwidth=bandwidth,
         ),
-        table="collectives",
+        table="kernels",
+        row=row.longest,
         name=row.name,
+        sheet="collectives",
     )
 
 

@@ -9,6 +9,7 @@ from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.base import ORDINARY
 from traceanalyzer.rules.findings import Evidence, Finding
+from traceanalyzer.rules.idle import places
 from traceanalyzer.rules.wording import count, duration, percent
 from traceanalyzer.text import Text, say
 
@@ -64,7 +65,9 @@ class GraphBreaks:
                         name=r.name,
                         runs=count(r.count, "run"),
                         time=duration(r.total_ns),
-                    )
+                    ),
+                    table=r.table,
+                    name=r.name,
                 )
                 for r in rows[:SHOWN]
             ),
@@ -112,7 +115,11 @@ class Recompiles:
             ),
             evidence=(
                 *(
-                    Evidence(say("frame {frame} runs in versions {versions}", frame=f, versions=_listed(v)))
+                    Evidence(
+                        say("frame {frame} runs in versions {versions}", frame=f, versions=_listed(v)),
+                        table="annotations",
+                        name=v[max(v)].name,
+                    )
                     for f, v in sorted(many.items())[:SHOWN]
                 ),
                 *(
@@ -122,7 +129,9 @@ class Recompiles:
                             runs=count(r.count, "run"),
                             name=r.name,
                             time=duration(r.total_ns),
-                        )
+                        ),
+                        table=r.table,
+                        name=r.name,
                     )
                     for r in compiled[:SHOWN]
                 ),
@@ -167,6 +176,7 @@ class CompiledWithoutGraphs:
             or facts.share(idle) < thresholds.IDLE_SHARE_GRAPHS
         ):
             return
+        kernels = sum(d.kernels for d in facts.launches.devices)
         yield Finding(
             code=self.code,
             title=self.title,
@@ -175,11 +185,13 @@ class CompiledWithoutGraphs:
                 "The program is compiled without CUDA graphs, and for {share} of the step the GPU waits for launches.",
                 share=percent(facts.share(idle)),
             ),
-            evidence=tuple(
+            evidence=(
                 Evidence(
-                    say("{kernels} kernels in {steps} steps", kernels=f"{n:,}", steps=facts.device_steps)
-                )
-                for n in [sum(d.kernels for d in facts.launches.devices)]
+                    say(
+                        "{kernels} kernels in {steps} steps", kernels=f"{kernels:,}", steps=facts.device_steps
+                    )
+                ),
+                *places([g for g in facts.largest_gaps(*ORDINARY) if g not in facts.pauses()]),
             ),
             fix=(
                 say(

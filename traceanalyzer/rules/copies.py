@@ -148,6 +148,7 @@ def _described(row: CopyRow) -> Evidence:
             caller=caller,
         ),
         table="copies",
+        row=row.longest,
     )
 
 

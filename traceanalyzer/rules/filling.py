@@ -87,6 +87,7 @@ class GridRule:
                 occupancy="unknown" if row.occupancy_percent is None else f"{row.occupancy_percent:.0f} %",
             ),
             table="kernels",
+            row=row.longest,
             name=row.kernel,
         )
 

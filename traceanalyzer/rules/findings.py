@@ -18,8 +18,10 @@ Confidence = Literal["high", "medium", "low"]
 class Evidence:
     """One fact that supports a finding.
 
-    `table` is the table with the row that proves it, `name` the row's name in the report's table, `row` its number in
-    the trace's; `start_ns`/`duration_ns` is the place on the timeline, `rank`/`device` whose lane it is.
+    `table` is the table with the row that proves it, `row` its number in the trace's; `sheet` is the report's table
+    that lists it, where it is not that of the same name, and `name` the row's name there. `start_ns`/`duration_ns` is
+    the place on the timeline, the longest one of several; `rank` with `device` and `stream`, or `pid` and `tid`, is
+    the lane. A rule gives a row or a name, and `rules.places` the time and the lane.
     """
 
     text: Text
@@ -30,6 +32,10 @@ class Evidence:
     name: str | None = None
     rank: int | None = None
     device: int | None = None
+    stream: int | None = None
+    pid: int | None = None
+    tid: int | None = None
+    sheet: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,11 @@ class SlowLaunchCalls:
                 share=percent(share),
             ),
             evidence=(
-                Evidence(say("{time} beyond what the median call takes", time=duration(found.slow_ns))),
+                Evidence(
+                    say("{time} beyond what the median call takes", time=duration(found.slow_ns)),
+                    table="api_calls",
+                    row=found.slowest,
+                ),
             ),
             fix=(
                 say(
@@ -104,7 +108,13 @@ class OtherPythonThreads:
                 "For {share} of the step the GPU idles while a Python thread that launches nothing is at work.",
                 share=percent(share),
             ),
-            evidence=(Evidence(say("longest: {function}", function=found.python or say("not recorded"))),),
+            evidence=(
+                Evidence(
+                    say("longest: {function}", function=found.python or say("not recorded")),
+                    table="python_calls",
+                    row=found.frame,
+                ),
+            ),
             fix=(
                 say(
                     "Move that work to another process: DataLoader(num_workers=4), multiprocessing, a separate "
@@ -155,7 +165,10 @@ class OperatorsOnCpu:
                         calls=count(r.count, "call"),
                         op=r.name,
                         each=duration(r.self_ns // r.count),
-                    )
+                    ),
+                    table="ops",
+                    row=r.longest,
+                    name=r.name,
                 )
                 for r in sorted(rows, key=lambda r: (-r.self_ns, r.name))[:SHOWN]
             ),
@@ -202,10 +215,20 @@ class EmptiesCache:
                 steps=steps,
             ),
             evidence=(
-                Evidence(say("{time} in {name}", time=duration(freed.total_ns), name=freed.name)),
-                Evidence(say("{time} in {name}", time=duration(fetched.total_ns), name=fetched.name)),
                 *(
-                    Evidence(say("{calls} of {name}", calls=count(r.count, "call"), name=r.name))
+                    Evidence(
+                        say("{time} in {name}", time=duration(r.total_ns), name=r.name),
+                        table="api_calls",
+                        name=r.name,
+                    )
+                    for r in (freed, fetched)
+                ),
+                *(
+                    Evidence(
+                        say("{calls} of {name}", calls=count(r.count, "call"), name=r.name),
+                        table=r.table,
+                        name=r.name,
+                    )
                     for r in named
                 ),
             ),

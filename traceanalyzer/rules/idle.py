@@ -14,7 +14,7 @@ from traceanalyzer.text import Text, join, say
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from traceanalyzer.analyzers.results import IdleGap
+    from traceanalyzer.analyzers.results import ApiRow, IdleGap
     from traceanalyzer.rules.base import Facts
 
 LAUNCHED = frozenset({Capability.DEVICE_WORK, Capability.LAUNCHES})
@@ -125,7 +125,10 @@ class HostLaunchesTooSlowly(IdleRule):
                         device=device.device,
                         delay=duration(device.delay_p50_ns),
                         depth=device.queue_p50,
-                    )
+                    ),
+                    rank=device.rank,
+                    device=device.device,
+                    sheet="launches",
                 )
         if facts.kernels.median_ns is not None:
             yield Evidence(say("the median kernel takes {median}", median=duration(facts.kernels.median_ns)))
@@ -200,16 +203,7 @@ class HostSync(IdleRule):
         yield from super().facts(facts)
         for api in facts.launches.api:
             if "Synchronize" in api.name:
-                yield Evidence(
-                    say(
-                        "{calls} of {name}, {total} in total",
-                        calls=count(api.count, "call"),
-                        name=api.name,
-                        total=duration(api.total_ns),
-                    ),
-                    table="api_calls",
-                    name=api.name,
-                )
+                yield called(api)
 
 
 class Allocator(IdleRule):
@@ -308,6 +302,20 @@ class NothingLaunched(IdleRule):
     causes = ("no_more_work",)
     says = say("nothing more is launched before the step ends")
     fix = say("Move logging, metrics and checkpoints out of the step or to another thread.")
+
+
+def called(api: ApiRow) -> Evidence:
+    """The calls of one function of the runtime."""
+    return Evidence(
+        say(
+            "{calls} of {name}, {total} in total",
+            calls=count(api.count, "call"),
+            name=api.name,
+            total=duration(api.total_ns),
+        ),
+        table="api_calls",
+        name=api.name,
+    )
 
 
 def severity(share: float) -> Severity:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.findings import Evidence, Finding
+from traceanalyzer.rules.idle import called
 from traceanalyzer.rules.wording import count, duration, percent
 from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from traceanalyzer.analyzers.ranges import Ranges
     from traceanalyzer.rules.base import Facts
 
 DEVICE_WORK = frozenset({Capability.DEVICE_WORK})
+_STEP = re.compile(r"^Optimizer\.step#")
 SHOWN = 5
 
 
@@ -102,6 +106,7 @@ class UnfusedOptimizer:
         launched = facts.kernels.optimizer_kernels
         if launched is None or launched < thresholds.OPTIMIZER_KERNELS_PER_STEP:
             return
+        ranges: Ranges = facts.results["ranges"]
         idle = facts.idle_ns("optimizer")
         costs = facts.share(idle) >= thresholds.HOST_STALL_SHARE
         yield Finding(
@@ -112,6 +117,19 @@ class UnfusedOptimizer:
             evidence=(
                 Evidence(
                     say("{share} of the step is idle within the optimizer", share=percent(facts.share(idle)))
+                ),
+                *(
+                    Evidence(
+                        say(
+                            "{calls} of {name}, {time}",
+                            calls=count(r.count, "call"),
+                            name=r.name,
+                            time=duration(r.total_ns),
+                        ),
+                        table=r.table,
+                        name=r.name,
+                    )
+                    for r in ranges.annotated(_STEP)
                 ),
             ),
             fix=(
@@ -155,7 +173,7 @@ class GraphLaunches:
                     share=percent(share),
                 )
             ),
-            evidence=(),
+            evidence=tuple(called(r) for r in facts.launches.api if "GraphLaunch" in r.name),
             fix=(
                 say(
                     "To see operators, record the same program once more with graphs off (enforce_eager=True in "

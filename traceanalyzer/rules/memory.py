@@ -23,6 +23,26 @@ NO_TIME = say("it saves memory, not time")
 SHOWN = 5
 
 
+Found = tuple[Text, int | None, list[Evidence]]
+"""The claim, the bytes it is about and the evidence."""
+
+
+def of_line(device: DeviceSnapshot, text: Text, python: str | None, function: str | None) -> Evidence:
+    """What a line of the program holds: a row of the tables of who holds memory."""
+    return Evidence(
+        text,
+        name=f"{python} {function}" if python else None,
+        rank=device.rank,
+        device=device.device,
+        sheet="held-by-line",
+    )
+
+
+def at_moment(device: DeviceSnapshot, text: Text, at_ns: int | None) -> Evidence:
+    """What is so at a moment; where entries carry no time, the tables of who holds memory are all there is."""
+    return Evidence(text, start_ns=at_ns, rank=device.rank, device=device.device, sheet="held-by-category")
+
+
 def _where(device: DeviceSnapshot) -> Text:
     return say("rank {rank}, device {device}", rank=device.rank, device=device.device)
 
@@ -47,14 +67,14 @@ class SnapshotRule:
                     title=self.title,
                     severity=self.severity,
                     claim=say("On {device}, {claim}.", device=_where(device), claim=claim),
-                    evidence=tuple(Evidence(text) for text in evidence[:SHOWN]),
+                    evidence=tuple(evidence[:SHOWN]),
                     fix=self.fix,
                     confidence="medium",
                     saving_bytes=nbytes,
                     saving_reason=NO_TIME,
                 )
 
-    def look(self, device: DeviceSnapshot) -> tuple[Text, int | None, list[Text]] | None:
+    def look(self, device: DeviceSnapshot) -> Found | None:
         """The claim, the bytes it is about and the evidence; None when all is well."""
         raise NotImplementedError
 
@@ -72,13 +92,13 @@ class OutOfMemory:
 
     def check(self, facts: Facts) -> Iterable[Finding]:
         """One finding per error."""
-        for oom in facts.ooms:
+        for number, oom in enumerate(facts.ooms):
             yield Finding(
                 code=self.code,
                 title=self.title,
                 severity="high",
                 claim=say("{headline}.", headline=oom.headline),
-                evidence=tuple(self._evidence(oom)),
+                evidence=tuple(self._evidence(number, oom)),
                 fix=join("; ", [c.what for c in oom.changes[:3]])
                 if oom.changes
                 else say("Record a memory snapshot of the run."),
@@ -87,11 +107,15 @@ class OutOfMemory:
                 saving_reason=NO_TIME,
             )
 
-    def _evidence(self, oom: Oom) -> Iterator[Evidence]:
+    def _evidence(self, number: int, oom: Oom) -> Iterator[Evidence]:
         for cause in oom.causes[:SHOWN]:
             yield Evidence(
                 say("{cause}: {evidence}", cause=word(cause.name), evidence=cause.evidence),
+                row=number,
                 start_ns=oom.at_ns,
+                rank=oom.rank,
+                device=oom.device,
+                sheet="ooms",
             )
 
 
@@ -106,7 +130,7 @@ class Leak(SnapshotRule):
     code, title, severity = "MEM002", say("Memory grows from step to step"), "high"
     fix = say("Keep no reference from step to step: append loss.item(), detach what is kept, bound caches.")
 
-    def look(self, device: DeviceSnapshot) -> tuple[Text, int | None, list[Text]] | None:
+    def look(self, device: DeviceSnapshot) -> Found | None:
         """The stacks that grow and are no KV cache."""
         rows = [g for g in device.growth if g.category != "kv_cache"]
         if not rows:
@@ -118,7 +142,7 @@ class Leak(SnapshotRule):
             function=first.function,
             size=size(first.bytes_per_step),
         )
-        return claim, sum(g.total_bytes for g in rows), [_growth_text(g) for g in rows]
+        return claim, sum(g.total_bytes for g in rows), [_growth(device, g) for g in rows]
 
 
 class KvCacheGrowth(SnapshotRule):
@@ -134,19 +158,19 @@ class KvCacheGrowth(SnapshotRule):
         "(paged, static)."
     )
 
-    def look(self, device: DeviceSnapshot) -> tuple[Text, int | None, list[Text]] | None:
+    def look(self, device: DeviceSnapshot) -> Found | None:
         """The stacks that grow and are a KV cache."""
         rows = [g for g in device.growth if g.category == "kv_cache"]
         if not rows:
             return None
         per_step = sum(g.bytes_per_step for g in rows)
         claim = say("the KV cache grows by {per_step} per step", per_step=size(per_step))
-        return claim, sum(g.total_bytes for g in rows) // 2, [_growth_text(g) for g in rows]
+        return claim, sum(g.total_bytes for g in rows) // 2, [_growth(device, g) for g in rows]
 
 
-def _growth_text(row: GrowthRow) -> Text:
+def _growth(device: DeviceSnapshot, row: GrowthRow) -> Evidence:
     total = size(row.total_bytes)
-    return say(
+    text = say(
         "{line} {function}: {size} per step, {total} in {steps}",
         line=row.python,
         function=row.function,
@@ -154,6 +178,7 @@ def _growth_text(row: GrowthRow) -> Text:
         total=total,
         steps=count(row.steps, "step"),
     )
+    return of_line(device, text, row.python, row.function)
 
 
 class PinnedSegments(SnapshotRule):
@@ -169,7 +194,7 @@ class PinnedSegments(SnapshotRule):
         "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True."
     )
 
-    def look(self, device: DeviceSnapshot) -> tuple[Text, int | None, list[Text]] | None:
+    def look(self, device: DeviceSnapshot) -> Found | None:
         """Segments that are used little."""
         wasted = sum(s.bytes - s.active_bytes for s in device.pinned)
         if not wasted or wasted < thresholds.FRAGMENTED_SHARE * device.end.reserved_bytes:
@@ -180,11 +205,16 @@ class PinnedSegments(SnapshotRule):
             segments=count(len(device.pinned), "segment"),
         )
         evidence = [
-            say(
-                "{line} holds {active} of a segment of {bytes}",
-                line=s.python or say("an unknown line"),
-                active=size(s.active_bytes),
-                bytes=size(s.bytes),
+            of_line(
+                device,
+                say(
+                    "{line} holds {active} of a segment of {bytes}",
+                    line=s.python or say("an unknown line"),
+                    active=size(s.active_bytes),
+                    bytes=size(s.bytes),
+                ),
+                s.python,
+                s.function,
             )
             for s in device.pinned
         ]
@@ -201,7 +231,7 @@ class FragmentationGrowth(SnapshotRule):
     code, title = "MEM010", say("Fragmentation grows from step to step")
     fix = say("PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True, or make sizes repeat (pad, bucket).")
 
-    def look(self, device: DeviceSnapshot) -> tuple[Text, int | None, list[Text]] | None:
+    def look(self, device: DeviceSnapshot) -> Found | None:
         """Medians of unused memory early and late."""
         later = device.step_unused[1:]
         if len(later) < thresholds.GROWTH_STEPS:
@@ -215,7 +245,8 @@ class FragmentationGrowth(SnapshotRule):
             late=size(late),
             early=size(early),
         )
-        return claim, late - early, [say("{steps} after the first", steps=count(len(later), "step"))]
+        steps = say("{steps} after the first", steps=count(len(later), "step"))
+        return claim, late - early, [at_moment(device, steps, next(iter(device.step_starts_ns[-1:]), None))]
 
 
 class AllocatorThrash(SnapshotRule):
@@ -232,7 +263,7 @@ class AllocatorThrash(SnapshotRule):
         "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True."
     )
 
-    def look(self, device: DeviceSnapshot) -> tuple[Text, int | None, list[Text]] | None:
+    def look(self, device: DeviceSnapshot) -> Found | None:
         """Driver calls after the first step, retries and empty_cache."""
         churn, steps = device.churn, len(device.step_peaks) - 1
         late = churn.late_segment_allocs or 0
@@ -240,7 +271,7 @@ class AllocatorThrash(SnapshotRule):
         often = churn.empty_cache_runs >= 2
         if not (many or often or churn.retries):
             return None
-        evidence = [
+        told = [
             say("{retries} after a failed cudaMalloc", retries=count(churn.retries, "retry")),
             say(
                 "{late} of {all} cudaMalloc calls came after the first step",
@@ -249,14 +280,15 @@ class AllocatorThrash(SnapshotRule):
             ),
             say("{count} cudaFree calls", count=churn.segment_frees),
         ]
-        evidence += [
+        told += [
             say("empty_cache() {times} by {line}", times=count(calls, "time"), line=line)
             for line, calls in churn.empty_cache_lines
         ]
         if churn.empty_cache_runs and not churn.empty_cache_lines:
-            evidence.append(
+            told.append(
                 say("empty_cache() {times} by an unknown line", times=count(churn.empty_cache_runs, "time"))
             )
+        evidence = [at_moment(device, text, churn.at_ns) for text in told]
         return say("the allocator goes to the driver within the run"), None, evidence
 
 
@@ -269,7 +301,7 @@ class UnusedReserved(SnapshotRule):
     code, title, severity = "MEM006", say("Reserved memory is never used"), "low"
     fix = say("PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True, or make sizes repeat (pad, bucket).")
 
-    def look(self, device: DeviceSnapshot) -> tuple[Text, int | None, list[Text]] | None:
+    def look(self, device: DeviceSnapshot) -> Found | None:
         """Peak of reserved against peak of active."""
         unused = device.peak_reserved_bytes - device.peak.active_bytes
         least = thresholds.UNUSED_RESERVED_SHARE * device.peak_reserved_bytes
@@ -286,7 +318,7 @@ class UnusedReserved(SnapshotRule):
             active=size(device.peak.active_bytes),
             reserved=size(device.peak_reserved_bytes),
         )
-        return claim, unused, [peak]
+        return claim, unused, [at_moment(device, peak, device.peak.at_ns)]
 
 
 class FirstStepPeak(SnapshotRule):
@@ -302,7 +334,7 @@ class FirstStepPeak(SnapshotRule):
         "first full step."
     )
 
-    def look(self, device: DeviceSnapshot) -> tuple[Text, int | None, list[Text]] | None:
+    def look(self, device: DeviceSnapshot) -> Found | None:
         """The first step's peak against the largest of the others; a window that begins later tells nothing."""
         peaks = device.step_peaks
         if not device.complete or len(peaks) < 2:
@@ -315,7 +347,8 @@ class FirstStepPeak(SnapshotRule):
             first=size(peaks[0]),
             others=size(others),
         )
-        return claim, peaks[0] - others, [say("{steps} in the window", steps=count(len(peaks), "step"))]
+        steps = say("{steps} in the window", steps=count(len(peaks), "step"))
+        return claim, peaks[0] - others, [at_moment(device, steps, device.peak.at_ns)]
 
 
 class GradAtInference(SnapshotRule):
@@ -328,7 +361,7 @@ class GradAtInference(SnapshotRule):
     code, title = "MEM008", say("Activations are kept without a backward pass")
     fix = say("Run the forward pass under torch.inference_mode().")
 
-    def look(self, device: DeviceSnapshot) -> tuple[Text, int | None, list[Text]] | None:
+    def look(self, device: DeviceSnapshot) -> Found | None:
         """Activations at the end of a window without backward."""
         kept = device.end.by_category.get("activations", 0)
         trains = device.backward_seen or device.end.by_category.get("optimizer_state")
@@ -336,11 +369,16 @@ class GradAtInference(SnapshotRule):
             return None
         lines = [h for h in device.end.holders if h.category == "activations"]
         evidence = [
-            say(
-                "{python} {function}: {requested}",
-                python=h.python,
-                function=h.function,
-                requested=size(h.requested_bytes),
+            of_line(
+                device,
+                say(
+                    "{python} {function}: {requested}",
+                    python=h.python,
+                    function=h.function,
+                    requested=size(h.requested_bytes),
+                ),
+                h.python,
+                h.function,
             )
             for h in lines
         ]
@@ -364,15 +402,16 @@ class RankImbalance:
 
     def check(self, facts: Facts) -> Iterable[Finding]:
         """One finding for all ranks."""
-        peaks = {d.rank: 0 for d in facts.snapshot.devices}
-        for device in facts.snapshot.devices:
-            peaks[device.rank] = max(peaks[device.rank], device.peak.active_bytes)
+        fullest: dict[int, DeviceSnapshot] = {}
+        for device in sorted(facts.snapshot.devices, key=lambda d: d.peak.active_bytes):
+            fullest[device.rank] = device
+        peaks = {rank: device.peak.active_bytes for rank, device in fullest.items()}
         if len(peaks) < 2:
             return
         high, low = max(peaks.values()), min(peaks.values())
         if high - low < thresholds.UNUSED_RESERVED_SHARE * high:
             return
-        full = max(peaks, key=lambda rank: peaks[rank])
+        full = max(sorted(peaks), key=lambda rank: peaks[rank])
         yield Finding(
             code=self.code,
             title=self.title,
@@ -384,7 +423,11 @@ class RankImbalance:
                 low=size(low),
             ),
             evidence=tuple(
-                Evidence(say("rank {rank}: {peak}", rank=rank, peak=size(peaks[rank])))
+                at_moment(
+                    fullest[rank],
+                    say("rank {rank}: {peak}", rank=rank, peak=size(peaks[rank])),
+                    fullest[rank].peak.at_ns,
+                )
                 for rank in sorted(peaks)
             ),
             fix=say("Balance the stages or shards, and look at who holds memory on the fullest rank."),

@@ -8,7 +8,7 @@ from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.sizes import size
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.findings import Evidence, Finding, Severity
-from traceanalyzer.rules.memory import NO_TIME, SnapshotRule
+from traceanalyzer.rules.memory import NO_TIME, SnapshotRule, of_line
 from traceanalyzer.rules.wording import percent
 from traceanalyzer.text import Text, say
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot
     from traceanalyzer.rules.base import Facts
+    from traceanalyzer.rules.memory import Found
 
 
 class UseRule(SnapshotRule):
@@ -27,7 +28,7 @@ class UseRule(SnapshotRule):
     frees: ClassVar[float]
     says: ClassVar[Text]
 
-    def look(self, device: DeviceSnapshot) -> tuple[Text, int | None, list[Text]] | None:
+    def look(self, device: DeviceSnapshot) -> Found | None:
         """The share of the use at the peak, and the lines that allocated it."""
         peak = device.peak
         # not peak.requested_bytes: that is 0 where the blocks of the entries are in no segment
@@ -36,11 +37,21 @@ class UseRule(SnapshotRule):
             return None
         claim = self.says.filled(held=size(held), share=percent(held / whole))
         evidence = [
-            say("{line} {function}: {held}", line=h.python, function=h.function, held=size(h.requested_bytes))
+            of_line(
+                device,
+                say(
+                    "{line} {function}: {held}",
+                    line=h.python,
+                    function=h.function,
+                    held=size(h.requested_bytes),
+                ),
+                h.python,
+                h.function,
+            )
             for h in peak.holders
             if h.category == self.use
         ]
-        return claim, int(held * self.frees), list(evidence)
+        return claim, int(held * self.frees), evidence
 
 
 class LogitsSpike(UseRule):
@@ -105,7 +116,7 @@ class NonPyTorchMemory:
 
     def check(self, facts: Facts) -> Iterable[Finding]:
         """One finding per error whose text tells it."""
-        for oom in facts.ooms:
+        for number, oom in enumerate(facts.ooms):
             outside, capacity = oom.non_pytorch_bytes, oom.capacity_bytes
             least = (
                 thresholds.NON_PYTORCH_BYTES if capacity is None else thresholds.NON_PYTORCH_SHARE * capacity
@@ -121,7 +132,11 @@ class NonPyTorchMemory:
                     rank=oom.rank,
                     outside=size(outside),
                 ),
-                evidence=(Evidence(say("the error in line {line} of the text", line=oom.line)),),
+                evidence=(
+                    Evidence(
+                        say("the error in line {line} of the text", line=oom.line), row=number, sheet="ooms"
+                    ),
+                ),
                 fix=say(
                     "Make fewer communicators or give NCCL less (NCCL_MAX_NCHANNELS, NCCL_BUFFSIZE), load libraries "
                     "lazily (CUDA_MODULE_LOADING=LAZY), and keep other frameworks in the process from allocating."

@@ -302,7 +302,8 @@ class BiasBeforeNorm:
             ),
             evidence=tuple(
                 Evidence(say("{calls} with {channels} channels: {dims}", calls=count(r.count, "call"), channels=c,
-                             dims=(r.input_dims or "")[:80]))
+                             dims=(r.input_dims or "")[:80]),
+                         table="ops", row=r.longest, name=r.name, sheet="ops-by-shape")
                 for r, c in biased[:SHOWN]
             ),
             fix=say("nn.Conv2d(..., bias=False) in front of nn.BatchNorm2d; for inference fold the two into one."),
@@ -330,13 +331,13 @@ class Recomputation:
         """One finding, for information, when layers are checkpointed."""
         ops: Ops = facts.results["ops"]
         ranges: Ranges = facts.results["ranges"]
-        named = [(r.name, r.count) for r in ranges.called(self._recomputes)]
+        named = [(r.name, r.count, r.table) for r in ranges.called(self._recomputes)]
         named += [
-            (r.name, r.count)
+            (r.name, r.count, "ops")
             for r in ops.by_name
             if r.name in ("CheckpointFunctionBackward", "CheckpointFunction")
         ]
-        calls = max((n for _, n in named), default=0)
+        calls = max((n for _, n, _ in named), default=0)
         if not calls:
             return
         yield Finding(
@@ -347,7 +348,8 @@ class Recomputation:
                 "Activation checkpointing recomputes the forward pass of {calls}.", calls=count(calls, "part")
             ),
             evidence=tuple(
-                Evidence(say("{name}: {calls}", name=n, calls=count(c, "call"))) for n, c in named[:SHOWN]
+                Evidence(say("{name}: {calls}", name=name, calls=count(n, "call")), table=table, name=name)
+                for name, n, table in named[:SHOWN]
             ),
             fix=(
                 say(

@@ -99,7 +99,12 @@ def _chain(row: FusionRow) -> Evidence:
             steps=steps + (" → …" if len(row.ops) > 6 else ""),
             total=duration(row.total_ns),
             form=_forms()[row.form],
-        )
+        ),
+        table="kernels",
+        row=row.longest,
+        duration_ns=row.longest_ns,
+        name=row.chain,
+        sheet="fusion",
     )
 
 
@@ -150,7 +155,11 @@ def _transfers(rows: Sequence[OverlapRow]) -> tuple[Evidence, ...]:
                 name=row.name[:80],
                 exposed=duration(row.exposed_ns),
                 why=_dependencies()[row.dependency],
-            )
+            ),
+            table="copies" if row.kind == "copy" else "kernels",
+            row=row.longest,
+            name=row.name,
+            sheet="overlap",
         )
         for row in rows[:SHOWN]
     )

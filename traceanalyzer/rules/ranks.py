@@ -74,7 +74,9 @@ class Straggler:
                         compute=duration(r.compute_ns),
                         wait=duration(r.wait_ns),
                         last=r.last,
-                    )
+                    ),
+                    table="kernels",
+                    row=r.longest,
                 )
                 for r in peers.rows
             ),
@@ -137,7 +139,9 @@ class LateBucket:
                         device=t.device,
                         last=duration(t.last_exposed_ns),
                         exposed=duration(t.exposed_ns),
-                    )
+                    ),
+                    table="kernels",
+                    row=t.longest,
                 )
                 for t in peers.tails
             ),
@@ -201,8 +205,10 @@ class LowBandwidth:
                         each=size(max(r.in_bytes or 0, r.out_bytes or 0) / r.count),
                         bandwidth=f"{r.bus_gb_per_s:.1f}",
                     ),
-                    table="collectives",
+                    table="kernels",
+                    row=r.longest,
                     name=r.name,
+                    sheet="collectives",
                 )
                 for r in slow
             ),
@@ -249,7 +255,10 @@ class DataParallelModule:
                 calls=count(max(r.count for r in rows), "call"),
             ),
             evidence=tuple(
-                Evidence(say("{name}: {time}", name=r.name, time=duration(r.total_ns))) for r in rows
+                Evidence(
+                    say("{name}: {time}", name=r.name, time=duration(r.total_ns)), table=r.table, name=r.name
+                )
+                for r in rows
             ),
             fix=say("DistributedDataParallel with one process per GPU, started with torchrun."),
             confidence="high",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.base import ORDINARY
+from traceanalyzer.rules.capture import described_step
 from traceanalyzer.rules.findings import Evidence, Finding
 from traceanalyzer.rules.wording import count, duration, percent
 from traceanalyzer.text import Text, say
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from traceanalyzer.analyzers.ranges import Ranges
     from traceanalyzer.rules.base import Facts
 
+SHOWN = 3
 _FLUSH = re.compile(
     r"^(Activity Buffer Request|Command Buffer Full|Buffer Flush|Resource|Lazy Function Loading)"
 )
@@ -41,6 +43,7 @@ class ProfilerOverhead:
             return
         ranges: Ranges = facts.results["ranges"]
         calls = sum(r.count for r in ranges.frames)
+        most_called = sorted(ranges.frames, key=lambda r: (-r.count, r.name))
         if calls / facts.device_steps < thresholds.RECORDED_CALLS_PER_STEP:
             return
         yield Finding(
@@ -59,9 +62,11 @@ class ProfilerOverhead:
                         name=r.name,
                         runs=count(r.count, "time"),
                         time=duration(r.total_ns),
-                    )
+                    ),
+                    table=r.table,
+                    name=r.name,
                 )
-                for r in ranges.annotated(_FLUSH)
+                for r in (*ranges.annotated(_FLUSH), *most_called[:SHOWN])
             ),
             fix=say(
                 "Record once more with with_stack=False, profile_memory=False, and compare the length of the "
@@ -93,7 +98,7 @@ class FewSteps:
             title=self.title,
             severity="info",
             claim=say("The recording holds one step of {length}.", length=duration(facts.steps.median_ns)),
-            evidence=(),
+            evidence=tuple(map(described_step, facts.steps.steps)),
             fix=say(
                 "schedule(wait=1, warmup=2, active=5) and prof.step() in the loop record five steps after a "
                 "warm-up."
@@ -136,7 +141,9 @@ class SingleProcessLoader:
                         calls=count(r.count, "call"),
                         name=r.name,
                         time=duration(r.total_ns),
-                    )
+                    ),
+                    table=r.table,
+                    name=r.name,
                 )
                 for r in rows
             ),

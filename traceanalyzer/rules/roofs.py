@@ -56,6 +56,7 @@ def described(row: RooflineRow) -> Evidence:
             kernel=row.kernel[:80],
         ),
         table="kernels",
+        row=row.longest,
         name=row.kernel,
     )
 

@@ -112,7 +112,9 @@ def _described(device: DeviceStreams) -> tuple[Evidence, ...]:
                 stream=s.stream,
                 kernels=f"{s.kernels:,}",
                 time=duration(s.busy_ns),
-            )
+            ),
+            table="kernels",
+            row=s.longest,
         )
         for s in device.streams[:SHOWN]
     )

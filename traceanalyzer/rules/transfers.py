@@ -115,6 +115,7 @@ def _described(row: CopyRow) -> Evidence:
             op=row.op or say("an unknown operator"),
         ),
         table="copies",
+        row=row.longest,
     )
 
 

@@ -69,8 +69,10 @@ def _described(row: WaitRow) -> Evidence:
             waited=duration(row.host_ns),
             idle=duration(row.idle_ns),
         ),
-        table="ops",
+        table="api_calls",
+        row=row.longest,
         name=row.op,
+        sheet="ops",
     )
 
 

@@ -3,7 +3,7 @@
 "use strict";
 
 (() => {
-  const { duration } = window.traceReport;
+  const { duration, above } = window.traceReport;
   const NEAR = 6, FLAG = 5, FOOT = 41, LEAST = 1000; // px, px, px, and ns that are shown of an instant
 
   class Marks {
@@ -30,10 +30,23 @@
 
     show(mark) {
       this.current = mark;
-      const { data } = this.timeline, track = data.tracks.find((t) => (t.gap?.of ?? t.text) === mark.lane && t.type !== "label") ?? {};
+      const track = this.trackOf(mark);
       this.timeline.showAround({ ...mark, dur: Math.max(mark.dur, LEAST), y: track.y, h: track.h });
       this.timeline.select({ ...mark, y: track.y ?? 0, h: track.h ?? 0, title: `${mark.code} ${mark.title}`.trim(),
         lines: [say("{duration} from {start}", { duration: duration(mark.dur), start: duration(mark.start) })] });
+    }
+
+    // The row of the lane with exactly that event; else where the lane begins.
+    trackOf({ start, dur, lane }) {
+      const { data } = this.timeline;
+      const holds = ({ row }) => {
+        for (let i = above(data.start, start - 1, row.first, row.last); i < row.last && data.start[i] === start; i += 1) {
+          if (data.dur[i] === dur) return true;
+        }
+        return false;
+      };
+      const rows = data.tracks.filter((t) => t.type === "row" && data.lanes[t.row.lane].label === lane);
+      return data.tracks.find((t) => t.gap?.of === lane) ?? rows.find(holds) ?? rows[0] ?? {};
     }
 
     near(x) {

@@ -157,7 +157,7 @@ def _named(sheets: Mapping[str, tables.Sheet]) -> dict[str, list[str]]:
 def _page(analysis: Analysis, top: int, parts: Parts, **delivery: Any) -> str:
     """The page from its template; `delivery` says how style, scripts and data reach it."""
     facts = parts.facts
-    opportunities = _opportunities(facts, parts.sheets)
+    opportunities = _opportunities(parts)
     return environment.get().get_template("report.html.j2").render(
         facts=facts,
         analysis=analysis,
@@ -244,7 +244,25 @@ def _gpu(rank: int | None, device: int) -> Text:
     return say("Rank {rank}, GPU {device}", rank=rank, device=device)
 
 
-def _opportunities(facts: Facts, sheets: Mapping[str, tables.Sheet]) -> list[Opportunity]:
+def _shelf(parts: Parts) -> list[proofs.Shelved]:
+    """The tables of the page that evidence leads to."""
+    return [
+        *(proofs.Shelved(name, sheet) for name, sheet in parts.sheets.items()),
+        *(
+            proofs.Shelved("steps", d.table, d.breakdown.rank, d.breakdown.device)
+            for d in parts.devices
+            if d.table
+        ),
+        *(
+            proofs.Shelved(name, sheet, view.device.rank, view.device.device)
+            for view in parts.memory.snapshots
+            for name, sheet in view.by_way.items()
+        ),
+    ]
+
+
+def _opportunities(parts: Parts) -> list[Opportunity]:
+    facts, prover = parts.facts, proofs.Prover(parts.facts.analysis, _shelf(parts))
     seen: dict[str, int] = {}
     result = []
     for finding in facts.findings:
@@ -255,7 +273,7 @@ def _opportunities(facts: Facts, sheets: Mapping[str, tables.Sheet]) -> list[Opp
         saving = units.saving(finding.saving_ns)
         if finding.saving_ns is None and finding.saving_bytes is not None:
             saving = units.size(finding.saving_bytes)
-        proven_by = tuple(proofs.proof_of(e, sheets, facts.analysis) for e in finding.evidence)
+        proven_by = tuple(map(prover.proof, finding.evidence))
         result.append(
             Opportunity(finding, anchor, saving, "" if share is None else units.share(share), proven_by)
         )

@@ -48,6 +48,11 @@ class DeviceView:
     stacks: icicles.Icicle | None
     sheets: tuple[tables.Sheet, ...]
 
+    @property
+    def by_way(self) -> dict[str, tables.Sheet]:
+        """The tables by what their rows are added up by: held-by-line and so on."""
+        return {f"held-by-{by}": sheet for (by, *_), sheet in zip(GROUPED, self.sheets, strict=False)}
+
 
 @dataclass(frozen=True, slots=True)
 class OomView:

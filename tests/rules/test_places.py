@@ -1,0 +1,89 @@
+"""Every finding leads to the time, the lane or the row that proves it, and the page has what it leads to."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import zlib
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import situations
+from written_cases import CASES, Case
+
+from traceanalyzer.model.schema import TABLES
+from traceanalyzer.pipeline import analyze
+from traceanalyzer.reporters import render, timeline
+from traceanalyzer.rules import ALL_RULES
+
+if TYPE_CHECKING:
+    from traceanalyzer.rules.analysis import Analysis
+    from traceanalyzer.rules.findings import Evidence
+
+WITHOUT = {
+    "CAPT001": "about what was not recorded",
+    "QUAL002": "about a file that could not be read to its end",
+}
+"""The rules whose findings have neither a time nor a row, and why."""
+EVERY = sorted({*CASES, *situations.CASES})
+
+
+@cache
+def problem(code: str) -> Analysis:
+    if code in CASES:
+        return analyze(Case(CASES[code]["problem"], CASES[code].get("ranks", 1)).trace())
+    return analyze(situations.CASES[code][0]().trace())
+
+
+def test_every_rule_is_looked_at() -> None:
+    assert sorted(rule.code for rule in ALL_RULES) == EVERY
+
+
+def of_code(analysis: Analysis, code: str) -> list[Evidence]:
+    return [e for f in analysis.findings if f.code == code for e in f.evidence]
+
+
+@pytest.mark.parametrize("code", EVERY)
+def test_a_finding_has_a_place_or_a_row(code: str) -> None:
+    found = of_code(problem(code), code)
+    assert any(e.start_ns is not None or e.row is not None or e.sheet for e in found) is (code not in WITHOUT)
+    for evidence in found:
+        if evidence.start_ns is not None:
+            assert evidence.rank is not None, "whose lane"
+
+
+@pytest.mark.parametrize("code", EVERY)
+def test_a_place_is_that_of_its_row(code: str) -> None:
+    trace = problem(code).trace
+    for evidence in of_code(problem(code), code):
+        if evidence.row is None or evidence.table not in {t.name for t in TABLES}:
+            continue
+        row: dict[str, Any] = trace.tables[evidence.table].slice(evidence.row, 1).to_pylist()[0]
+        assert evidence.start_ns == row["ts"]
+        assert (evidence.duration_ns or 0) >= 0
+        for lane in ("rank", "device", "stream", "pid", "tid"):
+            assert getattr(evidence, lane) == row.get(lane)
+
+
+@pytest.mark.parametrize("code", EVERY)
+def test_every_link_of_a_finding_has_a_target(code: str) -> None:
+    page = render(problem(code), "html")
+    finding = re.search(rf'<article class="finding[^>]*id="finding-{code}".*?</article>', page, re.DOTALL)
+    assert finding is not None
+    links = re.findall(r'<a href="#([^"]+)" class="(?:at|search|row)"', finding[0])
+    assert bool(links) is (code not in WITHOUT)
+    assert set(links) <= set(re.findall(r'\bid="([^"]+)"', page))
+    lanes = set(re.findall(r'class="at" [^>]*data-lane="([^"]+)"', finding[0]))
+    assert lanes <= drawn(problem(code)) | {"thread 9"}, "a thread that only runs Python has no lane"
+
+
+def drawn(analysis: Analysis) -> set[str]:
+    """What the lanes of the timeline are called, those of idle time with them."""
+    embedded = timeline.embed(analysis)
+    if embedded is None:
+        return set()
+    packed = zlib.decompress(base64.b64decode(embedded))
+    head = json.loads(packed[4 : 4 + int.from_bytes(packed[:4], "little")])
+    return {lane["label"] for lane in head["lanes"]} | {gap["of"] for gap in head["gaps"]}
