@@ -112,6 +112,12 @@ def test_the_raw_page_has_units_in_its_second_row(tmp_path: Path) -> None:
         ),
         ("void (anonymous namespace)::softmax<int, (int)4>(float *, int)", "softmax"),
         ("vector_add(double const*, double const*, unsigned long, double*)", "vector_add"),
+        (
+            "void unnamed>::cunn_SoftMaxForward<4, float, unnamed>::Epilogue>(T4 *, int)",
+            "cunn_SoftMaxForward",
+        ),
+        ("void unnamed>::apply<unnamed>::Metadata<1>, std::plus<float>>(T1)", "apply"),
+        ("void at::<unnamed>::layer_norm<float, <unnamed>::Rms>(int, T2)", "layer_norm"),
     ],
 )
 def test_base_names(name: str, base: str) -> None:

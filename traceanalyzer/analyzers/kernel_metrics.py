@@ -125,9 +125,13 @@ def labels_of(said: str) -> tuple[str, ...]:
     return next((labels for words, labels in _SAID if words in said), ())
 
 
+_UNNAMED = re.compile(r"\(anonymous namespace\)::|(?:(?<!\w)<)?unnamed>::")
+"""A namespace without a name, as compilers and ncu write it; newer ncu shortens `a::b::<unnamed>::` to `unnamed>::`."""
+
+
 def base_name(kernel: str) -> str:
     """A kernel's name without return type, namespaces, template and parameters: the part all tools spell alike."""
-    text, depth, plain = kernel.replace("(anonymous namespace)", "").strip(), 0, []
+    text, depth, plain = _UNNAMED.sub("", kernel).strip(), 0, []
     for character in text:
         if character in "<":
             depth += 1
