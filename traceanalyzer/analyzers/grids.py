@@ -10,8 +10,8 @@ import numpy as np
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.communication import communication_kernels
 from traceanalyzer.analyzers.groups import group_rows
+from traceanalyzer.analyzers.waves import multiprocessors, waves
 from traceanalyzer.model.columns import floats, ints, texts, triples
-from traceanalyzer.model.join import first_match
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from traceanalyzer.model.trace import Capability, Trace
-
-_WARP = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +59,7 @@ class GridsAnalyzer:
         table = trace.kernels
         blocks = triples(table, "grid").prod(axis=1)
         threads = triples(table, "block").prod(axis=1)
-        sms = _multiprocessors(trace)
+        sms = multiprocessors(trace)
         use = (sms > 0) & (blocks > 0) & (threads > 0) & ~communication_kernels(trace)
         if not use.any():
             return Grids(False, ())
@@ -69,7 +67,7 @@ class GridsAnalyzer:
         occupancy = floats(table, "occupancy")
         long = use & (duration >= thresholds.TINY_KERNEL_NS)
         small = long & (blocks < sms)
-        tail = np.where(long & ~small, _unused_in_last_wave(blocks, threads, sms, occupancy), 0.0)
+        tail = np.where(long & ~small, _unused_in_last_wave(waves(blocks, threads, sms, occupancy)), 0.0)
         low = long & ~small & (occupancy > 0) & (occupancy < thresholds.LOW_OCCUPANCY * 100)
         codes, names = texts(table, "name")
         any_ = np.flatnonzero(small | low | (tail > 0))
@@ -95,28 +93,8 @@ class GridsAnalyzer:
         return Grids(True, tuple(sorted(rows, key=lambda r: (-r.total_ns, r.kernel))))
 
 
-def _multiprocessors(trace: Trace) -> NDArray[np.int64]:
-    """The number of multiprocessors under each kernel, 0 when unknown."""
-    kernels, devices = trace.kernels, trace.devices
-    keys = [(ints(kernels, c), ints(devices, c)) for c in ("rank", "device")]
-    row = first_match([k for k, _ in keys], [d for _, d in keys])
-    return np.append(ints(devices, "sms", 0), 0)[row]
-
-
-def _unused_in_last_wave(
-    blocks: NDArray[np.int64],
-    threads: NDArray[np.int64],
-    sms: NDArray[np.int64],
-    occupancy: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Share of a kernel's time that the slots without a block in the last wave stand for, at most; 0 when unknown.
-
-    A multiprocessor holds as many blocks as the estimated occupancy of 64 warps says (48 or 32 on smaller ones, where
-    this is an upper bound of the blocks and so a lower bound of the waves).
-    """
-    warps = -(-threads // _WARP)
-    held = np.floor(np.nan_to_num(occupancy) / 100 * 64 / np.maximum(warps, 1) + 0.01)
-    slots = np.maximum(held, 1) * np.maximum(sms, 1)
-    waves = np.ceil(blocks / slots)
-    told = (occupancy > 0) & (held >= 1) & (waves > 1)
-    return np.where(told, 1 - blocks / slots / np.maximum(waves, 1), 0.0)
+def _unused_in_last_wave(taken: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Share of a kernel's time that the slots without a block in the last wave stand for, at most; 0 when unknown."""
+    known = np.nan_to_num(taken)
+    whole = np.ceil(known)
+    return np.where(whole > 1, 1 - known / np.maximum(whole, 1), 0.0)
