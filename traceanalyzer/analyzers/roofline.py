@@ -1,14 +1,13 @@
 """How close each kernel comes to what the GPU can do, and which of its limits it is near.
 
 A kernel's roof is the longer of two times: its FLOPs at the peak of their type, its bytes at the memory's
-bandwidth (Williams, Waterman, Patterson: Roofline, 2009). From half of the roof on the longer one is what limits
-it; far below, neither does: too little work, latency or an inefficient kernel. Kernels without a cost are
-labelled by their name, with low confidence.
+bandwidth (Williams, Waterman, Patterson: Roofline, 2009). How near it comes to the roof, and how it fills the
+device, says what limits it (kernel_bound.py).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -16,8 +15,8 @@ import numpy as np
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.attributed import kernel_ops
 from traceanalyzer.analyzers.communication import communication_kernels
-from traceanalyzer.analyzers.families import family
 from traceanalyzer.analyzers.groups import group_rows
+from traceanalyzer.analyzers.kernel_bound import SURE, Filling, Work, judged, told_by_name
 from traceanalyzer.analyzers.messages import message_bytes
 from traceanalyzer.analyzers.roofline_results import (
     Coverage,
@@ -26,22 +25,19 @@ from traceanalyzer.analyzers.roofline_results import (
     Roofline,
     RooflineRow,
 )
+from traceanalyzer.analyzers.waves import multiprocessors, waves
 from traceanalyzer.cost.attribution import kernel_costs
 from traceanalyzer.cost.kernel_costs import KernelCosts, Source
-from traceanalyzer.cost.names import matrix_units, uses_tf32, without_types
+from traceanalyzer.cost.names import matrix_units
 from traceanalyzer.hardware import SHORT_NAMES, Choice, Gpu, look_up
-from traceanalyzer.model.columns import ints, texts, triples
+from traceanalyzer.model.columns import floats, ints, texts, triples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from traceanalyzer.cost.call import Cost
     from traceanalyzer.model.trace import Capability, Trace
-
-BY_NAME = {"matrix": "compute", "streaming": "memory_bandwidth", "other": "unknown"}
-_SURE = ("low", "medium", "high")
 
 
 class RooflineAnalyzer:
@@ -73,7 +69,7 @@ class RooflineAnalyzer:
             bound_ns[row.bound] = bound_ns.get(row.bound, 0) + row.total_ns
         flops = [r.flops for r in rows if r.flops is not None]
         return Roofline(
-            devices=tuple(_judged(device, rows) for device in devices),
+            devices=tuple(_verified(device, rows) for device in devices),
             rows=tuple(rows),
             coverage=_coverage(rows),
             bound_ns=dict(sorted(bound_ns.items(), key=lambda item: (-item[1], item[0]))),
@@ -131,22 +127,10 @@ def _devices(
     return tuple(found), gpus, gpu_of
 
 
-def _judged(device: DeviceRoof, rows: Sequence[RooflineRow]) -> DeviceRoof:
+def _verified(device: DeviceRoof, rows: Sequence[RooflineRow]) -> DeviceRoof:
     """The device, verified unless a roof of its kind of GPU rests on a figure that is not."""
     doubtful = any(row.unverified for row in rows if row.gpu == device.gpu)
     return replace(device, verified=device.verified and not doubtful)
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """What one row's executions did, in sums; `working_set` and `blocks` are of one execution."""
-
-    duration_ns: int
-    count: int
-    flops: float
-    bytes: float
-    working_set: float
-    blocks: int
 
 
 class _Labels:
@@ -163,7 +147,11 @@ class _Labels:
         self.message = np.full(len(self.duration), -1, np.int64)
         self.message[sent] = message_bytes(trace, sent)
         self.blocks = triples(trace.kernels, "grid").prod(axis=1)
-        self.sms = ints(trace.devices, "sms", 0)
+        self.sms = multiprocessors(trace)
+        self.occupancy = floats(trace.kernels, "occupancy")
+        self.waves = waves(
+            self.blocks, triples(trace.kernels, "block").prod(axis=1), self.sms, self.occupancy
+        )
         self.op, self.op_names = kernel_ops(trace)
 
     def rows(self) -> list[tuple[RooflineRow, NDArray[np.int64]]]:
@@ -179,17 +167,17 @@ class _Labels:
         if self.communication[rows].any() or call < 0:
             return self._without_cost(rows, name)
         costed = self.costs.calls[call]
-        work = _Work(
+        work = Work(
             int(self.duration[rows].sum()),
             len(rows),
             float(self.costs.flops[rows].sum()),
             float(self.costs.bytes[rows].sum()),
             float(self.costs.whole_bytes[first]),
-            int(self.blocks[first]),
+            self._filling(rows),
         )
         gpu = self.gpus[self.gpu_of[first]] if self.gpu_of[first] >= 0 else None
         source = Source(int(self.costs.source[first]))
-        label = _label(work, costed.cost, name, gpu, source, int(self.sms.max(initial=0)))
+        label = judged(work, costed.cost, name, gpu, source)
         return RooflineRow(
             kernel=name,
             op=costed.op,
@@ -206,9 +194,19 @@ class _Labels:
             **label,
         )
 
+    def _filling(self, rows: NDArray[np.int64]) -> Filling:
+        """Of the longest of these executions."""
+        longest = rows[self.duration[rows].argmax()]
+        return Filling(
+            int(self.blocks[longest]),
+            int(self.sms[longest]),
+            float(self.waves[longest]),
+            float(np.nan_to_num(self.occupancy[longest])) / 100,
+        )
+
     def _without_cost(self, rows: NDArray[np.int64], name: str) -> RooflineRow:
         communicates = bool(self.communication[rows].any())
-        bound = "communication" if communicates else BY_NAME[family(without_types(name))]
+        bound, reason = ("communication", "") if communicates else told_by_name(name, self._filling(rows))
         op, gpu, message = int(self.op[rows[0]]), int(self.gpu_of[rows[0]]), self.message[rows]
         return RooflineRow(
             kernel=name,
@@ -226,75 +224,13 @@ class _Labels:
             source="none" if bound == "unknown" else "name",
             dtype=None,
             matrix_units=matrix_units(name),
-            reason="" if communicates else "told by its name only",
+            reason=reason,
             gpu=self.gpus[gpu].name if gpu >= 0 else None,
             longest=self._longest(rows),
         )
 
     def _longest(self, rows: NDArray[np.int64]) -> int:
         return int(rows[self.duration[rows].argmax()])
-
-
-def _label(work: _Work, cost: Cost, name: str, gpu: Gpu | None, source: Source, sms: int) -> dict[str, Any]:
-    """Roof, efficiency, label and confidence of one row with a cost, as fields of `RooflineRow`."""
-    dtype = "tf32" if cost.matrix and cost.dtype == "fp32" and uses_tf32(name) else cost.dtype
-    on_matrix = cost.matrix and (dtype == "tf32" or (dtype != "fp32" and matrix_units(name) is not False))
-    peak_figure = gpu.peak(dtype, matrix=on_matrix) if gpu else None
-    peak = gpu.peak_flops(dtype, matrix=on_matrix) if gpu else None
-    bandwidth = gpu.bandwidth if gpu else None
-    if gpu is None or peak_figure is None or peak is None or bandwidth is None or not work.duration_ns:
-        bound = BY_NAME[family(without_types(name))]
-        unknown = dict.fromkeys(("roof_ns", "efficiency", "limit"))
-        reason = "the peaks of the GPU are not known: told by the name"
-        return {**unknown, "bound": bound, "confidence": "low", "dtype": dtype, "reason": reason}
-    compute_ns, memory_ns = work.flops / peak * 1e9, work.bytes / bandwidth * 1e9
-    roof_ns = max(compute_ns, memory_ns)
-    efficiency = roof_ns / work.duration_ns
-    limit = "compute" if compute_ns > memory_ns else "memory_bandwidth"
-    near = abs(compute_ns - memory_ns) < thresholds.BALANCED_LEAD * roof_ns
-    bound = "balanced" if near else limit
-    if efficiency < thresholds.ROOF_LATENCY:
-        bound = "latency"
-    cache = (gpu.l2_mb or 0.0) * 1e6
-    cached = limit == "memory_bandwidth" and bound != "latency" and work.working_set < cache
-    doubts = [cost.assumes] if cost.assumes else []
-    if cached:
-        doubts.append("the working set fits the L2 cache")
-    elif efficiency > thresholds.ABOVE_ROOF and _explained_by_cache(work, bandwidth, cache):
-        doubts.append("a part of the data is still in the L2 cache")
-    if bound == "latency" and 0 < work.blocks < sms:
-        doubts.append(f"{work.blocks} blocks for {sms} multiprocessors")
-    unverified = gpu.unverified(peak_figure, "bandwidth_gb_per_s", *(("l2_mb",) if cached else ()))
-    if source is Source.AMBIGUOUS:
-        doubts.append("launched by different calls elsewhere in the trace")
-    return {
-        "roof_ns": roof_ns,
-        "efficiency": efficiency,
-        "limit": limit,
-        "bound": bound,
-        "confidence": _confidence(
-            efficiency, bound, source, verified=not unverified, unsure=bool(cost.assumes) or cached
-        ),
-        "dtype": dtype,
-        "unverified": tuple(SHORT_NAMES[name] for name in unverified),
-        "reason": "; ".join(doubts),
-    }
-
-
-def _explained_by_cache(work: _Work, bandwidth: float, cache: float) -> bool:
-    """Whether what cannot be in the cache, from the kernel before, takes no longer than the kernel."""
-    beyond = max(0.0, work.bytes - work.count * cache)
-    return beyond / bandwidth * 1e9 <= work.duration_ns
-
-
-def _confidence(efficiency: float, bound: str, source: Source, *, verified: bool, unsure: bool) -> str:
-    level = 2
-    if not verified or source in (Source.AROUND, Source.FORWARD, Source.SIGNATURE, Source.MAPPING):
-        level = 1
-    between = bound != "latency" and efficiency < thresholds.ROOF_BOUND
-    if unsure or source is Source.AMBIGUOUS or between or efficiency > thresholds.ABOVE_ROOF:
-        level = 0
-    return _SURE[level]
 
 
 def _coverage(rows: Sequence[RooflineRow]) -> Coverage:
@@ -329,7 +265,7 @@ def _joined(rows: Sequence[RooflineRow]) -> KernelRoof:
     total = sum(time.values())
     flops, moved = [r.flops for r in rows], [r.bytes for r in rows]
     roofs = [r.roof_ns for r in rows if r.roof_ns is not None]
-    least = min((r.confidence for r in rows), key=_SURE.index)
+    least = min((r.confidence for r in rows), key=SURE.index)
     return KernelRoof(
         bound=dominant(time),
         confidence=least,

@@ -131,10 +131,18 @@ SAVING_LOW: Final = 0.5
 """A fix removes at least this part of what it is aimed at (own judgement; a replay will measure it)."""
 
 # --- roofline ---
-ROOF_BOUND: Final = 0.5
-"""From this part of its roof on a kernel is limited by the larger term (own judgement; NVIDIA's rule: 60 %)."""
-ROOF_LATENCY: Final = 0.3
-"""Below this part of its roof neither arithmetic nor memory limits a kernel (own judgement)."""
+MEMORY_BOUND: Final = 0.6
+"""From this part of the bandwidth on a kernel is limited by it (NVIDIA's rule SOLBottleneck: 60 %) …"""
+COMPUTE_BOUND: Final = 0.5
+"""… and from this part of the peak on by arithmetic (own judgement: NVIDIA's 60 % of the cycles, which on an H200 are
+47 to 57 % of the FLOP/s that the boost clock would give)."""
+FAR_FROM_ROOF: Final = 0.3
+"""Below this part of its roof neither arithmetic nor memory is anywhere near its limit (own judgement)."""
+FULL_OCCUPANCY: Final = 0.9
+"""Estimated occupancy from which a multiprocessor has all the warps that it can hold (own judgement: on an H200 kernels
+with 91 to 100 % are held up by their instructions, with 75 % by latency) …"""
+FULL_WAVES: Final = 4.0
+"""… and waves of blocks from which the beginning and the end, when the device is not full, take at most a quarter."""
 BALANCED_LEAD: Final = 0.10
 """The two terms of a roof are balanced when they differ by less than this part (own judgement)."""
 ABOVE_ROOF: Final = 1.05

@@ -23,7 +23,7 @@ _MATRIX_UNITS = re.compile(
     re.IGNORECASE,
 )
 _VECTOR_UNITS = re.compile(
-    r"simt|sgemm|dgemm|scudnn|_ffma_|gemv|gemmSN|gemmk1|dot_kernel|naive_conv", re.IGNORECASE
+    r"simt|sgemm|dgemm|scudnn|_ffma_|gemv|gemmSN|gemmk1|dot_kernel|naive_conv|conv_depthwise", re.IGNORECASE
 )
 _TF32 = re.compile(r"tf32|s1688gemm|s1688(?:fprop|dgrad|wgrad)", re.IGNORECASE)
 

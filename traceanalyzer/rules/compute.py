@@ -334,7 +334,8 @@ class InefficientKernels:
         rows = [
             r
             for r in roofline(facts).rows
-            if r.bound == "latency"
+            if r.efficiency is not None
+            and r.efficiency < thresholds.FAR_FROM_ROOF
             and r.confidence != "low"
             and r.total_ns >= r.count * thresholds.TINY_KERNEL_NS
             and r not in named
@@ -349,7 +350,7 @@ class InefficientKernels:
             claim=(
                 say(
                     "Kernels that reach less than {least} of their roof take {share} of the step.",
-                    least=percent(thresholds.ROOF_LATENCY),
+                    least=percent(thresholds.FAR_FROM_ROOF),
                     share=percent(share),
                 )
             ),

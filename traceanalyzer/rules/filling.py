@@ -176,7 +176,7 @@ class OddSizes:
             if does_products(r.kernel)
             and r not in told
             and r.efficiency is not None
-            and r.efficiency < thresholds.ROOF_BOUND
+            and r.efficiency < thresholds.COMPUTE_BOUND
             and _odd_sizes(r)
         ]
         share = share_of(rows, facts)
