@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 from compute_situations import FAST, STREAM, Computing, attention, product, streaming
+from jsonschema import Draft202012Validator
 
 from traceanalyzer.analyzers import run_analyzers
 from traceanalyzer.hardware import Choice
+from traceanalyzer.pipeline import analyze
+from traceanalyzer.reporters import json_report
 from traceanalyzer.rules import judge
 
 if TYPE_CHECKING:
@@ -35,12 +39,32 @@ def test_sums_near_the_bandwidth_are_limited_by_memory() -> None:
     assert "80 % of their roof" in found.headline
 
 
-def test_kernels_far_below_their_roof_make_the_verdict_less_sure() -> None:
+def test_kernels_far_below_their_roof_are_limited_by_latency() -> None:
     found, findings = judged(streaming(5))
-    assert found.bottleneck == "memory_bandwidth"
-    assert "far from both limits" in found.headline
-    assert found.confidence == "medium"
+    assert found.bottleneck == "latency"
+    assert "far from both limits of the GPU (20 % of their roof)" in found.headline
+    assert found.confidence == "high"
     assert "20 % of its roof" in findings["EFF001"].evidence[0].text
+
+
+def test_kernels_not_so_far_below_their_roof_make_the_verdict_less_sure() -> None:
+    found, findings = judged(streaming(2))
+    assert (found.bottleneck, found.confidence) == ("latency", "medium")
+    assert "EFF001" not in findings
+
+
+def test_slow_kernels_are_named_even_when_the_device_is_full() -> None:
+    b = streaming(5)
+    b.rows["kernels"][0] |= {"grid": [40_000, 1, 1], "block": [128, 1, 1], "occupancy": 100.0}
+    found, findings = judged(b)
+    assert found.bottleneck == "compute"
+    assert "20 % of its roof" in findings["EFF001"].evidence[0].text
+
+
+def test_a_verdict_of_latency_fits_the_schema() -> None:
+    document = json.loads(json_report.render(analyze(streaming(5).trace())))
+    assert document["verdict"]["bottleneck"] == "latency"
+    Draft202012Validator(json_report.schema()).validate(document)
 
 
 def test_many_small_kernels_are_overhead_even_when_the_gpu_is_busy() -> None:

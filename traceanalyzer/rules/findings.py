@@ -89,7 +89,7 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`bottleneck` is compute, memory_bandwidth, communication, overhead, copy, mixed or unknown."""
+    """`bottleneck` is compute, memory_bandwidth, latency, communication, overhead, copy, mixed or unknown."""
 
     bottleneck: str
     headline: Text

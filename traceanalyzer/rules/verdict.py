@@ -1,6 +1,6 @@
 """One sentence: what limits this run, and what removing it could be worth.
 
-The four parts of the breakdown become labels: compute (or memory bandwidth, as the roofline of the kernels
+The four parts of the breakdown become labels: compute (or memory bandwidth or latency, as the roofline of the kernels
 says, or only their names where there is none), communication, copy (with the idle time that copies of pageable
 memory cause) and overhead (all other idle time). A label is dominant with half of the time or a lead of ten
 points; otherwise the verdict is mixed.
@@ -170,28 +170,18 @@ def _measured(rows: list[RooflineRow], total: int, head: str, tail: str, facts: 
         share=percent(time[label] / total),
         limit=LIMITS[label],
     )
-    if label != "latency":
-        sure = time_of(r for r in mine if r.confidence != "low") >= thresholds.DOMINANT_SHARE * time[label]
-        confidence = facts.confidence if sure else LESS_SURE[facts.confidence]
-        return Verdict(
-            label,
-            say("{says} ({reached} of their roof){tail}", says=says, reached=percent(reached), tail=tail),
-            confidence,
-        )
     tiny = time_of(r for r in mine if r.total_ns < r.count * thresholds.TINY_KERNEL_NS)
-    if tiny >= thresholds.DOMINANT_SHARE * time[label]:
+    if label == "latency" and tiny >= thresholds.DOMINANT_SHARE * time[label]:
         return Verdict(
             "overhead",
             say("{says}, most of them too small to fill the GPU{tail}", says=says, tail=tail),
             facts.confidence,
         )
-    nearer = dominant(
-        {limit: time_of(r for r in mine if r.limit == limit) for limit in ("compute", "memory_bandwidth")}
-    )
+    sure = time_of(r for r in mine if r.confidence != "low") >= thresholds.DOMINANT_SHARE * time[label]
     return Verdict(
-        nearer,
+        label,
         say("{says} ({reached} of their roof){tail}", says=says, reached=percent(reached), tail=tail),
-        LESS_SURE[facts.confidence],
+        facts.confidence if sure else LESS_SURE[facts.confidence],
     )
 
 
