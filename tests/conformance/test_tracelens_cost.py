@@ -99,8 +99,12 @@ def test_gpus_are_recognised(trace: str, gpu: str) -> None:
         ("h100_qwen", "aten::mm", "compute"),
         ("h100_qwen", "aten::mul", "memory_bandwidth"),
         ("h100_timesformer", "aten::addmm", "compute"),
-        ("h100_timesformer", "aten::native_layer_norm", "memory_bandwidth"),
-        ("h100_owlv2", "aten::_softmax", "latency"),
+        (
+            "h100_timesformer",
+            "aten::native_layer_norm",
+            "latency",
+        ),  # 39 % of its roof, and the device is not full
+        ("h100_owlv2", "aten::_softmax", "compute"),  # 23 %, and it is full
     ],
 )
 def test_labels_of_the_longest_kernels(trace: str, op: str, bound: str) -> None:

@@ -7,13 +7,12 @@ import gzip
 import io
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from fixtures.accuracy import ncu_rule
 from fixtures.accuracy.compare import results
-from fixtures.accuracy.kernels import agreement, base, full
+from fixtures.accuracy.kernels import Traced, agreement, spelling
 from fixtures.accuracy.page import NOTHING, Results, page
 from fixtures.accuracy.recordings import plain_recordings, without_shapes
 from fixtures.accuracy.savings import Saving
@@ -32,6 +31,7 @@ SENTENCES = {
     "Memory is more heavily utilized than Compute": "memory_bandwidth",
     "Compute is more heavily utilized than Memory": "compute",
     "Start by analyzing DRAM": "memory_bandwidth",
+    "Start by analyzing workloads in the Compute": "compute",
     "This kernel grid is too small": "small_grid",
     "latency issues": "latency",
     "well-balanced": "balanced",
@@ -56,12 +56,27 @@ def test_the_rule(sm, memory, waves, expected):
     assert ncu_rule.label(sm, memory, waves) == expected
 
 
+RECORDED = [
+    ROOT / "fixtures" / "gpu" / f"{name}.plain.ncu.csv.gz"
+    for name in ("train", "math_sdpa", "loop_optimizer")
+]
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda p: p.name.split(".")[0])
+def test_the_rule_says_what_ncu_says_on_an_h200(path):
+    check_the_rule(gzip.decompress(path.read_bytes()).decode())
+
+
 @pytest.mark.corpus
 @pytest.mark.parametrize("path", DETAILS, ids=lambda p: p.stem)
 def test_the_rule_says_what_ncu_says(path):
     if not path.is_file():
         pytest.skip("the corpus is not here")
-    text = clean_csv(path.read_text())
+    launches = check_the_rule(clean_csv(path.read_text()))
+    assert all(10_000 < launch.duration_ns < 1e9 for launch in launches)
+
+
+def check_the_rule(text):
     sentences = {
         row["ID"]: row["Rule Description"]
         for row in csv.DictReader(io.StringIO(text))
@@ -71,7 +86,7 @@ def test_the_rule_says_what_ncu_says(path):
     assert len(launches) == len(sentences) > 0
     for launch, sentence in zip(launches, sentences.values(), strict=True):
         assert launch.label == next(label for words, label in SENTENCES.items() if words in sentence)
-        assert 10_000 < launch.duration_ns < 1e9
+    return launches
 
 
 # --- kernels ---
@@ -79,41 +94,110 @@ def test_the_rule_says_what_ncu_says(path):
 ADD = "void at::native::vectorized_elementwise_kernel<4, at::native::CUDAFunctor_add<float>, std::array<char*, 3ul> >(int, at::native::CUDAFunctor_add<float>)"  # noqa: E501
 
 
-def test_names_are_compared_without_what_printers_differ_in():
-    assert full("void f<a, b>(int *)") == full("f<a,b>(int*)")
-    assert base(ADD) == "vectorized_elementwise_kernel"
-    assert base("void at::native::(anonymous namespace)::softmax<float>(x)") == "softmax"
-    assert base("nvjet_hsh_64x64") == "nvjet_hsh_64x64"
+@pytest.mark.parametrize(
+    ("traced_name", "ncu_name"),
+    [
+        ("void f<a, b>(int*)", "void f<a, b>(int *)"),
+        (
+            ADD,
+            "void at::vectorized_elementwise_kernel<4, at::CUDAFunctor_add<float>, array<char *, 3>>(int, T2, T3)",
+        ),
+        (
+            "void at::native::(anonymous namespace)::multi_tensor_apply_kernel<at::native::(anonymous namespace)::"
+            "TensorListMetadata<2>, std::plus<float> >(at::native::(anonymous namespace)::TensorListMetadata<2>)",
+            "void unnamed>::multi_tensor_apply_kernel<unnamed>::TensorListMetadata<2>, std::plus<float>>(T1, T2...)",
+        ),
+        ("void at::native::norm<float, false>(int)", "void unnamed>::norm<float, 0>(int, T2)"),
+        (
+            "void at::native::map<at::native::sqrt_kernel(at::TensorIterator&)::{lambda()#2}::operator()() const>(int)",
+            "void at::map<at::sqrt_kernel(at::TensorIterator &)::[lambda() (instance 2)]::operator ()() const>(int)",
+        ),
+    ],
+)
+def test_names_are_compared_without_what_printers_differ_in(traced_name, ncu_name):
+    assert spelling(traced_name) == spelling(ncu_name)
 
 
-def launch(name, ns, sm, memory):
-    return ncu_rule.Launch(name, ns, sm, memory, waves=4)
+def test_what_a_kernel_does_is_part_of_its_name():
+    assert spelling(ADD) != spelling(ADD.replace("add", "mul"))
 
 
-def row(name, ns, bound):
-    return SimpleNamespace(name=name, total_ns=ns, bound=bound)
+SHAPE = (8, 1, 1, 128, 1, 1)
+
+
+def launch(name, ns, sm, memory, **how):
+    return ncu_rule.Launch(name, ns, sm, memory, waves=4, **{"shape": SHAPE, **how})
+
+
+def row(name, ns, bound, shape=SHAPE, moved=None):
+    return Traced(name, shape, bound, ns, moved)
 
 
 def test_agreement_is_by_the_time_in_the_trace_and_says_what_ncu_did_not_see():
     found = agreement(
         "w",
-        [row("gemm(int)", 600, "compute"), row(ADD, 200, "memory_bandwidth"), row("odd", 200, None)],
+        [
+            row("gemm(int)", 600, "compute"),
+            row(ADD, 200, "memory_bandwidth"),
+            row(ADD, 100, "memory_bandwidth", (9, *SHAPE[1:])),
+            row("odd", 100, "unknown"),
+        ],
         [launch("gemm(int)", 50, 90, 10), launch("gemm(int)", 150, 40, 90), launch(ADD, 1, 10, 90)],
         held_out=True,
     )
-    assert found.unmatched == 0.2
+    assert found.unmatched == pytest.approx(0.2)
     assert score(found.said).agreement == (150 + 200) / 800
     assert all(s.held_out for s in found.said)
 
 
+def test_a_name_that_printers_spell_too_differently_is_known_by_its_base():
+    found = agreement(
+        "w", [row(ADD, 10, "compute")], [launch("vectorized_elementwise_kernel", 1, 90, 10)], held_out=False
+    )
+    assert found.unmatched == 0
+
+
+def test_a_page_without_grids_is_matched_by_name():
+    found = agreement("w", [row("f", 10, "compute")], [launch("f", 1, 90, 10, shape=None)], held_out=False)
+    assert found.unmatched == 0
+
+
+def test_the_dram_alone_can_have_another_label_than_the_whole_memory_system():
+    launches = [launch("f", 1, 50, 90, dram_percent=20)]
+    found = agreement("w", [row("f", 10, "memory_bandwidth")], launches, held_out=False)
+    assert [s.expected for s in found.said] == ["memory_bandwidth"]
+    assert [s.expected for s in found.dram_said] == ["latency"]
+
+
+def test_bytes_are_compared_with_what_went_through_the_dram():
+    launches = [launch("f", 1, 50, 90, dram_bytes=100.0), launch("f", 1, 50, 90, dram_bytes=300.0)]
+    rows = [row("f", 10, "compute", moved=150.0), row("g", 10, "compute", moved=1.0)]
+    (moved,) = agreement("w", rows, launches, held_out=False).moved
+    assert (moved.ours, moved.measured) == (150.0, 200.0)
+
+
+def test_ncu_says_grid_block_and_bytes():
+    text = (
+        "ID,Kernel Name,Grid Size,Block Size,Section Name,Metric Name,Metric Unit,Metric Value\n"
+        '0,f,"(8, 2, 1)","(128, 1, 1)",Command line profiler metrics,dram__bytes.sum,Mbyte,"1,000.5"\n'
+        '0,f,"(8, 2, 1)","(128, 1, 1)",GPU Speed Of Light Throughput,Memory Throughput,%,70\n'
+        '0,f,"(8, 2, 1)","(128, 1, 1)",GPU Speed Of Light Throughput,DRAM Throughput,%,30\n'
+        '0,f,"(8, 2, 1)","(128, 1, 1)",GPU Speed Of Light Throughput,Compute (SM) Throughput,%,20\n'
+    )
+    (found,) = ncu_rule.read(text)
+    assert (found.shape, found.dram_bytes, found.dram_percent) == ((8, 2, 1, 128, 1, 1), 1000.5e6, 30)
+    assert (found.label, found.dram_label) == ("memory_bandwidth", "latency")
+
+
 def test_a_kernel_without_a_label_is_an_abstention_and_not_an_error():
-    found = agreement("w", [row("f", 10, None)], [launch("f", 1, 90, 10)], held_out=False)
+    found = agreement("w", [row("f", 10, "unknown")], [launch("f", 1, 90, 10)], held_out=False)
     assert score(found.said).coverage == 0
     assert score(found.said).agreement is None
 
 
 def test_a_grid_that_is_too_small_counts_as_latency():
-    found = agreement("w", [row("f", 10, "latency")], [ncu_rule.Launch("f", 1, 5, 5, 0.2)], held_out=False)
+    launches = [ncu_rule.Launch("f", 1, 5, 5, 0.2, SHAPE)]
+    found = agreement("w", [row("f", 10, "latency")], launches, held_out=False)
     assert score(found.said).agreement == 1
 
 
@@ -181,9 +265,14 @@ def test_a_page_of_recordings_keeps_the_held_out_ones_apart(tmp_path):
     columns = ["ID", "Kernel Name", "Section Name", "Metric Name", "Metric Unit", "Metric Value"]
     writer = csv.writer(out)
     writer.writerow(columns)
-    for metric, value in (("Compute (SM) Throughput", "90"), ("Memory Throughput", "10")):
-        writer.writerow(["0", kernel, "GPU Speed Of Light Throughput", metric, "%", value])
-    (gpu / "item_loop.plain.ncu.csv.gz").write_bytes(gzip.compress(out.getvalue().encode()))
+    for metric, value in (
+        ("Compute (SM) Throughput", "90"),
+        ("Memory Throughput", "10"),
+        ("dram__bytes.sum", "1000"),
+    ):
+        writer.writerow(["0", kernel, "GPU Speed Of Light Throughput", metric, "byte", value])
+    for name in ("item_loop", "nonzero_loop"):
+        (gpu / f"{name}.plain.ncu.csv.gz").write_bytes(gzip.compress(out.getvalue().encode()))
     found = results(tmp_path)
     assert [(s.name, s.said, s.held_out) for s in found.steps] == [
         ("item_loop", "overhead", True),
@@ -197,6 +286,10 @@ def test_a_page_of_recordings_keeps_the_held_out_ones_apart(tmp_path):
     text = page(found)
     assert "| dev | 1 | 100 % | 100 % |" in text
     assert "held out, without shapes" in text
+    assert "| nonzero_loop | overhead | overhead | right | compute 100 % |  |" in text
+    assert "| item_loop | overhead | overhead | right |  | yes |" in text, (
+        "held out: its kernels are not shown"
+    )
     assert NOTHING not in text.split("## Steps, against")[1].split("## Steps of simulated")[0]
 
 
