@@ -157,6 +157,12 @@ def test_a_name_that_printers_spell_too_differently_is_known_by_its_base():
     assert found.unmatched == 0
 
 
+def test_another_kernel_of_the_same_base_is_not_taken_for_it():
+    mul = ADD.replace("add", "mul")
+    rows = [row(ADD, 10, "compute"), row(mul, 10, "compute")]
+    assert agreement("w", rows, [launch(ADD, 1, 90, 10)], held_out=False).unmatched == 0.5
+
+
 def test_a_page_without_grids_is_matched_by_name():
     found = agreement("w", [row("f", 10, "compute")], [launch("f", 1, 90, 10, shape=None)], held_out=False)
     assert found.unmatched == 0
