@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from traceanalyzer.analyzers import results as r
+from traceanalyzer.model.link import link
 from traceanalyzer.model.schema import TABLES
 from traceanalyzer.model.tables import empty, from_rows
 from traceanalyzer.model.trace import Capability, Note, Source, Trace
@@ -141,7 +142,7 @@ def training(steps: int = 8, layers: int = 12) -> Analysis:
         epoch_ns=1711964646000000000,
         metadata={"cuda_runtime_version": 12040, "record_shapes": 1, "torch_version": "2.6.0"},
     )
-    trace = Trace((source,), tables, seen)
+    trace = link(Trace((source,), tables, seen))
     return Analysis(trace, _results(run, marks), VERDICT, FINDINGS, NOT_ASSESSED, PASSED)
 
 
@@ -427,7 +428,7 @@ def with_names(name: str) -> Analysis:
     finding = Finding(
         "X001", name, "high", name, (Evidence(name, "kernels", 0, 10, 50),), name, "high", (1, 2)
     )
-    trace = Trace((source,), tables, base.trace.capabilities)
+    trace = link(Trace((source,), tables, base.trace.capabilities))
     return Analysis(
         trace,
         results,
@@ -463,7 +464,7 @@ def nothing() -> Analysis:
         "memory": r.Memory(()),
     }
     return Analysis(
-        Trace((source,), tables, frozenset()),
+        link(Trace((source,), tables, frozenset())),
         results,
         Verdict("unknown", "The trace holds no events", "low"),
         (),
@@ -485,7 +486,7 @@ def cpu_only() -> Analysis:
     del results["memory"], results["launches"]
     simulated = Source("cpu.json", "chrome", "1" * 64, 90, 1, 0, simulated=True)
     return Analysis(
-        Trace((simulated,), tables, frozenset()),
+        link(Trace((simulated,), tables, frozenset())),
         results,
         Verdict("unknown", "Only the CPU was recorded", "low"),
         (),

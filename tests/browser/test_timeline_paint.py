@@ -10,6 +10,7 @@ import report_cases as cases
 from pages import until
 
 from traceanalyzer.analyzers import results as r
+from traceanalyzer.model.link import link
 from traceanalyzer.model.tables import from_rows
 from traceanalyzer.model.trace import Trace
 from traceanalyzer.rules.analysis import Analysis
@@ -80,7 +81,7 @@ def many(seed: int, count: int) -> Analysis:
     ]
     base = cases.nothing()
     tables = dict(base.trace.tables) | {"kernels": from_rows("kernels", rows)}
-    trace = Trace(base.trace.sources, tables, frozenset())
+    trace = link(Trace(base.trace.sources, tables, frozenset()))
     return Analysis(trace, {"steps": r.Steps("window", (), 0)}, base.verdict, (), (), ())
 
 
@@ -142,7 +143,7 @@ def test_tracks_out_of_sight_scroll_into_it(open_page: Callable[..., Opened]) ->
     ]  # more lanes than the window is high
     base = cases.nothing()
     tables = dict(base.trace.tables) | {"kernels": from_rows("kernels", rows)}
-    trace = Trace(base.trace.sources, tables, frozenset())
+    trace = link(Trace(base.trace.sources, tables, frozenset()))
     page = open_page(Analysis(trace, {"steps": r.Steps("window", (), 0)}, base.verdict, (), (), ())).page
     until(page, "Boolean(window.traceReport.timeline)")
     assert page.evaluate("traceReport.timeline.data.height > traceReport.timeline.shownHeight")

@@ -7,16 +7,22 @@ import itertools
 import json
 import zlib
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import report_cases as cases
 
 from traceanalyzer.analyzers import results as r
+from traceanalyzer.model.link import link
 from traceanalyzer.model.tables import from_rows
 from traceanalyzer.model.trace import Trace
 from traceanalyzer.reporters import timeline
+from traceanalyzer.reporters.timeline import narrowed
+from traceanalyzer.reporters.timeline.narrowed import Narrowed
 from traceanalyzer.rules.analysis import Analysis
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def unpack(packed: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -43,7 +49,7 @@ def only(table: str, rows: list[dict[str, Any]]) -> Analysis:
     """An analysis of a trace that holds one table."""
     base = cases.nothing()
     tables = dict(base.trace.tables) | {table: from_rows(table, [{"rank": 0} | row for row in rows])}
-    trace = Trace(base.trace.sources, tables, frozenset())
+    trace = link(Trace(base.trace.sources, tables, frozenset()))
     return Analysis(trace, {"steps": r.Steps("window", (), 0)}, base.verdict, (), (), ())
 
 
@@ -151,3 +157,24 @@ def test_memory_extends_the_axis_unless_that_squeezes_the_events() -> None:
     head, _ = unpack(timeline.embed(with_curve(0, 90_000)))
     assert (head["origin"], head["end"]) == (1000, 500)
     assert head["memory"][0]["at"] == [-1000, 89_000]
+
+
+def test_calls_of_modules_that_a_range_does_not_count_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(narrowed, "MAX_CALLS", 2)
+    frames = [
+        {"name": "nn.Module: Net_0", "module": "Net_0", "ts": i * 100, "dur": 10 + i, "pid": 1, "tid": 1}
+        for i in range(5)
+    ]
+    analysis = only("python_calls", frames)
+    analysis = replace(analysis, trace=replace(analysis.trace, tables=on_host((0, 1000)).trace.tables | {
+        "python_calls": analysis.trace.python_calls,
+    }))  # fmt: skip
+    head, columns = unpack(timeline.embed(analysis, narrowed=Narrowed(modules=["Net_0"])))
+    assert list(np.cumsum(columns["call_start"])) == [300, 400]
+    assert list(columns["call_dur"]) == [13, 14]
+    assert head["inside"] == [0]
+    assert head["notes"] == ["3 shorter calls of modules are not counted in a range."]
+
+
+def test_a_module_lies_in_the_listed_one_around_it() -> None:
+    assert Narrowed(modules=["Net_0", "Net_0/Block_1/Linear_2", "Other_0"]).inside == [0, 1, 0]

@@ -30,11 +30,9 @@ class ModulesAnalyzer:
 
     def analyze(self, trace: Trace, results: Mapping[str, Any]) -> Modules:  # noqa: ARG002
         """The tree in depth-first order, siblings with the most device time first."""
-        calls, host = _calls(trace)
-        source = "nn_module" if calls else "module_hierarchy"
-        if not calls:
-            calls, host = _ranges(trace)
-            source = "annotations" if calls else source
+        table, chosen = module_calls(trace)
+        calls, host = _counted(table, chosen)
+        source = "nn_module" if table is trace.python_calls else "annotations"
         own, lost = _device_time(trace)
         paths = {ancestor for path in {*calls, *own} for ancestor in _with_ancestors(path)}
         inside: dict[str, int] = defaultdict(int)
@@ -53,24 +51,21 @@ class ModulesAnalyzer:
             )
             for path in _depth_first(paths, inside, host)
         ]
-        return Modules(source if rows else None, tuple(rows), lost)
+        return Modules((source if calls else "module_hierarchy") if rows else None, tuple(rows), lost)
 
 
-def _calls(trace: Trace) -> tuple[dict[str, int], dict[str, int]]:
-    """Number of calls and host time per path, from the frames of nn.Modules."""
-    table = trace.python_calls
-    codes, names = texts(table, "name")
-    is_module = np.array([*(n.startswith(MODULE_PREFIX) for n in names), False])[codes]
-    return _counted(table, is_module)
-
-
-def _ranges(trace: Trace) -> tuple[dict[str, int], dict[str, int]]:
-    """The same of NVTX ranges, where these are the module tree."""
+def module_calls(trace: Trace) -> tuple[pa.Table, NDArray[np.int64]]:
+    """The calls of modules on the host as rows of a table: frames of nn.Modules, else NVTX ranges that are the tree."""
+    codes, names = texts(trace.python_calls, "name")
+    frames = np.flatnonzero(np.array([*(n.startswith(MODULE_PREFIX) for n in names), False])[codes])
+    if len(frames):
+        return trace.python_calls, frames
     module, _ = texts(trace.annotations, "module")
-    return _counted(trace.annotations, module >= 0)
+    return trace.annotations, np.flatnonzero(module >= 0)
 
 
-def _counted(table: pa.Table, chosen: NDArray[np.bool_]) -> tuple[dict[str, int], dict[str, int]]:
+def _counted(table: pa.Table, chosen: NDArray[np.int64]) -> tuple[dict[str, int], dict[str, int]]:
+    """Number of calls and host time per path."""
     module, paths = texts(table, "module")
     rows = module[chosen].astype(np.int64)
     count = np.bincount(rows, minlength=len(paths))

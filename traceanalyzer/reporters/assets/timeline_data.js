@@ -32,6 +32,10 @@
       this.kind = Uint8Array.from(columns.kind);
       this.name = Uint32Array.from(columns.name);
       this.by = Uint32Array.from(columns.by);
+      this.shape = Uint32Array.from(columns.shape);
+      this.module = Uint32Array.from(columns.module);
+      this.calls = { start: columns.call_start, dur: columns.call_dur, row: columns.call_row };
+      for (let i = 1; i < this.calls.start.length; i += 1) this.calls.start[i] += this.calls.start[i - 1];
       this.sums = { key: columns.sum_key, busy: columns.sum_busy, count: columns.sum_count };
       for (let i = 1; i < this.sums.key.length; i += 1) this.sums.key[i] += this.sums.key[i - 1];
       this.until = new Float64Array(this.n); // latest end so far in the row: sorted even where events overlap

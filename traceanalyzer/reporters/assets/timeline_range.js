@@ -3,7 +3,7 @@
 "use strict";
 
 (() => {
-  const { duration, size, share, count, within, lanesWithin, idleWithin, namesWithin, heldWithin } = window.traceReport;
+  const { duration, size, share, count, within, lanesWithin, idleWithin, namesWithin, rowsWithin, heldWithin } = window.traceReport;
   const EDGE = 5, SETTLED_MS = 120; // px around an edge that take hold of it; before the tables follow
 
   class Range {
@@ -116,6 +116,11 @@
         ["count_in_range", say("Calls in range"), "count", found.executions]]);
       this.narrowByName("ops", [["device_ns_in_range", say("Device in range, self"), "duration", found.launched],
         ["host_ns_in_range", say("Host in range"), "duration", found.host], ["count_in_range", say("Calls in range"), "count", found.calls]]);
+      const { shapes, modules } = rowsWithin(data, this.from, this.to);
+      this.narrowByRow("ops-by-shape", [["device_ns_in_range", say("Device in range, self"), "duration", shapes.launched],
+        ["host_ns_in_range", say("Host in range"), "duration", shapes.host], ["count_in_range", say("Calls in range"), "count", shapes.count]]);
+      this.narrowByRow("modules", [["device_ns_in_range", say("Device in range"), "duration", modules.device],
+        ["host_ns_in_range", say("Host in range"), "duration", modules.host], ["count_in_range", say("Calls in range"), "count", modules.count]]);
       const gaps = window.traceReport.sheets["idle-gaps"];
       gaps?.narrow([{ key: "ns_in_range", title: say("In range"), kind: "duration", values: gaps.numbers("start_ns").map((start, i) =>
         within(start - data.origin, gaps.numbers("duration_ns")[i], this.from, this.to)) }], this.told);
@@ -144,9 +149,22 @@
       let others = 0, time = 0;
       columns[0][3].forEach((ns, code) => { if (ns > 0 && code && !listed.has(code)) { others += 1; time += ns; } });
       const rest = others ? say(" (and {time} in {count} that this table does not list)", { time: duration(time), count: count(others) }) : "";
-      const short = this.summed ? say(", without {count} events too short to be drawn one by one", { count: count(this.summed) }) : "";
       const narrowed = columns.map(([key, title, kind, values]) => ({ key, title, kind, values: codes.map((code) => (code ? values[code] : 0)) }));
-      sheet.narrow(narrowed, this.told + rest + short);
+      sheet.narrow(narrowed, this.told + rest + this.short);
+    }
+
+    // Columns by row from 1, before which is what no row holds.
+    narrowByRow(id, columns) {
+      const sheet = window.traceReport.sheets[id];
+      if (!sheet) return;
+      const others = columns[0][3][0];
+      const rest = others ? say(" (and {time} that no row of this table holds)", { time: duration(others) }) : "";
+      const narrowed = columns.map(([key, title, kind, values]) => ({ key, title, kind, values: [...values.subarray(1)] }));
+      sheet.narrow(narrowed, this.told + rest + this.short);
+    }
+
+    get short() {
+      return this.summed ? say(", without {count} events too short to be drawn one by one", { count: count(this.summed) }) : "";
     }
   }
 

@@ -74,6 +74,31 @@
     return found;
   }
 
+  // By row of the tables from 1 (0: in none): of ops by shape, and of modules, each with the device time of those inside it.
+  function rowsWithin(data, from, to) {
+    const { calls, inside } = data, columns = (rows) => Array.from({ length: 3 }, () => new Float64Array(rows + 1));
+    const [launched, host, count] = columns(data.shapes), [device, ran, called] = columns(inside.length);
+    const isOp = data.kinds.map((kind) => kind === "host");
+    for (const row of data.rows) {
+      const onDevice = data.lanes[row.lane].side === "device";
+      eachEvent(data, row, from, to, (i, part) => {
+        if (onDevice) {
+          launched[data.shape[i]] += part;
+          device[data.module[i]] += part;
+        } else if (isOp[data.kind[i]]) {
+          host[data.shape[i]] += part;
+          count[data.shape[i]] += 1;
+        }
+      });
+    }
+    for (let i = 0; i < calls.start.length && calls.start[i] < to; i += 1) {
+      const part = within(calls.start[i], calls.dur[i], from, to);
+      if (part > 0) { ran[calls.row[i]] += part; called[calls.row[i]] += 1; }
+    }
+    for (let row = inside.length; row > 0; row -= 1) if (inside[row - 1]) device[inside[row - 1]] += device[row]; // parents come first
+    return { shapes: { launched, host, count }, modules: { device, host: ran, count: called } };
+  }
+
   // Who holds memory at the moment of a range at which most blocks that were seen to be allocated are held: the moment, and
   // bytes and blocks by row of the table (0: in none).
   function heldWithin({ first, last, start, dur, bytes, row }, from, to) {
@@ -96,5 +121,5 @@
     return found;
   }
 
-  Object.assign(window.traceReport, { within, lanesWithin, idleWithin, namesWithin, heldWithin });
+  Object.assign(window.traceReport, { within, lanesWithin, idleWithin, namesWithin, rowsWithin, heldWithin });
 })();

@@ -24,6 +24,7 @@ from traceanalyzer.reporters.html import (
     policy,
     proofs,
 )
+from traceanalyzer.reporters.timeline.narrowed import Narrowed
 from traceanalyzer.reporters.work_tables import work_rows
 from traceanalyzer.text import Text, say
 from traceanalyzer.version import __version__
@@ -134,7 +135,13 @@ def serve(analysis: Analysis, *, top: int = 50) -> Served:
 def _parts(analysis: Analysis, top: int) -> Parts:
     facts = Facts.of(analysis)
     sheets, of_memory = _sheets(facts, top), memory.view(facts, top)
-    narrowed = timeline.Narrowed(_named(sheets), of_memory.held, of_memory.held_by_snapshots)
+    narrowed = Narrowed(
+        _named(sheets),
+        [(row.name, row.input_dims) for row in _rows_of(sheets, tables.OPS_BY_SHAPE)],
+        [row.path for row in _rows_of(sheets, tables.MODULES)],
+        of_memory.held,
+        of_memory.held_by_snapshots,
+    )
     return Parts(
         facts,
         sheets,
@@ -152,6 +159,10 @@ def _raw_json(analysis: Analysis) -> bytes:
 def _named(sheets: Mapping[str, tables.Sheet]) -> dict[str, list[str]]:
     """The names in the rows of the tables that a range of the timeline narrows."""
     return {id_: [row.name for row in sheets[id_].rows] for id_ in ("kernels", "ops") if id_ in sheets}
+
+
+def _rows_of(sheets: Mapping[str, tables.Sheet], layout: tables.Layout) -> Sequence[Any]:
+    return sheets[layout.id].rows if layout.id in sheets else ()
 
 
 def _page(analysis: Analysis, top: int, parts: Parts, **delivery: Any) -> str:

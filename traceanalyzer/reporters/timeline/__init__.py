@@ -10,12 +10,12 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from traceanalyzer.languages import spoken
+from traceanalyzer.model.columns import texts
 from traceanalyzer.reporters import names, units
 from traceanalyzer.reporters.facts import cause_text
 from traceanalyzer.reporters.timeline import gaps as idle
@@ -29,16 +29,19 @@ from traceanalyzer.reporters.timeline.events import (
 )
 from traceanalyzer.reporters.timeline.lanes import Events, Side, Words, nesting, split
 from traceanalyzer.reporters.timeline.memory import curves_of
+from traceanalyzer.reporters.timeline.narrowed import Narrowed, calls_of, launchers, module_rows, shape_rows
 from traceanalyzer.rules.vocabulary import word
 from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import pyarrow as pa
     from numpy.typing import NDArray
 
-    from traceanalyzer.reporters.timeline.blocks import Blocks, Held, HeldBySnapshot
+    from traceanalyzer.reporters.timeline.blocks import Blocks
     from traceanalyzer.reporters.timeline.memory import Curve
+    from traceanalyzer.reporters.timeline.narrowed import Calls
     from traceanalyzer.rules.analysis import Analysis
 
     Ints = NDArray[np.int64]
@@ -49,15 +52,6 @@ SLICES = 2_048  # of the whole trace, for summing what is not drawn one by one
 MAX_DEPTH = 14  # rows of a host thread
 MAX_STRETCH = 2  # how much longer than the events alone the axis may become by what is known of memory
 NAME_LIMIT = 400  # characters of a name that travel with the timeline
-
-
-@dataclass(frozen=True, slots=True)
-class Narrowed:
-    """The page's tables that a range narrows, by id: the names in their rows, or who holds memory in them."""
-
-    listed: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    held: Mapping[str, Held] = field(default_factory=dict)
-    held_by_snapshots: Mapping[str, HeldBySnapshot] = field(default_factory=dict)
 
 
 def embed(analysis: Analysis, budget: int = BUDGET, narrowed: Narrowed | None = None) -> str | None:
@@ -93,12 +87,17 @@ def _pack(
     start = events.start - origin
     delta = np.diff(start, prepend=0)
     delta[firsts] = start[firsts]
-    name, by, told = _coded(events, words)
+    op = launchers(analysis.trace, events)
+    name, by, told = _coded(events, op, analysis.trace.ops, words)
+    calls = calls_of(analysis.trace, narrowed.modules, origin, end)
     blocks = blocks_of(analysis.trace, narrowed.held, origin, end)
     blocks += snapshot_blocks(analysis.trace, narrowed.held_by_snapshots, origin, end)
     columns = {
         "start": delta, "dur": events.dur, "kind": events.kind, "name": name, "by": by,
         **_sums(device, host, origin, end), **_block_columns(blocks),
+        "shape": shape_rows(analysis.trace, op, narrowed.shapes),
+        "module": module_rows(analysis.trace, events, narrowed.modules),
+        "call_start": np.diff(calls.start, prepend=0), "call_dur": calls.dur, "call_row": calls.row,
     }  # fmt: skip
     blobs = {key: _planes(column) for key, column in columns.items()}
     gaps = idle.gaps_of(analysis)
@@ -126,8 +125,10 @@ def _pack(
         "memory": [curve.packed(origin) for curve in drawn_curves],
         "blocks": [[list(b.rows), len(b.start)] for b in blocks],
         "listed": _listed(told, narrowed.listed),
+        "shapes": len(narrowed.shapes),
+        "inside": narrowed.inside,
         "notes": [*map(spoken, (*_notes(device, host, too_deep), *idle.notes_of(gaps),
-                                *_memory_notes(curves, drawn_curves), *_block_notes(blocks)))],
+                                *_memory_notes(curves, drawn_curves), *_narrowed_notes(blocks, calls)))],
     }  # fmt: skip
     head = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     return len(head).to_bytes(4, "little") + head + b"".join(blobs.values())
@@ -158,9 +159,11 @@ def _in_rows(device: Side, host: Side) -> tuple[Events, Ints, Ints, int]:
     return Events.join([on_device, on_host]), lane, row, int((~shallow).sum())
 
 
-def _coded(events: Events, words: Words) -> tuple[Ints, Ints, list[str]]:
-    """Names and launching ops as codes from 1 into the names that occur; 0 means none."""
-    used, codes = np.unique(np.concatenate([[-1], events.name, events.by]), return_inverse=True)
+def _coded(events: Events, op: Ints, ops: pa.Table, words: Words) -> tuple[Ints, Ints, list[str]]:
+    """Names, and of work on devices the launching op's, as codes from 1 into the names that occur; 0 means none."""
+    on_device = (op >= 0) & (events.kind != KINDS.index("host"))
+    launched_by = np.where(on_device, np.append(words.add(*texts(ops, "name")), -1)[op], -1)
+    used, codes = np.unique(np.concatenate([[-1], events.name, launched_by]), return_inverse=True)
     name, by = codes[1 : 1 + len(events)], codes[1 + len(events) :]
     every = words.all
     return name, by, [every[i] for i in used[1:]]
@@ -254,9 +257,17 @@ def _memory_notes(curves: Sequence[Curve], drawn: Sequence[Curve]) -> list[Text]
     ]
 
 
-def _block_notes(blocks: Sequence[Blocks]) -> list[Text]:
-    """What a range of the tables of memory leaves out."""
-    left_out = sum(b.left_out for b in blocks)
-    if not left_out:
-        return []
-    return [say("{count} smaller blocks of memory are not counted in a range.", count=units.count(left_out))]
+def _narrowed_notes(blocks: Sequence[Blocks], calls: Calls) -> list[Text]:
+    """What a range of the tables of memory and of modules leaves out."""
+    smaller, shorter = sum(b.left_out for b in blocks), calls.left_out
+    notes = (
+        (
+            smaller,
+            say("{count} smaller blocks of memory are not counted in a range.", count=units.count(smaller)),
+        ),
+        (
+            shorter,
+            say("{count} shorter calls of modules are not counted in a range.", count=units.count(shorter)),
+        ),
+    )
+    return [note for number, note in notes if number]

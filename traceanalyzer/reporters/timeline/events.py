@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,35 +32,27 @@ def _events(table: pa.Table, words: Words, kind: Ints | int, keys: tuple[str, ..
     n = table.num_rows
     codes, dictionary = texts(table, "name")
     lanes = np.stack([ints(table, key) for key in keys], axis=1) if n else np.zeros((0, len(keys)), np.int64)
-    nothing = np.full(n, -1, np.int64)
     kinds = np.full(n, kind, np.int64) if isinstance(kind, int) else kind
     return Events(
         ints(table, "ts"),
         np.maximum(ints(table, "dur", 0), 0),
-        nothing,
+        np.full(n, -1, np.int64),
         kinds,
         words.add(codes, dictionary),
-        nothing,
+        np.arange(n),
     ), lanes
 
 
 def device_events(analysis: Analysis, words: Words) -> tuple[Events, Ints]:
     """Kernels and copies, and their lanes as (rank, device, stream)."""
     tables = analysis.trace.tables
-    op_codes, op_names = texts(tables["ops"], "name")
-    op_words = words.add(op_codes, op_names)
     parts = []
     for name in ("kernels", "copies"):
         table = tables[name]
         if not table.num_rows:
             continue
         kind: Ints | int = _kernel_kinds(analysis, table) if name == "kernels" else KINDS.index("copy")
-        events, lanes = _events(table, words, kind, ("rank", "device", "stream"))
-        if "op" in table.column_names and len(op_words):
-            op = ints(table, "op")
-            by = np.where(op >= 0, op_words[np.maximum(op, 0)], -1)
-            events = replace(events, by=by)
-        parts.append((events, lanes))
+        parts.append(_events(table, words, kind, ("rank", "device", "stream")))
     return _joined(parts, 3)
 
 
@@ -73,6 +64,12 @@ def _kernel_kinds(analysis: Analysis, kernels: pa.Table) -> Ints:
     by_name = [category.get(name, "compute") for name in dictionary]
     table = np.array([KINDS.index(c) if c in KINDS else 0 for c in by_name] or [0], np.int64)
     return np.where(codes < 0, 0, table[np.maximum(codes, 0)])
+
+
+def table_of(events: Events) -> NDArray[np.str_]:
+    """The table whose row each event is; empty for annotations, of which not all are events."""
+    of_kind = {"copy": "copies", "host": "ops", "api": "api_calls", "range": ""}
+    return np.array([of_kind.get(kind, "kernels") for kind in KINDS])[events.kind]
 
 
 def host_events(analysis: Analysis, words: Words) -> tuple[Events, Ints]:

@@ -20,14 +20,14 @@ MAX_LANES = 24  # per side (device streams, host threads); the busiest stay
 
 @dataclass(frozen=True)
 class Events:
-    """Columns of equal length, ns; `lane` numbers the lanes of one side, `name` and `by` index `words`."""
+    """Columns of equal length, ns; `lane` numbers the lanes of one side, `name` indexes `words`."""
 
     start: Ints
     dur: Ints
     lane: Ints
     kind: Ints
     name: Ints
-    by: Ints  # the op that launched it; -1 for none
+    row: Ints  # in the table of its kind
 
     def take(self, rows: NDArray[Any]) -> Events:
         """The events at these row numbers, or where a mask is true."""
