@@ -20,7 +20,7 @@ from traceanalyzer.analyzers.allocator_settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 MIB = 1 << 20
 ROUNDING = 20 * MIB  # a block of max_split_size or more serves a request with up to this much less
@@ -75,10 +75,17 @@ class Pool:
 
 
 class Allocator:
-    """One device: `reserved` bytes were taken from the driver, which has `limit` bytes in all (None: enough)."""
+    """One device: `reserved` bytes were taken from the driver, which has `limit` bytes in all (None: enough).
 
-    def __init__(self, settings: AllocatorSettings, limit: int | None) -> None:
-        self.settings, self.limit = settings, limit
+    Of free blocks of one size the lowest is taken, so that it matters where the driver puts segments. `placed` are
+    the (bytes, address) that it gave, in order; they hold as long as the same is asked for.
+    """
+
+    def __init__(
+        self, settings: AllocatorSettings, limit: int | None, placed: Iterable[tuple[int, int]] = ()
+    ) -> None:
+        self.settings, self.limit, self._placed = settings, limit, iter(placed)
+        self._held: list[tuple[int, int]] = []  # (address, bytes) of segments
         self.reserved = self.peak_reserved = self.retries = 0
         self.segments: Counter[int] = Counter()  # by size, expandable ones left out
         self._pools: dict[tuple[str | None, int, bool], Pool] = {}
@@ -132,20 +139,22 @@ class Allocator:
                 elif block.whole:
                     self._release(block)
 
-    def adopt(self, segments: Iterator[tuple[int, str | None, bool, list[tuple[int, bool]]]]) -> list[Block]:
+    def adopt(
+        self, segments: Iterator[tuple[int, int, str | None, bool, list[tuple[int, bool]]]]
+    ) -> list[Block]:
         """Take over segments that are there already; the blocks in use, in the order given.
 
         Args:
-            segments: stream, private pool, whether it is small, and (bytes, in use) of its blocks in order.
+            segments: address, stream, private pool, whether it is small, and (bytes, in use) of its blocks in order.
         """
         used = []
-        for stream, private, small, blocks in segments:
+        for begin, stream, private, small, blocks in segments:
             pool = self._pool(private, stream, small)
             total = sum(size for size, _ in blocks)
-            address = self._address(total)
             before: Block | None = None
             self._reserve(total)
-            self.segments[total] += 1
+            self._hold(begin, total)
+            address = begin
             for size, in_use in blocks:
                 block = Block(address, size, pool, in_use, before=before)
                 if before is not None:
@@ -204,8 +213,9 @@ class Allocator:
         if not self._fits(total):
             return None
         self._reserve(total)
-        self.segments[total] += 1
-        return Block(self._address(total), total, pool)
+        address = self._place(total)
+        self._hold(address, total)
+        return Block(address, total, pool)
 
     def _fits(self, amount: int) -> bool:
         return self.limit is None or self.reserved + amount <= self.limit
@@ -213,6 +223,20 @@ class Allocator:
     def _reserve(self, amount: int) -> None:
         self.reserved += amount
         self.peak_reserved = max(self.peak_reserved, self.reserved)
+
+    def _place(self, total: int) -> int:
+        """Where the driver puts a segment: where it did until something else is asked of it."""
+        size, address = next(self._placed, (0, 0))
+        at = bisect_left(self._held, (address, 0))
+        beside = self._held[max(0, at - 1) : at + 1]
+        if size == total and all(b + n <= address or address + total <= b for b, n in beside):
+            return address
+        self._placed = iter(())
+        return self._address(total)
+
+    def _hold(self, address: int, total: int) -> None:
+        insort(self._held, (address, total))
+        self.segments[total] += 1
 
     def _address(self, total: int) -> int:
         self._next += total + (1 << 32)
@@ -261,6 +285,7 @@ class Allocator:
         block.pool.remove(block)
         self.reserved -= block.size
         self.segments[block.size] -= 1
+        self._held.remove((block.address, block.size))
 
     # Expandable segments: one per pool, of mapped and unmapped blocks.
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.snapshot_results import Cause, Change
+from traceanalyzer.analyzers.snapshot_rounds import asked_now_and_before
 from traceanalyzer.model.sizes import size
 from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
-    from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot, FreeMemory, Moment
+    from traceanalyzer.analyzers.oom_told import Told
+    from traceanalyzer.analyzers.snapshot_device import DeviceState
+    from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot, FreeMemory, GrowthRow, Moment
 
 _SAYS = {
     "parameters": say("{held} were held, parameters take {part} of it"),
@@ -27,44 +32,93 @@ _SAYS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What did not fit, in bytes; `device_free` and the text of the error where they are known."""
+
+    requested: int
+    segment: int
+    device_free: int | None
+    text: Told
+
+    @property
+    def had_room(self) -> bool:
+        """Whether the device itself had room."""
+        return self.device_free is not None and self.device_free >= self.segment
+
+
+_FORWARD = say("{held} were held, activations take {part} of it")
+
+
 def causes(
-    device: DeviceSnapshot,
-    moment: Moment,
-    free: FreeMemory,
-    requested: int,
-    segment: int,
-    device_free: int | None,
+    state: DeviceState, device: DeviceSnapshot, moment: Moment, free: FreeMemory, request: Request
 ) -> tuple[Cause, ...]:
     """The reasons for an OOM, the one that explains it best first.
 
-    A limit, fragmentation and a leak explain an OOM by themselves when the memory they cost is at least what was
-    asked for. They come before the categories; both in the order of their size.
+    A limit, fragmentation, growth, other users of the device and a pool that holds what it was given explain an OOM
+    by themselves when the memory they cost is at least what was asked for. They come before the categories; both in
+    the order of their size. What is of unknown use comes last.
     """
+    requested = request.requested
     enough = [
         *_fragmentation(moment, free, requested),
         *_elsewhere(free, requested),
         *_growth(device, requested),
+        *_larger(state, moment, requested),
+        *_graph_pools(moment, requested),
+        *_others(request),
     ]
     enough.sort(key=lambda cause: -(cause.bytes or 0))
-    found = [*_limit(segment, device_free), *enough, *_spike(moment, requested)]
+    found = [*_limit(moment, request), *enough, *_spike(moment, requested)]
     held = moment.requested_bytes
     for category, amount in moment.by_category.items():
-        if amount * 20 >= held:
-            evidence = _SAYS[category].filled(held=size(held), part=size(amount))
-            found.append(Cause(category, amount, evidence, "low" if category == "unknown" else "medium"))
+        told = category == "unknown" or any(c.name == f"{category}_growth" for c in enough)
+        if amount * 20 >= held and not told:
+            forward = category == "activations" and not device.backward_seen
+            evidence = _held(moment, category, amount, _FORWARD if forward else _SAYS[category])
+            found.append(Cause(category, amount, evidence, "medium"))
+    found += _full(moment, request)
+    unknown = moment.by_category.get("unknown", 0)
+    if unknown * 20 >= held and unknown:
+        found.append(Cause("unknown", unknown, _held(moment, "unknown", unknown, _SAYS["unknown"]), "low"))
     return tuple(found)
 
 
-def _limit(segment: int, device_free: int | None) -> list[Cause]:
-    if device_free is None or device_free < segment:
-        return []
-    evidence = say(
-        "the device had {free} free, enough for the {segment} segment: a memory fraction limit "
-        "(set_per_process_memory_fraction) or the driver refused it",
-        free=size(device_free),
-        segment=size(segment),
+def _held(moment: Moment, category: str, amount: int, says: Text) -> Text:
+    """How much memory is of one use, and whose most of it is."""
+    evidence = says.filled(held=size(moment.requested_bytes), part=size(amount))
+    lines: Counter[str | None] = Counter()
+    for holder in moment.holders:
+        if holder.category == category:
+            lines[holder.python] += holder.requested_bytes
+    line, most = lines.most_common(1)[0] if lines else (None, 0)
+    return (
+        evidence
+        if line is None
+        else say("{what}, {most} by {line}", what=evidence, most=size(most), line=line)
     )
-    return [Cause("memory_limit", segment, evidence, "medium")]
+
+
+def _limit(moment: Moment, request: Request) -> list[Cause]:
+    if not request.had_room:
+        return []
+    free, reserved = size(request.device_free or 0), size(moment.reserved_bytes)
+    if request.text.allowed is not None:
+        evidence = say(
+            "this process is allowed {allowed} and has {reserved} reserved, though {free} are free on the device",
+            allowed=size(request.text.allowed),
+            reserved=reserved,
+            free=free,
+        )
+        return [Cause("memory_limit", request.segment, evidence, "high")]
+    evidence = say(
+        "the device had {free} free, enough for the {segment} segment: with {reserved} reserved, a memory fraction "
+        "limit (set_per_process_memory_fraction) or the driver refused it",
+        free=free,
+        segment=size(request.segment),
+        reserved=reserved,
+    )
+    return [Cause("memory_limit", request.segment, evidence, "medium")]
 
 
 def _fragmentation(moment: Moment, free: FreeMemory, requested: int) -> list[Cause]:
@@ -101,20 +155,91 @@ def _elsewhere(free: FreeMemory, requested: int) -> list[Cause]:
     return found
 
 
+_GROWS = {
+    ("leak", True): say("{line} leaves {per_step} behind in every step, {total} so far"),
+    ("leak", False): say("{line} leaves {per_step} behind in every round of its loop, {total} so far"),
+    ("growth", False): say("{line} keeps {per_step} of every round of its loop, {total} so far"),
+    ("kv_cache_growth", True): say("the KV cache grows by {per_step} in every step, to {total} so far, at {line}"),
+    ("kv_cache_growth", False): say(
+        "{line} holds {per_step} more after every round of its loop, {total} so far: a cache that grows, such as that "
+        "of keys and values"
+    ),
+}  # fmt: skip
+
+
 def _growth(device: DeviceSnapshot, requested: int) -> list[Cause]:
-    found = []
+    """What stays from step to step, all lines of a kind together: named is the line that they are called from."""
+    rows: dict[str, list[GrowthRow]] = {}
     for row in device.growth:
-        if row.total_bytes < requested:
+        name = "leak" if row.marked or row.category != "unknown" else "growth"
+        rows.setdefault("kv_cache_growth" if row.category == "kv_cache" else name, []).append(row)
+    found = []
+    for name, together in rows.items():
+        total = sum(row.total_bytes for row in together)
+        if total < requested:
             continue
-        name = "kv_cache_growth" if row.category == "kv_cache" else "leak"
-        evidence = say(
-            "{line} leaves {per_step} behind in every step, {total} so far",
-            line=row.python,
-            per_step=size(row.bytes_per_step),
-            total=size(row.total_bytes),
+        first = together[0]
+        evidence = _GROWS[name, first.marked].filled(
+            line=first.python if name == "kv_cache_growth" else device.growth_python,
+            per_step=size(sum(row.bytes_per_step for row in together)),
+            total=size(total),
         )
-        found.append(Cause(name, row.total_bytes, evidence, "high" if row.steps > 5 else "medium"))
+        found.append(Cause(name, total, evidence, "high" if first.steps > 5 else "medium"))
     return found
+
+
+def _larger(state: DeviceState, moment: Moment, requested: int) -> list[Cause]:
+    """A step or round that asks for more than the one before, as with a larger batch or longer sequences."""
+    asked = asked_now_and_before(state, moment.entry or 0)
+    if asked is None or asked[0] < thresholds.LARGER_ROUND * asked[1] or asked[0] - asked[1] < requested:
+        return []
+    now, before = asked
+    evidence = say(
+        "the same lines asked for {times} times as much as in the step before, {now} instead of {before}: a larger "
+        "batch or longer sequences",
+        times=f"{now / before:.1f}",
+        now=size(now),
+        before=size(before),
+    )
+    return [Cause("larger_step", now - before, evidence, "high")]
+
+
+def _graph_pools(moment: Moment, requested: int) -> list[Cause]:
+    """Pools of CUDA graphs that hold more than was asked for."""
+    held = sum(h.bytes for h in moment.holders if h.pool not in (None, "0,0"))
+    if held < requested or 2 * held < moment.active_bytes:
+        return []
+    evidence = say(
+        "{held} of {active} are in the private pool of a CUDA graph: what is alive there when it is captured stays as "
+        "long as the graph",
+        held=size(held),
+        active=size(moment.active_bytes),
+    )
+    return [Cause("graph_pool", held, evidence, "high")]
+
+
+def _others(request: Request) -> list[Cause]:
+    """Other users of a full device, as the text of the error tells."""
+    text, found = request.text, []
+    if request.had_room:
+        return []
+    if text.other_processes is not None and text.other_processes >= request.requested:
+        evidence = say("other processes hold {held} of the device", held=size(text.other_processes))
+        found.append(Cause("other_process", text.other_processes, evidence, "high"))
+    return found
+
+
+def _full(moment: Moment, request: Request) -> list[Cause]:
+    """A full device of which nobody tells who else is on it."""
+    if request.device_free is None or request.had_room or request.text.capacity is not None:
+        return []
+    evidence = say(
+        "the device had only {free} free beside the {reserved} that this process has reserved; the text of the error "
+        "tells who holds the rest of it",
+        free=size(request.device_free),
+        reserved=size(moment.reserved_bytes),
+    )
+    return [Cause("device_full", None, evidence, "low")]
 
 
 def _spike(moment: Moment, requested: int) -> list[Cause]:
@@ -135,10 +260,25 @@ _KV_CACHE = (
     (say("keep the KV cache in 8 bits"), 0.5, say("it is in 16 bits now and the quality allows it")),
     (say("limit the tokens or the sequences that are kept at once"), 0.5, say("half of them would do")),
 )
-# What to change, the share of the cause's bytes that this frees at most, and when it applies.
-_CHANGES: dict[str, tuple[tuple[Text, float, Text], ...]] = {
+# What to change, the share of the cause's bytes that this frees at most (None: none of them), and when it applies.
+_CHANGES: dict[str, tuple[tuple[Text, float | None, Text], ...]] = {
     "memory_limit": (
-        (say("raise torch.cuda.set_per_process_memory_fraction"), 1.0, say("nobody else needs the memory")),
+        (say("raise torch.cuda.set_per_process_memory_fraction"), None, say("nobody else needs the memory")),
+    ),
+    "device_full": (
+        (
+            say("give the text of the error beside the snapshot, or see nvidia-smi"),
+            None,
+            say("to see whether other processes hold the device"),
+        ),
+    ),
+    "other_process": ((say("end the other processes on this device"), 1.0, say("they are yours")),),
+    "graph_pool": (
+        (
+            say("let tensors die within the captured region, or write into existing ones (out=, in place)"),
+            1.0,
+            say("they are not needed once the graph is captured"),
+        ),
     ),
     "fragmentation": (
         (
@@ -158,6 +298,16 @@ _CHANGES: dict[str, tuple[tuple[Text, float, Text], ...]] = {
             say("keep no reference from step to step: append loss.item() or loss.detach().cpu(), not loss"),
             1.0,
             say("the tensors are not needed later"),
+        ),
+    ),
+    "growth": (
+        (say("keep less from round to round, or move it to the host"), 1.0, say("it is not needed there")),
+    ),
+    "larger_step": (
+        (
+            say("bound the batch and the length of sequences (buckets, a limit of tokens)"),
+            1.0,
+            say("the work allows it"),
         ),
     ),
     "kv_cache": _KV_CACHE,
@@ -210,6 +360,10 @@ def changes(device: DeviceSnapshot, moment: Moment, found: tuple[Cause, ...]) ->
         amount = moment.by_category.get(cause.name, cause.bytes or 0)
         table = _CHANGES.get(cause.name, ())
         if cause.name == "activations" and not device.backward_seen:
-            table = _NO_GRAD
-        rows += [Change(what, int(share * amount), condition) for what, share, condition in table]
+            # a cache that grows while other activations go: gradients are off already
+            table = () if any(row.category == "kv_cache" for row in device.growth) else _NO_GRAD
+        rows += [
+            Change(what, None if share is None else int(share * amount), condition)
+            for what, share, condition in table
+        ]
     return tuple(dict.fromkeys(rows))

@@ -10,9 +10,7 @@ from traceanalyzer.model.sizes import size
 from traceanalyzer.text import say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from traceanalyzer.model.trace import Trace
+    from collections.abc import Iterable, Iterator
 
 _RECORD = Change(
     say(
@@ -23,9 +21,9 @@ _RECORD = Change(
 )
 
 
-def message_ooms(trace: Trace) -> Iterator[Oom]:
-    """One row per message, in the order of the text."""
-    for row in trace.oom_messages.to_pylist():
+def message_ooms(rows: Iterable[dict[str, Any]]) -> Iterator[Oom]:
+    """One per row of `oom_messages`, in the order of the text."""
+    for row in rows:
         found = tuple(_causes(row))
         asked = row["requested"]
         kind = row["kind"]
@@ -63,7 +61,10 @@ def message_ooms(trace: Trace) -> Iterator[Oom]:
 def _causes(row: dict[str, Any]) -> Iterator[Cause]:
     asked, capacity, allocated = row["requested"], row["capacity"], row["allocated"]
     unused, others, outside = row["unallocated"], row["other_processes"], row["non_pytorch"]
-    if row["allowed"] is not None and row["free"] is not None and asked is not None and row["free"] >= asked:
+    # with room on the device it does not matter who else is there
+    room = row["free"] is not None and asked is not None and row["free"] >= asked
+    limited = room and row["allowed"] is not None
+    if limited:
         evidence = say(
             "{free} are free, but this process is allowed {allowed}",
             free=size(row["free"]),
@@ -79,7 +80,7 @@ def _causes(row: dict[str, Any]) -> Iterator[Cause]:
             unused=size(unused),
         )
         yield Cause("fragmentation", unused, evidence, "medium")
-    if others is not None and others > 0:
+    if others is not None and others > 0 and not room:
         sure: Literal["high", "low"] = "high" if asked is not None and others >= asked else "low"
         evidence = say("other processes hold {held} of the device", held=size(others))
         yield Cause("other_process", others, evidence, sure)
@@ -88,7 +89,7 @@ def _causes(row: dict[str, Any]) -> Iterator[Cause]:
             "{held} are in private pools, such as those of CUDA graphs", held=size(row["private_pools"])
         )
         yield Cause("private_pool", row["private_pools"], evidence, "medium")
-    if outside is not None and asked is not None and outside >= asked:
+    if outside is not None and asked is not None and outside >= asked and not room:
         evidence = say(
             "{held} of this process are outside PyTorch: context, NCCL, libraries", held=size(outside)
         )
@@ -102,7 +103,13 @@ def _causes(row: dict[str, Any]) -> Iterator[Cause]:
         yield Cause("spike", asked, evidence, "medium")
     if allocated is not None:
         evidence = (
-            say("tensors take {allocated}; the text does not say which", allocated=size(allocated))
+            say(
+                "tensors take {allocated} of the {allowed} allowed; the text does not say which",
+                allocated=size(allocated),
+                allowed=size(row["allowed"]),
+            )
+            if limited
+            else say("tensors take {allocated}; the text does not say which", allocated=size(allocated))
             if capacity is None
             else say(
                 "tensors take {allocated} of {capacity}; the text does not say which",

@@ -30,7 +30,7 @@ from traceanalyzer.model.sizes import size
 from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -79,7 +79,9 @@ def what_if(state: DeviceState, text: str) -> WhatIf:
                 "the window begins in the middle of expandable segments, which show no blocks of then"
             ),
         )
-    same = _replay(state, old, limit, start, last)
+    made = state.positions("segment_alloc")
+    placed = list(zip(state.size[made].tolist(), state.address[made].tolist(), strict=True))
+    same = _replay(state, old, limit, start, last, placed)
     error = _error(state, same, recorded_peak)
     known = replace(
         known,
@@ -143,27 +145,30 @@ def _recorded_settings(state: DeviceState) -> AllocatorSettings:
 def _limit(state: DeviceState) -> int | None:
     """How much the allocator could reserve at most, told by a request to the driver that failed; None if none did.
 
-    An error tells it exactly, unless a memory fraction refused it: then it is at most what would have been enough.
+    An error tells it exactly, unless a memory fraction refused it: then it is at most what would have been enough,
+    then and at every retry before.
     """
-    ooms = state.positions("oom")
-    if len(ooms):
-        entry = int(ooms[0])
-        free = int(ints(state.trace.allocations, "device_free")[state.rows[entry]])
-        needed = segment_bytes(int(state.size[entry])) - 1
-        return int(state.reserved[entry]) + (min(free, needed) if free >= 0 else needed)
     starts, ends, retried = cache_runs(state)
     begin, following = starts[retried], ends[retried] + 1
-    if not len(begin):
-        return None
     before = state.reserved[begin] + state.size[begin]
-    limit = int((before + state.size[following]).min()) - 1
-    return (
-        limit if limit >= int(state.reserved.max()) else None
-    )  # else others took or gave back memory meanwhile
+    ooms = state.positions("oom")
+    helped = ~np.isin(following, ooms)
+    most = int((before + state.size[following])[helped].min()) - 1 if helped.any() else None
+    if most is not None and most < int(state.reserved.max()):
+        most = None  # others took or gave back memory meanwhile
+    if not len(ooms):
+        return most
+    entry = int(ooms[0])
+    free = int(ints(state.trace.allocations, "device_free")[state.rows[entry]])
+    needed = segment_bytes(int(state.size[entry])) - 1
+    if 0 <= free <= needed:
+        return int(state.reserved[entry]) + free
+    refused = int(state.reserved[entry]) + needed
+    return refused if most is None else min(most, refused)
 
 
-def _start(state: DeviceState) -> list[tuple[int, str | None, bool, list[tuple[int, int]]]] | None:
-    """The segments when the window began, as (stream, pool, small, blocks) with (bytes, number of block or -1)."""
+def _start(state: DeviceState) -> list[tuple[int, int, str | None, bool, list[tuple[int, int]]]] | None:
+    """The segments when the window began: address, stream, pool, small, and (bytes, number or -1) of the blocks."""
     first = state.actions[state.action[0]] in ("segment_alloc", "segment_map")
     if state.reserved[0] == (state.size[0] if first else 0):
         return []
@@ -185,7 +190,7 @@ def _start(state: DeviceState) -> list[tuple[int, str | None, bool, list[tuple[i
             at = where + length
         if at < begin + total:
             blocks.append((begin + total - at, -1))
-        found.append((stream, _private(pool), total == segment_bytes(1), blocks))
+        found.append((begin, stream, _private(pool), total == segment_bytes(1), blocks))
     return found
 
 
@@ -215,13 +220,14 @@ def _replay(
     state: DeviceState,
     settings: AllocatorSettings,
     limit: int | None,
-    start: list[tuple[int, str | None, bool, list[tuple[int, int]]]],
+    start: list[tuple[int, int, str | None, bool, list[tuple[int, int]]]],
     last: int,
+    placed: Sequence[tuple[int, int]] = (),
 ) -> _Replayed:
-    allocator = Allocator(settings, limit)
+    allocator = Allocator(settings, limit, placed)
     used = [number for *_, blocks in start for _, number in blocks if number >= 0]
     adopted = allocator.adopt(
-        (s, p, small, [(n, b >= 0) for n, b in blocks]) for s, p, small, blocks in start
+        (a, s, p, small, [(n, b >= 0) for n, b in blocks]) for a, s, p, small, blocks in start
     )
     live: dict[int, Block] = dict(zip(used, adopted, strict=True))
     requested, stream = state.block_requested.tolist(), state.block_stream.tolist()

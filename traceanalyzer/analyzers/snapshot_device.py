@@ -19,10 +19,12 @@ from traceanalyzer.analyzers.snapshot_context import (
 )
 from traceanalyzer.analyzers.snapshot_free import free_memory
 from traceanalyzer.analyzers.snapshot_results import FreeMemory, Moment, StackHolder
-from traceanalyzer.analyzers.snapshot_stacks import Place, StackTable
+from traceanalyzer.analyzers.snapshot_rounds import caches, rounds
+from traceanalyzer.analyzers.snapshot_stacks import Place, StackTable, in_backward
 from traceanalyzer.model.columns import ints, present, texts
 from traceanalyzer.model.join import codes_of
 from traceanalyzer.model.lifetimes import lifetimes
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,7 +58,7 @@ class DeviceState:
         self.timed = bool(len(self.rows)) and bool((self.ts >= 0).all())
         self.allocated, self.active = self._column("allocated", 0), self._column("active", 0)
         self.requested, self.reserved = self._column("requested_total", 0), self._column("reserved", 0)
-        self.stack, self.stream = self._column("stack"), self._column("stream")
+        self.stack, self.stream = self._with_backward(self._column("stack")), self._column("stream")
         self.step = self._column("step")
         self.segments = self._of_device("segments")
         self.blocks = self._of_device("blocks")
@@ -64,6 +66,18 @@ class DeviceState:
 
     def _column(self, name: str, fill: int = -1) -> Ints:
         return ints(self.trace.allocations, name, fill)[self.rows]
+
+    def _with_backward(self, stack: Ints) -> Ints:
+        """Entries without a stack that follow one in a backward pass get its stack.
+
+        Autograd works in threads without Python code, whose entries have no Python stack, while the caller waits.
+        """
+        kinds, which = np.unique(stack, return_inverse=True)
+        backward = np.array([k >= 0 and in_backward(self.stacks.frames(k)) for k in kinds.tolist()], np.bool_)
+        told = np.maximum.accumulate(np.where(stack >= 0, np.arange(len(stack)), -1))
+        lent = (stack < 0) & (told >= 0)
+        lent[lent] = backward[which][told[lent]]
+        return np.where(lent, stack[told], stack)
 
     def _of_device(self, table: str) -> Ints:
         found = self.trace.tables[table]
@@ -126,7 +140,21 @@ class DeviceState:
         freed = np.where(self.released >= 0, self.released, self.completed)
         by = np.where(freed >= 0, self.stack[freed], -1) if len(self.stack) else freed
         by = np.where((freed >= 0) & (by < 0), RELEASED_SOMEWHERE, by)
-        return [self.categories.of(s, r) for s, r in zip(self.block_stack.tolist(), by.tolist(), strict=True)]
+        cached = ("kv_cache", say("grows from round to round in forward, the shorter one released"))
+        return [
+            cached if s in self.caches else self.categories.of(s, r)
+            for s, r in zip(self.block_stack.tolist(), by.tolist(), strict=True)
+        ]
+
+    @cached_property
+    def loop(self) -> Ints:
+        """The step of each entry; the round of a loop where no steps were marked."""
+        return self.step if (self.step >= 0).any() else rounds(self)
+
+    @cached_property
+    def caches(self) -> dict[int, tuple[int, int, int]]:
+        """Stacks whose memory grows like a cache of keys and values, see `snapshot_rounds.caches`."""
+        return caches(self)
 
     @cached_property
     def category_codes(self) -> Ints:

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.allocator_settings import segment_bytes
-from traceanalyzer.analyzers.oom_causes import causes, changes
+from traceanalyzer.analyzers.oom_causes import Request, causes, changes
 from traceanalyzer.analyzers.oom_message import message_ooms
+from traceanalyzer.analyzers.oom_told import NOTHING, Told, same_error, told
 from traceanalyzer.analyzers.oom_whatif import what_if
 from traceanalyzer.analyzers.snapshot_map import segment_map
 from traceanalyzer.analyzers.snapshot_results import Cause, Change, DeviceSnapshot, Oom, Ooms, WhatIf
 from traceanalyzer.analyzers.snapshot_state import device_states
 from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.model.sizes import size as spelled
-from traceanalyzer.text import Text, say
+from traceanalyzer.text import Text, join, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,26 +36,34 @@ class OomAnalyzer:
     def analyze(self, trace: Trace, results: Mapping[str, Any]) -> Ooms:
         """Snapshots first, in the order of rank, device and time."""
         found: list[Oom] = []
+        texts_left = trace.oom_messages.to_pylist()
         if "oom" in texts(trace.allocations, "action")[1]:
             for state, device in zip(device_states(trace), results["snapshot"].devices, strict=True):
-                found += _of_device(state, device)
-        return Ooms((*found, *message_ooms(trace)))
+                found += _of_device(state, device, texts_left)
+        return Ooms((*found, *message_ooms(texts_left)))
 
 
-def _of_device(state: DeviceState, device: DeviceSnapshot) -> Iterator[Oom]:
+def _of_device(state: DeviceState, device: DeviceSnapshot, texts_left: list[dict[str, Any]]) -> Iterator[Oom]:
+    """The errors of a device; each takes its text, where there is one, from those that are left."""
     column = ints(state.trace.allocations, "device_free")[state.rows]
     for entry in state.positions("oom").tolist():
-        yield _post_mortem(state, device, entry, int(column[entry]))
+        free = int(column[entry]) if column[entry] >= 0 else None
+        segment = segment_bytes(int(state.size[entry]))
+        mine = [row for row in texts_left if same_error(row, state.rank, state.device, segment, free)]
+        for row in mine[:1]:
+            texts_left.remove(row)
+        yield _post_mortem(state, device, entry, free, told(mine[0]) if mine else NOTHING)
 
 
-def _post_mortem(state: DeviceState, device: DeviceSnapshot, entry: int, device_free: int) -> Oom:
+def _post_mortem(
+    state: DeviceState, device: DeviceSnapshot, entry: int, free_now: int | None, text: Told
+) -> Oom:
     requested = int(state.size[entry])
     moment = state.moment("oom", entry)
     pool = state.trace.allocations["pool"][int(state.rows[entry])].as_py()
     free = state.free_after(entry, int(state.stream[entry]), pool)
     place = state.place(int(state.stack[entry]))
-    free_now = device_free if device_free >= 0 else None
-    found = causes(device, moment, free, requested, segment_bytes(requested), free_now)
+    found = causes(state, device, moment, free, Request(requested, segment_bytes(requested), free_now, text))
     fragmented = any(cause.name == "fragmentation" for cause in found)
     tried = (
         what_if(state, EXPANDABLE) if fragmented and len(state.rows) <= thresholds.WHAT_IF_ENTRIES else None
@@ -80,6 +89,9 @@ def _post_mortem(state: DeviceState, device: DeviceSnapshot, entry: int, device_
         moment=moment,
         what_if=tried,
         map=segment_map(state, entry),
+        capacity_bytes=text.capacity,
+        non_pytorch_bytes=text.non_pytorch,
+        text_line=text.line,
     )
 
 
@@ -104,4 +116,7 @@ def _headline(requested: int, python: str | None, found: tuple[Cause, ...]) -> T
         if python is None
         else say("Out of memory asking for {requested} by {line}", requested=asked, line=python)
     )
-    return say("{what}: {why}", what=what, why=found[0].evidence) if found else what
+    # a limit says where the end is, and what comes next how it was reached
+    first = 2 if found and found[0].name == "memory_limit" else 1
+    why = join("; ", [cause.evidence for cause in found[:first]])
+    return say("{what}: {why}", what=what, why=why) if found else what

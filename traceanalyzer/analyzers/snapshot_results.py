@@ -99,7 +99,7 @@ class Composition:
 
 @dataclass(frozen=True, slots=True)
 class GrowthRow:
-    """A stack whose blocks stay from step to step."""
+    """A stack whose blocks stay from step to step, or from round to round of a loop whose steps are not marked."""
 
     python: str | None
     function: str | None
@@ -108,6 +108,7 @@ class GrowthRow:
     total_bytes: int
     steps: int  # in which it left something
     stack: int | None
+    marked: bool = True  # False: rounds of a loop, told by stacks that come again
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +129,12 @@ class Churn:
     segment_allocs: int
     segment_frees: int
     late_segment_allocs: int | None  # after the second step began; None without steps
-    retries: int
+    retries: int  # after the driver refused memory
     empty_cache_runs: int
     empty_cache_python: str | None
     empty_cache_lines: tuple[tuple[str, int], ...] = ()  # (line, calls), most calls first
     at_ns: int | None = None  # when memory was first given back, or asked for after the first step
+    errors: int = 0  # retries that did not help
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +206,7 @@ class Oom:
     map: SegmentMap | None = None  # of the moment
     capacity_bytes: int | None = None  # of the device, as a message tells
     non_pytorch_bytes: int | None = None  # of this process, as a message tells
+    text_line: int | None = None  # of the message, for an error of a snapshot whose text is there, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +236,7 @@ class DeviceSnapshot:
     map_at_end: SegmentMap | None
     map_at_peak: SegmentMap | None  # None where the entries do not tell
     step_starts_ns: tuple[int, ...] = ()  # of the first entry of each step; empty where entries carry no time
+    growth_python: str | None = None  # the line that all of `growth` but KV caches is called from
 
 
 @dataclass(frozen=True, slots=True)

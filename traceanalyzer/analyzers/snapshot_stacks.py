@@ -12,6 +12,8 @@ from traceanalyzer.analyzers.evidence import origin
 from traceanalyzer.model.columns import ints, texts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from traceanalyzer.model.trace import Trace
 
 _AUTOGRAD_C = re.compile(r"torch::autograd::(Engine|python::PythonEngine|Node|generated|AccumulateGrad)")
@@ -62,6 +64,23 @@ class StackTable:
             found.append(self._frames[self._frame[stack]])
             stack = int(self._parent[stack])
         return tuple(found)
+
+    def shared(self, stacks: Iterable[int]) -> tuple[Frame, ...]:
+        """The frames through which all of some stacks pass, innermost first."""
+        outside_in = [self.frames(stack)[::-1] for stack in stacks]
+        common = []
+        for frames in zip(*outside_in, strict=False):
+            if any(frame != frames[0] for frame in frames):
+                break
+            common.append(frames[0])
+        return tuple(common[::-1])
+
+    def place_of_all(self, stacks: Sequence[int]) -> Place:
+        """The innermost line of the user's own code through which all of some stacks pass, else that of the first."""
+        own = next((f for f in self.shared(stacks) if f.python and origin(f.file) == "user"), None)
+        if own is None or len(stacks) == 1:
+            return self.place(stacks[0])
+        return Place(f"{own.file}:{own.line}", own.name, None)
 
     def _place(self, stack: int) -> Place:
         python = [f for f in self.frames(stack) if f.python and not f.file.startswith("<autograd")]

@@ -58,6 +58,8 @@ def _device(state: DeviceState) -> DeviceSnapshot:
     entries = len(state.rows)
     end = state.moment("end", None)
     highest = int(state.reserved.max()) if entries else end.reserved_bytes
+    grows = growth(state)
+    stacks = [g.stack for g in grows if g.category != "kv_cache" and g.stack is not None]
     used = {s for s in state.block_stack.tolist() if s >= 0}
     return DeviceSnapshot(
         rank=state.rank,
@@ -70,7 +72,8 @@ def _device(state: DeviceState) -> DeviceSnapshot:
         peak=state.moment("peak", state.peak_entry),
         end=end,
         free_at_end=state.free_after(None),
-        growth=growth(state),
+        growth=grows,
+        growth_python=state.stacks.place_of_all(stacks).python if stacks else None,
         pinned=pinned_segments(state),
         churn=churn(state),
         step_peaks=step_peaks(state),

@@ -10,6 +10,7 @@ import numpy as np
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.groups import group_rows
 from traceanalyzer.analyzers.snapshot_results import Churn, GrowthRow, PinnedSegment
+from traceanalyzer.analyzers.snapshot_rounds import until
 from traceanalyzer.model.columns import ints
 
 if TYPE_CHECKING:
@@ -21,38 +22,55 @@ if TYPE_CHECKING:
 
 _SKIPPED = 1
 """The first step of a window allocates what stays for good (optimizer state, workspaces)."""
+_BUILT = ("parameters", "optimizer_state", "workspace")
+"""What a loop builds up to be kept, which is no leak."""
 
 
 def growth(state: DeviceState) -> tuple[GrowthRow, ...]:
     """Stacks that leave blocks behind in most steps, the fastest growing first.
 
-    A block counts for the step that allocated it when nothing has released it by the end of the window. The last
-    step is counted only when it ended. Bytes per step are the median over steps, so that one odd step does not
-    change them.
+    A block counts for the step that allocated it when nothing has released it by the end of the window, or by the
+    first error. The last step is counted only when it ended. Bytes per step are the median over steps, so that one
+    odd step does not change them. Without marked steps the rounds of a loop are counted, of which the first is like
+    the others.
     """
-    steps = int(state.step.max(initial=-1)) + 1
-    if steps - _SKIPPED < thresholds.GROWTH_STEPS:
+    marked = bool((state.step >= 0).any())
+    skipped = _SKIPPED if marked else 0
+    steps = int(state.loop.max(initial=-1)) + 1
+    if steps - skipped < (thresholds.GROWTH_STEPS if marked else thresholds.GROWTH_ROUNDS):
         return ()
-    left = np.flatnonzero((state.completed < 0) & (state.alloc >= 0) & (state.block_stack >= 0))
-    step = state.step[state.alloc[left]] if len(left) else left
-    found = []
+    found = [
+        GrowthRow(
+            state.place(stack).python, state.place(stack).function, "kv_cache", per_step, total, count, stack,
+            marked=marked,
+        )
+        for stack, (per_step, total, count) in state.caches.items()
+    ]  # fmt: skip
+    live = state.live_after(until(state))
+    left = live[(state.alloc[live] >= 0) & (state.block_stack[live] >= 0)]
+    step = state.loop[state.alloc[left]] if len(left) else left
     for mine in group_rows(state.block_stack[left]):
         blocks, at = left[mine], step[mine]
         per_step = np.zeros(steps, np.int64)
         np.add.at(per_step, at[at >= 0], state.block_requested[blocks][at >= 0])
-        later = per_step[_SKIPPED:]
-        if (later > 0).mean() < thresholds.GROWTH_SHARE_OF_STEPS:
+        later = per_step[skipped:]
+        stack = int(state.block_stack[blocks[0]])
+        if stack in state.caches or (later > 0).mean() < thresholds.GROWTH_SHARE_OF_STEPS:
             continue
-        place = state.place(int(state.block_stack[blocks[0]]))
+        category = state.block_category[int(blocks[0])][0]
+        if not marked and category in _BUILT:
+            continue
+        place = state.place(stack)
         found.append(
             GrowthRow(
                 place.python,
                 place.function,
-                state.block_category[int(blocks[0])][0],
+                category,
                 bytes_per_step=int(np.median(later)),
-                total_bytes=int(state.block_requested[blocks].sum()),
+                total_bytes=int(per_step.sum()),
                 steps=int((per_step > 0).sum()),
-                stack=int(state.block_stack[blocks[0]]),
+                stack=stack,
+                marked=marked,
             )
         )
     return tuple(sorted(found, key=lambda g: (-g.bytes_per_step, g.python or "")))
@@ -101,7 +119,9 @@ def cache_runs(state: DeviceState) -> tuple[Ints, Ints, NDArray[np.bool_]]:
 
 def churn(state: DeviceState) -> Churn:
     """Segments that were made and given back; an oom without a retry before it had nothing to give back."""
-    allocs, frees, ooms = (state.positions(a) for a in ("segment_alloc", "segment_free", "oom"))
+    allocs = np.union1d(state.positions("segment_alloc"), state.positions("segment_map"))
+    frees = np.union1d(state.positions("segment_free"), state.positions("segment_unmap"))
+    ooms = state.positions("oom")
     starts, ends, retry = cache_runs(state)
     alone = ~np.isin(ooms - 1, ends)
     emptied = ends[~retry]
@@ -112,6 +132,7 @@ def churn(state: DeviceState) -> Churn:
         segment_frees=len(frees),
         late_segment_allocs=int((allocs >= second[0]).sum()) if len(second) else None,
         retries=int(retry.sum() + alone.sum()),
+        errors=len(ooms),
         empty_cache_runs=len(emptied),
         empty_cache_python=lines[0] if lines else None,
         empty_cache_lines=tuple(
@@ -152,4 +173,5 @@ def starts_empty(state: DeviceState) -> bool:
     if not len(state.rows):
         return False
     made = ints(state.trace.allocations, "reserved", 0)[state.rows[0]]
-    return bool(made == state.size[0] and state.positions("segment_alloc")[:1].tolist() == [0])
+    first = state.actions[state.action[0]]
+    return bool(made == state.size[0] and first in ("segment_alloc", "segment_map"))

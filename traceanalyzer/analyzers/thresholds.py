@@ -168,8 +168,17 @@ MEASURED_SHARE: Final = 0.5
 # --- memory ---
 GROWTH_STEPS: Final = 3
 """Growth is told from so many steps after the first (own judgement: two points are no trend)."""
+GROWTH_ROUNDS: Final = 2
+"""The same for rounds of a loop that is not marked, when another one has begun (own judgement: every stack of a round
+has to leave something in both)."""
 GROWTH_SHARE_OF_STEPS: Final = 0.8
 """A stack grows when it leaves blocks behind in this share of the steps (own judgement)."""
+ROUNDS_ALIKE: Final = 0.8
+"""Rounds of an unmarked loop share this part of their call stacks (own judgement: the first may warm something up)."""
+ROUND_REQUESTS: Final = 10
+"""So many requests of a round tell that it is larger than the one before (own judgement) …"""
+LARGER_ROUND: Final = 1.25
+"""… which is said when they ask for so many times the bytes (own judgement)."""
 PINNED_SEGMENT_BYTES: Final = 20 << 20
 """Segments below this are shared by small blocks on purpose (CUDACachingAllocator's kLargeBuffer)."""
 PINNED_ACTIVE_SHARE: Final = 0.25

@@ -119,12 +119,17 @@ class OutOfMemory:
             )
 
 
+_LEAVES = say("{line} leaves {size} behind in every step")
+_LEAVES_IN_ROUNDS = say("{line} leaves {size} behind in every round of its loop")
+
+
 class Leak(SnapshotRule):
     """Blocks of the same call stack stay from step to step.
 
     Something keeps references: a list of losses with their graphs, a cache without a limit, hooks. KV caches
-    grow by design and are told apart by their names. Counted are blocks that nothing released before the end,
-    in most of the steps after the first.
+    grow by design and are told apart by their names, or by what they do: they grow while the shorter one goes.
+    Counted are blocks that nothing released before the end, in most of the steps after the first; where no steps
+    were marked, in every round of a loop that calls the same lines again and again.
     """
 
     code, title, severity = "MEM002", say("Memory grows from step to step"), "high"
@@ -135,13 +140,8 @@ class Leak(SnapshotRule):
         rows = [g for g in device.growth if g.category != "kv_cache"]
         if not rows:
             return None
-        first = rows[0]
-        claim = say(
-            "{line} ({function}) leaves {size} behind in every step",
-            line=first.python,
-            function=first.function,
-            size=size(first.bytes_per_step),
-        )
+        says = _LEAVES if rows[0].marked else _LEAVES_IN_ROUNDS
+        claim = says.filled(line=device.growth_python, size=size(sum(g.bytes_per_step for g in rows)))
         return claim, sum(g.total_bytes for g in rows), [_growth(device, g) for g in rows]
 
 
@@ -269,7 +269,8 @@ class AllocatorThrash(SnapshotRule):
         late = churn.late_segment_allocs or 0
         many = steps > 0 and late >= thresholds.THRASH_PER_STEP * steps and not device.growth
         often = churn.empty_cache_runs >= 2
-        if not (many or often or churn.retries):
+        # the retry before an error is part of the error
+        if not (many or often or churn.retries > churn.errors):
             return None
         told = [
             say("{retries} after a failed cudaMalloc", retries=count(churn.retries, "retry")),
@@ -365,6 +366,8 @@ class GradAtInference(SnapshotRule):
         """Activations at the end of a window without backward."""
         kept = device.end.by_category.get("activations", 0)
         trains = device.backward_seen or device.end.by_category.get("optimizer_state")
+        # a cache that grows while other activations go: gradients are off already
+        trains = trains or any(row.category == "kv_cache" for row in device.growth)
         if trains or kept < thresholds.FRAGMENTED_SHARE * device.end.requested_bytes or not kept:
             return None
         lines = [h for h in device.end.holders if h.category == "activations"]

@@ -134,7 +134,9 @@ class NonPyTorchMemory:
                 ),
                 evidence=(
                     Evidence(
-                        say("the error in line {line} of the text", line=oom.line), row=number, sheet="ooms"
+                        say("the error in line {line} of the text", line=oom.line or oom.text_line),
+                        row=number,
+                        sheet="ooms",
                     ),
                 ),
                 fix=say(

@@ -45,6 +45,12 @@ def memory_verdict(facts: Facts) -> Verdict | None:
         else say(
             "; {line} leaves {size} behind in every step", line=grows.python, size=size(grows.bytes_per_step)
         )
+        if grows.marked
+        else say(
+            "; {line} leaves {size} behind in every round of its loop",
+            line=grows.python,
+            size=size(grows.bytes_per_step),
+        )
     )
     headline = say(
         "Memory peaks at {active} of {reserved} reserved{held}{left}",

@@ -75,6 +75,10 @@ _CAUSES_OF_OOM = {
     "private_pools": say("private pools"),
     "kv_cache_growth": say("kv cache growth"),
     "leak": say("leak"),
+    "growth": say("growth"),
+    "graph_pool": say("pool of a CUDA graph"),
+    "device_full": say("full device"),
+    "larger_step": say("larger step"),
     "spike": say("spike"),
     "too_large": say("too large"),
 }

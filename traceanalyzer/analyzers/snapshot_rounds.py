@@ -1,0 +1,124 @@
+"""Rounds of a loop that nobody marked as steps, told by call stacks that come again in the same company."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from traceanalyzer.analyzers import thresholds
+from traceanalyzer.analyzers.groups import group_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from traceanalyzer.analyzers.snapshot_device import DeviceState
+
+    Ints = NDArray[np.int64]
+
+_CANDIDATES = 50
+_MOMENTS = 32
+_FOREVER = np.iinfo(np.int64).max
+
+
+def rounds(state: DeviceState) -> Ints:
+    """The round of each entry, shape (entries,); -1 where it is in none or in one that did not end.
+
+    A round begins with a stack, the rarest that does, after which always the same stacks follow until it comes
+    again. What runs inside a forward pass, layer after layer, is no round, and neither is what never releases
+    anything: that builds something up.
+    """
+    none = np.full(len(state.rows), -1, np.int64)
+    made = state.positions("alloc")
+    stack = state.stack[made]
+    if not len(made) or not len(state.positions("free_completed")):
+        return none
+    kinds, which, times = np.unique(stack, return_inverse=True, return_counts=True)
+    often = [k for k in np.argsort(times, kind="stable").tolist() if kinds[k] >= 0 and times[k] >= 3]
+    for kind in often[:_CANDIDATES]:
+        begins = np.flatnonzero(which == kind)
+        number = np.cumsum(which == kind) - 1
+        if not _alike(which, number, len(kinds)) or _within_forward(state, stack[begins[0] :]):
+            continue
+        found = np.searchsorted(made[begins], np.arange(len(none)), side="right") - 1
+        last = len(begins) - 1
+        # the last round counts when it went as far as the others did
+        if len(np.unique(which[number == last])) < len(np.unique(which[number == last - 1])):
+            found[found == last] = -1
+        return found
+    return none
+
+
+def _alike(which: Ints, number: Ints, kinds: int) -> bool:
+    """Whether the rounds hold the same stacks: the last, which may be cut off, no others."""
+    pairs = np.unique(number * kinds + which)
+    pairs = pairs[pairs >= 0]
+    of_round, kind = pairs // kinds, pairs % kinds
+    last = int(of_round.max())
+    middle = np.zeros(kinds, np.bool_)
+    middle[kind[of_round == last // 2]] = True
+    held = np.bincount(of_round)
+    shared = np.bincount(of_round, middle[kind])
+    whole = shared[:-1] / (held[:-1] + middle.sum() - shared[:-1])
+    least = thresholds.ROUNDS_ALIKE
+    return bool((whole >= least).all() and shared[-1] >= least * held[-1])
+
+
+def _within_forward(state: DeviceState, stacks: Ints) -> bool:
+    """Whether all stacks pass through the same forward: its layers follow each other, which is no loop of steps."""
+    shared = state.stacks.shared(set(stacks.tolist()) - {-1})
+    return any(frame.name.split(".")[-1] == "forward" for frame in shared)
+
+
+def asked_now_and_before(state: DeviceState, entry: int) -> tuple[int, int] | None:
+    """Bytes asked for in the step or round that an entry cuts off, and by as many requests of the last whole one.
+
+    None where the requests are too few, or come from other stacks than they did.
+    """
+    whole = np.flatnonzero(state.loop[: entry + 1] >= 0)
+    if not len(whole):
+        return None
+    made = state.positions("alloc")
+    now = made[(made > whole[-1]) & (made <= entry)]
+    last = made[state.loop[made] == state.loop[whole[-1]]][: len(now)]
+    if len(now) < thresholds.ROUND_REQUESTS or len(last) < len(now):
+        return None
+    if (state.stack[now] != state.stack[last]).mean() > 1 - thresholds.ROUNDS_ALIKE:
+        return None
+    return int(state.size[now].sum()), int(state.size[last].sum())
+
+
+def until(state: DeviceState) -> int | None:
+    """The first error's entry, after which what was held may be gone; None without one."""
+    errors = state.positions("oom")
+    return int(errors[0]) if len(errors) else None
+
+
+def caches(state: DeviceState) -> dict[int, tuple[int, int, int]]:
+    """Stacks in forward that hold more after each step or round while they release what they held before.
+
+    So do caches of keys and values that grow by concatenation. stack → (bytes per round, bytes at the last of the
+    moments looked at, rounds).
+    """
+    number = state.loop
+    count = int(number.max(initial=-1)) + 1
+    if count < 3:
+        return {}
+    chosen = np.unique(np.linspace(0, count - 1, min(count, _MOMENTS)).astype(np.int64))
+    ends = np.searchsorted(np.maximum.accumulate(number), chosen, side="right") - 1
+    made = np.flatnonzero((state.alloc >= 0) & (state.block_stack >= 0))
+    gone = np.where(state.completed < 0, _FOREVER, state.completed)
+    found = {}
+    for mine in group_rows(state.block_stack[made]):
+        blocks = made[mine]
+        stack = int(state.block_stack[blocks[0]])
+        if state.categories.of_stack(stack)[0] not in {"activations", "kv_cache"}:
+            continue
+        live = (state.alloc[blocks] <= ends[:, None]) & (gone[blocks] > ends[:, None])
+        held = (live * state.block_requested[blocks]).sum(axis=1)
+        grows = np.diff(held) > 0
+        replaced = (gone[blocks] < ends[-1]).any()
+        if replaced and held[-1] > held[0] and grows.mean() >= thresholds.GROWTH_SHARE_OF_STEPS:
+            per_round = int(held[-1] - held[0]) // int(chosen[-1] - chosen[0])
+            found[stack] = (per_round, int(held[-1]), count)
+    return found
