@@ -64,7 +64,9 @@ fixtures: .venv/ready ## Simulate and record the traces in fixtures/ anew
 
 reports: .venv/ready ## Write the sample report and its screenshots in reports/ anew (screenshots need Chromium)
 	$(BIN)/trace-analyze report $(TRACE) -o reports/sample.html --json reports/sample.json --force
-	$(BIN)/python tests/browser/screenshots.py reports/sample.html reports
+	@mkdir -p demo
+	$(BIN)/trace-analyze report $(TRACE) -o demo/sample.zh.html --lang zh --force
+	$(BIN)/python tests/browser/screenshots.py reports/sample.html demo/sample.zh.html reports
 	$(BIN)/python tests/browser/screenshots_tensorboard.py reports
 	$(BIN)/python -c "from traceanalyzer.rules.explain import reference; print(reference(), end='')" > reports/rules.md
 

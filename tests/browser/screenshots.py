@@ -1,13 +1,16 @@
-"""`make reports`: pictures of a report page, in light and dark, wide and on a phone.
+"""`make reports`: pictures of a report page, in light and dark, wide and on a phone, and of the same page in Chinese.
 
-python tests/browser/screenshots.py PAGE FOLDER
+python tests/browser/screenshots.py PAGE CHINESE_PAGE FOLDER
 """
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
+import palette
 from playwright.sync_api import Browser, sync_playwright
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
@@ -33,14 +36,19 @@ def take(
     if do:
         tab.evaluate(do)
         tab.wait_for_timeout(400)
-    if section:
-        tab.locator(section).screenshot(path=picture)
-    else:
-        tab.screenshot(path=picture)
+    palette.write(tab.locator(section).screenshot() if section else tab.screenshot(), picture)
     tab.close()
 
 
-def main(page: Path, folder: Path) -> None:
+def has_chinese() -> bool:
+    """Whether a font of this machine has the characters; without one, a picture shows empty boxes."""
+    if shutil.which("fc-list") is None:
+        return False
+    done = subprocess.run(["fc-list", ":lang=zh-cn"], capture_output=True, check=False)
+    return bool(done.stdout.strip())
+
+
+def main(page: Path, chinese: Path, folder: Path) -> None:
     """All pictures of one page."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
@@ -49,8 +57,13 @@ def main(page: Path, folder: Path) -> None:
             take(browser, page, folder / f"timeline-{scheme}.png", scheme, WIDE, "#timeline", RANGE)
             take(browser, page, folder / f"memory-{scheme}.png", scheme, WIDE, "#memory")
         take(browser, page, folder / "phone-light.png", "light", PHONE)
+        if has_chinese():
+            take(browser, chinese, folder / "page-zh.png", "light", WIDE)
+            take(browser, chinese, folder / "timeline-zh.png", "light", WIDE, "#timeline", RANGE)
+        else:
+            sys.stderr.write("No pictures in Chinese: no font has it. apt install fonts-noto-cjk\n")
         browser.close()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(*map(Path, sys.argv[1:]))

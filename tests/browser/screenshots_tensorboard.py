@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import palette
 from playwright.sync_api import Frame, Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +42,7 @@ def take(page: Page, address: str, folder: Path, scheme: str) -> None:
     page.evaluate("dark => document.body.classList.toggle('dark-mode', dark)", scheme == "dark")
     tab(page)
     page.wait_for_timeout(500)
-    page.screenshot(path=folder / f"tensorboard-{scheme}.png")
+    palette.write(page.screenshot(), folder / f"tensorboard-{scheme}.png")
 
 
 def take_comparison(page: Page, folder: Path, scheme: str) -> None:
@@ -51,7 +52,7 @@ def take_comparison(page: Page, folder: Path, scheme: str) -> None:
     frame.locator("#base").select_option(label="two-gpus/exposed: rank0.pt.trace.json.gz")
     page.frame_locator("iframe").frame_locator("#report").locator("#diff h1").wait_for()
     page.wait_for_timeout(500)
-    page.screenshot(path=folder / f"diff-{scheme}.png")
+    palette.write(page.screenshot(), folder / f"diff-{scheme}.png")
 
 
 def main(folder: Path) -> None:
