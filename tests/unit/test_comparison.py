@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 SIMULATED = str(ROOT / "fixtures/simulated/sim_training_mixed.json.gz")
+SNAPSHOT = str(ROOT / "fixtures/snapshots/oom.pickle.gz")
 RECORDED = str(ROOT / "fixtures/recorded/cpu_train.json.gz")
 BEFORE, AFTER = "void gemm<float, 4>(float*)", "void gemm<c10::Half, 8>(c10::Half*)"
 
@@ -118,6 +119,19 @@ def test_findings_are_new_gone_or_stay() -> None:
     assert {f.code: f.state for f in found.findings} != {f.code: f.state for f in back.findings}
     swapped = {"new": "gone", "gone": "new", "stays": "stays"}
     assert {f.code: swapped[f.state] for f in found.findings} == {f.code: f.state for f in back.findings}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_snapshot_and_a_trace_compare_in_memory_alone(order: int) -> None:
+    two = [pipeline.analyze(pipeline.load(SNAPSHOT)), pipeline.analyze(pipeline.load(SIMULATED))]
+    found = compare(*two[::order])
+    assert found.step is None
+    assert str(headline(found)).startswith("The peak of memory (rank 0, cuda 0: ")
+    assert "step" not in str(headline(found))
+    assert found.memory
+    assert not [note for note in found.notes if "steps" in note.split(":")[0]]
+    unknown = {rule.code for analysis in two for rule in analysis.not_assessed}
+    assert unknown.isdisjoint(finding.code for finding in found.findings), "not looked for is not gone"
 
 
 @pytest.mark.parametrize(

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pytest
 from snapshot_files import BASE, LIBRARY, MIB, USER, block, entry, frame, segment, snapshot, write
 
 from traceanalyzer.analyzers.snapshot_diff import SnapshotDiff, compare
 from traceanalyzer.analyzers.snapshot_groups import WAYS, grouped
 from traceanalyzer.analyzers.snapshot_state import device_states
 from traceanalyzer.cli import run
+from traceanalyzer.cli.table import width_of
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.pipeline import load
-
-if TYPE_CHECKING:
-    import pytest
 
 NO_CACHE = LoadOptions(use_cache=False)
 FIXTURE = Path(__file__).parents[2] / "fixtures/snapshots/oom.pickle.gz"
@@ -116,6 +116,20 @@ def test_the_command_tells_what_grew(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert run(["diff", before, after, "--no-cache", "--json"]) == 0
     (device,) = json.loads(capsys.readouterr().out)["snapshot_diff"]["devices"]
     assert device["rows"]["module"][0]["change_bytes"] == 4 * MIB
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_totals_stand_below_each_other(
+    language: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "a.pickle", holding({"user": 2}))
+    assert run(["diff", str(path), str(FIXTURE), "--no-cache", "--lang", language]) == 0
+    totals = [line for line in capsys.readouterr().out.splitlines() if " → " in line][:4]
+    assert len(totals) == 4
+    columns = [re.search(r"[\d.,]+ [KMG]?i?B →", line) for line in totals]
+    assert {
+        width_of(line[: found.start()]) for line, found in zip(totals, columns, strict=True) if found
+    } == {13}
 
 
 def test_one_input_is_not_enough(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import click
 
 from traceanalyzer.cli.holders import TITLES
-from traceanalyzer.cli.table import print_json, print_text, printable, remark_on_rest
+from traceanalyzer.cli.table import filled, print_json, print_text, printable, remark_on_rest
 from traceanalyzer.languages import spoken
 from traceanalyzer.text import say
 
@@ -46,9 +46,8 @@ def _print_device(device: DeviceDiff, at: str, by: str, top: int) -> None:
     click.secho(spoken(head), bold=True)
     for name in TOTALS:
         old, new = device.before[name], device.after[name]
-        click.echo(
-            f"  {spoken(word(name.removesuffix('_bytes'))):10} {size(old)} → {size(new)} ({_signed(new - old)})"
-        )
+        label = filled(spoken(word(name.removesuffix("_bytes"))), 10)
+        click.echo(f"  {label} {size(old)} → {size(new)} ({_signed(new - old)})")
     rows = [row for row in device.rows[by] if row.change_bytes or row.before_count != row.after_count]
     if not rows:
         click.echo(spoken(say("  nothing changed by {way}", way=TITLES[by])))

@@ -46,7 +46,7 @@ def prints_table(default_top: int | None) -> Callable[[Callable[..., Any]], Call
         @wraps(command)
         def with_output(*, as_json: bool, as_csv: bool, top: int | None, **rest: Any) -> Any:
             if as_json and as_csv:
-                raise click.UsageError("--json and --csv exclude each other.")
+                raise click.UsageError(say("--json and --csv exclude each other."))
             form = "json" if as_json else "csv" if as_csv else "text"
             return command(output=Output(form, top or (default_top if form == "text" else None)), **rest)
 
@@ -135,7 +135,8 @@ def width_of(text: str) -> int:
     return len(text) if text.isascii() else sum(2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def _filled(text: str, width: int) -> str:
+def filled(text: str, width: int) -> str:
+    """The text and spaces, so many columns of a terminal in all."""
     return text + " " * (width - width_of(text))
 
 
@@ -155,7 +156,7 @@ def _fitting(widths: list[int], numeric: Sequence[bool], available: int) -> list
 
 def _line(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) -> str:
     parts = (
-        " " * (width - width_of(cell)) + cell if is_number else _filled(_cut(cell, width), width)
+        " " * (width - width_of(cell)) + cell if is_number else filled(_cut(cell, width), width)
         for cell, width, is_number in zip(cells, widths, numeric, strict=True)
     )
     return "  ".join(parts).rstrip()

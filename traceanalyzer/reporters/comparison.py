@@ -12,7 +12,7 @@ from traceanalyzer.languages import spoken
 from traceanalyzer.reporters import markdown, names, tables, units
 from traceanalyzer.reporters.facts import PARTS, Facts, cause_text
 from traceanalyzer.reporters.tables import Column, Layout
-from traceanalyzer.rules.comparison import Change
+from traceanalyzer.rules.comparison import Change, is_snapshot
 from traceanalyzer.text import Text, join, say
 from traceanalyzer.version import __version__
 
@@ -98,6 +98,8 @@ FINDINGS_LAYOUT = Layout(
 def headline(found: Comparison) -> Text:
     """What changed, in a sentence."""
     step = found.step
+    if step is None and (is_snapshot(found.before) or is_snapshot(found.after)):
+        return _of_memory(found)
     if step is None or step.before_ns is None or step.after_ns is None:
         return say("Neither of the two can be told to be slower: one has no step.")
     before, after = units.duration(step.before_ns), units.duration(step.after_ns)
@@ -111,6 +113,17 @@ def headline(found: Comparison) -> Text:
     if step.change_ns > 0:
         return say("The step is {change} ({ratio}) slower, {after} instead of {before}{why}.", **values)
     return say("The step is {change} ({ratio}) faster, {after} instead of {before}{why}.", **values)
+
+
+def _of_memory(found: Comparison) -> Text:
+    """The peak that changed most, where a snapshot leaves nothing else to compare."""
+    known = [peak for peak in found.memory if peak.change_bytes is not None]
+    peak = max(known, key=lambda p: abs(p.change_bytes or 0), default=None)
+    if peak is None or peak.before_bytes is None or peak.after_bytes is None:
+        return say("A memory snapshot has no times, and no memory was recorded in both.")
+    before, after = units.size(peak.before_bytes), units.size(peak.after_bytes)
+    return say("The peak of memory ({name}) is {after}, {before} before. A memory snapshot has no times to compare.",
+               name=peak.name, after=after, before=before)  # fmt: skip
 
 
 def _why(found: Comparison) -> Text | str:

@@ -15,7 +15,8 @@ import numpy as np
 from traceanalyzer.analyzers.matching import matched
 from traceanalyzer.analyzers.per_step import per_step
 from traceanalyzer.display import Displayed
-from traceanalyzer.text import Text, say
+from traceanalyzer.rules.vocabulary import capability
+from traceanalyzer.text import Text, join, said, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -127,7 +128,8 @@ class Comparison(Displayed):
 def compare(before: Analysis, after: Analysis) -> Comparison:
     """Everything that differs between two analyses."""
     steps = (_steps(before), _steps(after))
-    walls = tuple(_walls(a) for a in (before, after))
+    timed = not (is_snapshot(before) or is_snapshot(after))
+    walls = tuple(_walls(a) if timed else np.array([]) for a in (before, after))
     parts = _parts(before, after, walls)
     step = _sum(parts, _change("step", walls[0], walls[1])) if parts else _change("step", walls[0], walls[1])
     whole = step.change_ns if step and not step.within_spread else 0  # noise is not shared out
@@ -159,6 +161,14 @@ def _steps(analysis: Analysis) -> Steps:
 def _devices(analysis: Analysis) -> tuple[DeviceBreakdown, ...]:
     found: Breakdown | None = analysis.results.get("breakdown")
     return found.devices if found else ()
+
+
+def is_snapshot(analysis: Analysis) -> bool:
+    """Whether it shows memory alone: what a snapshot marks as steps took time, but nothing says what for."""
+    timed = ("kernels", "copies", "ops", "api_calls")
+    return not any(analysis.trace.tables[name].num_rows for name in timed) and bool(
+        analysis.trace.tables["segments"].num_rows or analysis.trace.tables["blocks"].num_rows
+    )
 
 
 def _walls(analysis: Analysis) -> Sample:
@@ -342,7 +352,7 @@ def _paired(
 
 
 def _findings(before: Analysis, after: Analysis) -> tuple[FindingChange, ...]:
-    """What is new first, then what is gone, then what stays."""
+    """What is new first, then what is gone, then what stays; only what both runs could be checked for."""
     sides: list[dict[str, tuple[str, ...]]] = []
     titles: dict[str, str] = {}
     for analysis in (before, after):
@@ -352,6 +362,7 @@ def _findings(before: Analysis, after: Analysis) -> tuple[FindingChange, ...]:
             titles[finding.code] = finding.title
         sides.append(claims)
     old, new = sides
+    unknown = {rule.code for analysis in (before, after) for rule in analysis.not_assessed}
     rows = [
         FindingChange(
             code,
@@ -360,7 +371,7 @@ def _findings(before: Analysis, after: Analysis) -> tuple[FindingChange, ...]:
             old.get(code, ()),
             new.get(code, ()),
         )
-        for code in sorted(titles)
+        for code in sorted(titles.keys() - unknown)
     ]
     return tuple(sorted(rows, key=lambda r: (("new", "gone", "stays").index(r.state), r.code)))
 
@@ -369,7 +380,8 @@ def _notes(before: Analysis, after: Analysis, steps: tuple[Steps, Steps]) -> tup
     """What a reader must know before trusting the figures."""
     notes = []
     kinds = tuple(s.kind for s in steps)
-    if "window" in kinds:
+    timed = not (is_snapshot(before) or is_snapshot(after))
+    if timed and "window" in kinds:
         where = say("AFTER") if kinds[0] != "window" else say("BEFORE")
         if kinds == ("window", "window"):
             where = say("BEFORE and AFTER")
@@ -377,7 +389,7 @@ def _notes(before: Analysis, after: Analysis, steps: tuple[Steps, Steps]) -> tup
             say("No steps are marked in {where}: the whole trace counts as one step. "
                 "Call prof.step() once per iteration, or name the steps with --step.", where=where)
         )  # fmt: skip
-    elif min(len(s.steps) for s in steps) < 2:
+    elif timed and min(len(s.steps) for s in steps) < 2:
         notes.append(say("One run has a single step: how far steps vary is not known."))
     names = [sorted({d.name or "unknown" for d in _devices(a)}) for a in (before, after)]
     if all(names) and names[0] != names[1]:
@@ -388,9 +400,9 @@ def _notes(before: Analysis, after: Analysis, steps: tuple[Steps, Steps]) -> tup
         notes.append(say("BEFORE has {before} ranks and AFTER {after}: figures are the mean of a rank.",
                          before=ranks[0], after=ranks[1]))  # fmt: skip
     missing = [a.trace.capabilities for a in (before, after)]
-    only = sorted(c.value.replace("_", " ") for c in missing[0] ^ missing[1])
+    only = [said(capability(c)) for c in sorted(missing[0] ^ missing[1], key=lambda c: c.value)]
     if only:
-        notes.append(say("Recorded in one run only, so not compared: {what}.", what=", ".join(only)))
+        notes.append(say("Recorded in one run only, so not compared: {what}.", what=join(", ", only)))
     if any(note.kind == "partial" for a in (before, after) for s in a.trace.sources for note in s.notes):
         notes.append(say("Part of an input could not be read: figures of that run may be too small."))
     return tuple(notes)
