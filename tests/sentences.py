@@ -1,4 +1,4 @@
-"""Every sentence that the product can say, found in its source: Python, the page's templates and its scripts.
+"""Every sentence that the product can say: in its Python, the page's templates and scripts, and the commands' help.
 
 Run as a program it prints what the Chinese catalogue lacks, as lines of TOML to translate.
 """
@@ -14,9 +14,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
 from jinja2 import Environment, nodes
 
-from traceanalyzer.languages import SCRIPTS, rooms
+from traceanalyzer.cli import COMMANDS, trace_analyze
+from traceanalyzer.cli.help import flat, paragraphs
+from traceanalyzer.languages import HELP, SCRIPTS, rooms
 from traceanalyzer.rules.explain import pages
 from traceanalyzer.rules.wording import plural
 
@@ -37,9 +40,11 @@ class Sentence:
     template: str | None
 
     @property
-    def of_script(self) -> bool:
-        """Whether a script says it: these have a room of their own."""
-        return ".js:" in self.place
+    def room(self) -> str | None:
+        """The room of the catalogue that it has to be in, where only that one is opened."""
+        if ".js:" in self.place:
+            return SCRIPTS
+        return HELP if self.place.startswith(("help", "cli/help.py", "cli/mistakes.py")) else None
 
 
 def sentences() -> list[Sentence]:
@@ -57,7 +62,20 @@ def sentences() -> list[Sentence]:
             case ".js":
                 found += _of_script(place, path.read_text("utf-8"))
     found += [Sentence(f"explain {page.code}", text.template) for page in pages() for text in page.paragraphs]
-    return found
+    return found + list(_of_help())
+
+
+def _of_help() -> Iterator[Sentence]:
+    """What `--help` of every command says, its options and what click adds."""
+    yield from (Sentence(f"help {name}", line) for name, line in COMMANDS)
+    context = click.Context(trace_analyze)
+    commands = [trace_analyze, *(trace_analyze.get_command(context, name) for name, _ in COMMANDS)]
+    for command in filter(None, commands):
+        yield from (Sentence(f"help {command.name}", text) for text in paragraphs(command.help or ""))
+        for option in command.get_params(click.Context(command)):
+            if isinstance(option, click.Option):
+                yield Sentence(f"help {command.name} {option.opts[0]}", flat(option.help or ""))
+    yield from (Sentence("help", heading) for heading in ("Options:", "Commands:"))
 
 
 def _of_python(place: str, source: str) -> Iterator[Sentence]:
@@ -124,14 +142,13 @@ def _has_words(template: str) -> bool:
 def missing(language: str) -> list[Sentence]:
     """What is said but not in the catalogue; each template once."""
     known = rooms(language)
-    of_scripts = known.get(SCRIPTS, {})
-    of_others = {template for name, room in known.items() if name != SCRIPTS for template in room}
+    of_all = {template for name, room in known.items() if name != SCRIPTS for template in room}
     lacking = {
-        (s.template, s.of_script): s
+        (s.template, s.room): s
         for s in sentences()
         if s.template
         and _has_words(s.template)
-        and s.template not in (of_scripts if s.of_script else of_others)
+        and s.template not in (known.get(s.room, {}) if s.room else of_all)
     }
     return list(lacking.values())
 

@@ -8,12 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from traceanalyzer.text import Text, said, say
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 class TraceAnalyzerError(Exception):
     """Base of all errors that are shown to the user as one line without a traceback."""
+
+    @property
+    def message(self) -> Text:
+        """The line, which can be said in another language where it was made with `say`."""
+        return said(self.args[0] if self.args and isinstance(self.args[0], Text) else str(self))
 
 
 class InputError(TraceAnalyzerError):
@@ -28,8 +35,16 @@ class InputError(TraceAnalyzerError):
 
     def __init__(self, path: Path | str, problem: str, remedy: str, offset: int | None = None) -> None:
         self.path, self.problem, self.remedy, self.offset = str(path), problem, remedy, offset
-        where = "" if offset is None else f" at byte {offset}"
-        super().__init__(f"{self.path}: {problem}{where}. {remedy}")
+        where = "" if offset is None else say(" at byte {offset}", offset=offset)
+        super().__init__(
+            say(
+                "{path}: {problem}{where}. {remedy}",
+                path=self.path,
+                problem=problem,
+                where=where,
+                remedy=remedy,
+            )
+        )
 
 
 class UsageError(TraceAnalyzerError):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from traceanalyzer.errors import UsageError
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,12 +66,19 @@ def source_links(root: str | Path | None, url: str | None) -> SourceLinks | None
         return None
     folder = Path(root).resolve() if root else None
     if folder is not None and not folder.is_dir():
-        raise UsageError(f"{root}: no such folder. --source-root names the folder that holds your sources.")
+        raise UsageError(
+            say(
+                "{folder}: no such folder. --source-root names the folder that holds your sources.",
+                folder=root,
+            )
+        )
     scheme, colon, _ = (url or EDITOR).partition(":")
     if not colon or scheme not in SCHEMES or "{path}" not in (url or EDITOR):
         raise UsageError(
-            "--source-url begins with http:, https: or vscode: and holds {path}, as in "
-            "https://github.com/ORG/REPOSITORY/blob/COMMIT/{path}#L{line}."
+            say(
+                "--source-url begins with http:, https: or vscode: and holds {path}, as in "
+                "https://github.com/ORG/REPOSITORY/blob/COMMIT/{path}#L{line}."
+            )
         )
     return SourceLinks(url or EDITOR, folder)
 

@@ -306,7 +306,17 @@ def test_the_routes_answer_for_what_is_listed(board: Board) -> None:
     assert board.get("page", run="broken", file=broken["file"])[0] == 422
 
 
-@pytest.mark.parametrize(("locale", "query"), [("zh-CN", ""), ("en-US", "?lang=zh")])
+def test_the_tab_gives_no_simplified_characters_to_who_reads_traditional_ones(
+    browser: Browser, board: Board
+) -> None:
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, locale="zh-TW")
+    page = context.new_page()
+    page.goto(f"{board.address}#traceanalyzer")
+    outer(page).get_by_role("button", name="All traces").wait_for()
+    context.close()
+
+
+@pytest.mark.parametrize(("locale", "query"), [("zh-CN", ""), ("en-US", "?lang=zh"), ("zh-TW", "?lang=zh")])
 def test_the_tab_speaks_the_browsers_language_or_the_one_asked_for(
     browser: Browser, board: Board, locale: str, query: str
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,9 @@ import report_cases as cases
 import sentences
 
 from traceanalyzer import languages
-from traceanalyzer.cli import run
+from traceanalyzer.cli import COMMANDS, run
+from traceanalyzer.cli.progress import TerminalProgress
+from traceanalyzer.cli.table import width_of
 from traceanalyzer.languages import of_locale, speaking, spoken
 from traceanalyzer.pipeline import load
 from traceanalyzer.reporters import render
@@ -34,10 +37,17 @@ SNAPSHOT = Path(__file__).parents[2] / "fixtures/snapshots/oom.pickle.gz"
         ({"LANG": "zh_CN.UTF-8", "LC_ALL": "C"}, "en"),
         ({"LANG": "en_US.UTF-8", "LC_MESSAGES": "zh_SG"}, "zh"),
         ({"LANG": "zh_CN.UTF-8", "LC_ALL": ""}, "zh"),
+        ({"LANG": "zh_TW.UTF-8"}, "en"),
+        ({"LANG": "zh_HK"}, "en"),
+        ({"LANG": "zh_Hant_TW.UTF-8"}, "en"),
+        ({"LANG": "zh_Hans_HK.UTF-8"}, "zh"),
+        ({"LANG": "zh.UTF-8"}, "zh"),
         ({}, "en"),
     ],
 )
-def test_the_locale_chooses_the_language(environment: Mapping[str, str], language: str) -> None:
+def test_the_locale_chooses_the_language_and_traditional_characters_are_none_of_ours(
+    environment: Mapping[str, str], language: str
+) -> None:
     assert of_locale(environment) == language
 
 
@@ -66,9 +76,12 @@ def test_the_chinese_has_the_same_places_for_values() -> None:
 
 
 def test_the_catalogue_holds_nothing_that_is_no_longer_said() -> None:
-    used = {(s.template, s.of_script) for s in SAID}
-    kept = [(en, name == languages.SCRIPTS) for name, room in ROOMS.items() for en in room]
-    assert [en for en, of_script in kept if (en, of_script) not in used] == []
+    used = {s.template for s in SAID if s.room != languages.SCRIPTS}
+    of_scripts = {s.template for s in SAID if s.room == languages.SCRIPTS}
+    kept = [
+        (en, of_scripts if name == languages.SCRIPTS else used) for name, room in ROOMS.items() for en in room
+    ]
+    assert [en for en, said in kept if en not in said] == []
 
 
 def test_no_sentence_is_translated_in_two_rooms() -> None:
@@ -130,3 +143,75 @@ def test_notes_of_a_file_read_from_the_cache_are_translated_too(tmp_path: Path) 
         (note,) = load(tmp_path / "run.json").sources[0].notes
         with speaking("zh"):
             assert spoken(note.message).startswith("文件在 JSON 中间结束")
+
+
+HELP = [[], *([name] for name, _ in COMMANDS)]
+
+
+@pytest.mark.parametrize("command", HELP, ids=lambda command: " ".join(command) or "group")
+def test_help_is_chinese_and_no_line_is_wider_than_a_terminal(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*command, "--help", "--lang", "zh"] if command else ["--lang", "zh", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"用法：{' '.join(['trace-analyze', *command])} [OPTIONS]")
+    assert "选项：\n" in out
+    assert [line for line in out.splitlines() if width_of(line) > 80 and " " in line.strip()] == []
+    assert re.findall(r"[a-z]+(?: [a-z]+){3,}", out) == [], "no sentence is left in English"
+    assert run([*command, "--help"]) == 0
+    english = capsys.readouterr().out
+    assert re.search(r"[\u4e00-\u9fff]|\\b", english) is None
+
+
+def test_help_opens_one_room_of_the_catalogue(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(languages, "rooms", lambda _: pytest.fail("all rooms take longer than the help"))
+    languages.catalogue.cache_clear()
+    assert run(["report", "--help", "--lang", "zh"]) == 0
+    assert "覆盖已存在的文件" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        ("reprot x", "错误：没有命令 'reprot'。是否想用 'report'\uff1f"),
+        ("report", "错误：缺少参数 'INPUT...'。"),
+        ("kernels --top 0 x", "错误：'--top' 的值无效：0 不在范围 x>=1 内。"),
+        ("kernels --nonsense x", "错误：没有选项 '--nonsense'。"),
+        ("findings --output-format tex x", "错误：'--output-format' 的值无效：'tex' 不是以下之一："),
+        ("diff a b --fail-on-slower x", "错误：'--fail-on-slower' 的值无效：'x' 不是形如 5% 的比例"),
+        ("diff a", "错误：diff 比较两个输入 BEFORE 和 AFTER\uff1b给出了 1 个。"),
+        ("kernels a --json --csv", "错误：--json 和 --csv 互相排斥。"),
+        ("explain NONE", "没有规则 NONE。"),
+        ("info /no/such/file", "trace-analyze: /no/such/file：没有这个文件。请检查路径。"),
+    ],
+)
+def test_mistakes_are_answered_in_the_language_with_the_same_exit_code(
+    line: str, answer: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(line.split()) == 2
+    assert re.search("[\u4e00-\u9fff]", capsys.readouterr().err) is None
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    assert run(line.split()) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert answer in err
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_what_was_written_is_told_in_the_language(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["report", str(SNAPSHOT), "-o", str(tmp_path / "page.json")]
+    assert run(["--lang", "zh", *words] if place == "before" else [*words, "--lang=zh"]) == 0
+    assert f"已写出 {tmp_path / 'page.json'}" in capsys.readouterr().err
+
+
+def test_progress_is_told_in_the_language() -> None:
+    stream = StringIO()
+    progress = TerminalProgress(stream)
+    progress.start("run.json", 100)
+    with speaking("zh"):
+        progress.advance(50)
+    assert "正在读取 run.json  50 %" in stream.getvalue()

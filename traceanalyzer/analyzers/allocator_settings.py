@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from traceanalyzer.errors import UsageError
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,13 +90,21 @@ def _with(base: AllocatorSettings, key: str, value: str) -> AllocatorSettings:
             return replace(base, divisions=_divisions(value))
         case "expandable_segments" | "max_split_size_mb" | "garbage_collection_threshold":
             takes = {
-                "expandable_segments": "True or False",
-                "max_split_size_mb": "a whole number above 20",
-                "garbage_collection_threshold": "a number between 0 and 1",
+                "expandable_segments": say("True or False"),
+                "max_split_size_mb": say("a whole number above 20"),
+                "garbage_collection_threshold": say("a number between 0 and 1"),
             }
-            raise UsageError(f"{key} takes {takes[key]}, not {value!r}")
+            raise UsageError(
+                say("{key} takes {takes}, not {value!r}", key=key, takes=takes[key], value=value)
+            )
         case _:
-            raise UsageError(f"{key!r} cannot be tried: the settings with an effect on a replay are {KEYS}")
+            raise UsageError(
+                say(
+                    "{key!r} cannot be tried: the settings with an effect on a replay are {names}",
+                    key=key,
+                    names=KEYS,
+                )
+            )
 
 
 def _divisions(value: str) -> tuple[int, ...]:
@@ -105,7 +114,10 @@ def _divisions(value: str) -> tuple[int, ...]:
     pairs = [pair.partition(":") for pair in value.strip("[]").split(",")]
     if not all((size == ">" or _is_power_of_2(size)) and _is_power_of_2(n) for size, _, n in pairs):
         raise UsageError(
-            f"roundup_power2_divisions takes a power of 2, or a list such as [256:1,512:2,>:4], not {value!r}"
+            say(
+                "roundup_power2_divisions takes a power of 2, or a list such as [256:1,512:2,>:4], not {value!r}",
+                value=value,
+            )
         )
     divisions, position = [0] * INTERVALS, 0
     for size, _, number in pairs:

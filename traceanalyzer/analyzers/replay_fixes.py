@@ -21,6 +21,7 @@ from traceanalyzer.errors import UsageError
 from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.model.intervals import Intervals, clip, contains, join, subtract, union
 from traceanalyzer.model.tree import inherit
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -54,7 +55,9 @@ class Fixes:
             UsageError: what the rule advises cannot be replayed.
         """
         if code not in RULES:
-            raise UsageError(f"no replay for {code}; there is one for {', '.join(RULES)}")
+            raise UsageError(
+                say("no replay for {code}; there is one for {codes}", code=code, codes=", ".join(RULES))
+            )
         return RULES[code](self)
 
     def without(self, name: str) -> Bounds:
@@ -67,7 +70,7 @@ class Fixes:
         spans = self._spans(pattern)
         calls = self._named_calls(pattern) | self._inside(spans)
         if not calls.any() and not any(len(s.start) for s in spans.values()):
-            raise UsageError(f"no op, range or call in the replayed steps is named {name!r}")
+            raise UsageError(say("no op, range or call in the replayed steps is named {name!r}", name=name))
         change = replace(nothing(self.graph), host=spans, calls=calls)
         return change, change
 
@@ -80,7 +83,10 @@ class Fixes:
         hit = self._launched_by(name) | self._works_named(name)
         if not hit.any():
             raise UsageError(
-                f"no op with device work, kernel or copy in the replayed steps is named {name!r}"
+                say(
+                    "no op with device work, kernel or copy in the replayed steps is named {name!r}",
+                    name=name,
+                )
             )
         change = replace(nothing(self.graph), factor=np.where(hit, 1 / factor, 1.0))
         return change, change

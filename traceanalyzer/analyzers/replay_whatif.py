@@ -14,7 +14,7 @@ from traceanalyzer.analyzers.replay_graph import Graph, build, explained
 from traceanalyzer.analyzers.work import COMMUNICATION, device_work
 from traceanalyzer.errors import UsageError
 from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
-from traceanalyzer.text import Text, say
+from traceanalyzer.text import Text, join, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -91,12 +91,19 @@ class Replay:
         """
         missing = [c for c in _NEEDS if c not in trace.capabilities]
         if missing:
-            raise UsageError(f"nothing to replay: {'; '.join(HOW_TO_CAPTURE[c] for c in missing)}")
+            raise UsageError(
+                say(
+                    "nothing to replay: {remedies}", remedies=join("; ", [HOW_TO_CAPTURE[c] for c in missing])
+                )
+            )
         ranks = sorted({s.rank for s in steps.steps} & {d.rank for d in device_work(trace)})
         if not ranks or (rank is not None and rank not in ranks):
-            shown = ", ".join(map(str, ranks)) or "none"
-            asked = "" if rank is None else f" {rank}"
-            raise UsageError(f"no rank{asked} to replay; with device work there is {shown}")
+            shown = ", ".join(map(str, ranks)) or say("none")
+            if rank is None:
+                raise UsageError(say("no rank to replay; with device work there is {ranks}", ranks=shown))
+            raise UsageError(
+                say("no rank {rank} to replay; with device work there is {ranks}", rank=rank, ranks=shown)
+            )
         host = HostActivity.of(trace)
         graph = build(trace, host, steps, ranks[0] if rank is None else rank, most_nodes)
         return cls(Fixes(trace, host, graph), replay(graph), replay(explained(graph)).total_ns)

@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING
 import click
 
 from traceanalyzer.cli.group import LazyGroup, ReaderGoneError
+from traceanalyzer.cli.language import asked_for, language_option
 from traceanalyzer.errors import TraceAnalyzerError
+from traceanalyzer.languages import speaking, spoken
+from traceanalyzer.text import said, say
 from traceanalyzer.version import __version__
 
 if TYPE_CHECKING:
@@ -44,8 +47,9 @@ COMMANDS: tuple[tuple[str, str], ...] = (
 
 @click.group(cls=LazyGroup, lazy_commands=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="trace-analyze")
+@language_option
 @click.pass_context
-def trace_analyze(context: click.Context) -> None:
+def trace_analyze(context: click.Context, lang: str | None) -> None:  # noqa: ARG001 - `run` has read it
     """Say what limits a GPU run, where, what to change and what that would save.
 
     INPUT is any number of torch.profiler traces, CUDA memory snapshots and logs with out-of-memory errors
@@ -65,18 +69,20 @@ def run(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # µ on a terminal that has no µ is no reason to fail
-    try:
-        result = trace_analyze.main(arguments, prog_name="trace-analyze", standalone_mode=False)
-    except (Exception, KeyboardInterrupt) as error:
-        if os.environ.get("TRACEANALYZER_DEBUG"):
-            raise
-        return _failed(error)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    with speaking(asked_for(arguments)):
+        try:
+            result = trace_analyze.main(arguments, prog_name="trace-analyze", standalone_mode=False)
+        except (Exception, KeyboardInterrupt) as error:
+            if os.environ.get("TRACEANALYZER_DEBUG"):
+                raise
+            return _failed(error)
     return result if isinstance(result, int) else 0
 
 
 def _failed(error: BaseException) -> int:
     """Say what went wrong in one line, and with which exit code to leave."""
-    code, message = 2, ""
+    code, message = 2, said("")
     match error:
         case click.Abort() | KeyboardInterrupt():
             code = 130
@@ -84,21 +90,25 @@ def _failed(error: BaseException) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains when it flushes at exit
             code = 141
         case click.ClickException():
-            error.show()
+            from traceanalyzer.cli.mistakes import show
+
+            show(error)
         case TraceAnalyzerError():
-            message = str(error)
+            message = error.message
         case OSError():
-            message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            message = said(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         case MemoryError():
-            message = "not enough memory. Analyse fewer files at once, or use a machine with more memory."
-        case _:
-            message = (
-                f"unexpected {type(error).__name__}: {error}. This is a bug: please report it, with what "
-                "TRACEANALYZER_DEBUG=1 shows."
+            message = say(
+                "not enough memory. Analyse fewer files at once, or use a machine with more memory."
             )
+        case _:
+            message = say(
+                "unexpected {kind}: {error}. This is a bug: please report it, with what TRACEANALYZER_DEBUG=1 shows.",
+                kind=type(error).__name__, error=error,
+            )  # fmt: skip
     if message:
         line = " ".join(
-            message.split()
+            spoken(message).split()
         )  # names from files must neither break the line nor steer the terminal
         click.echo(f"trace-analyze: {''.join(c if c.isprintable() else '?' for c in line)}", err=True)
     return code

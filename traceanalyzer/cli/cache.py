@@ -7,10 +7,14 @@ from datetime import UTC, datetime
 
 import click
 
-from traceanalyzer.cli.table import print_json, print_text
+from traceanalyzer.cli.language import speaks
+from traceanalyzer.cli.table import print_json, print_text, printable
+from traceanalyzer.languages import spoken
+from traceanalyzer.text import say
 
 
 @click.command(short_help="Show or clear the cache of files read before.")
+@speaks
 @click.argument("action", type=click.Choice(["show", "clear"]), default="show")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(action: str, as_json: bool) -> None:
@@ -22,10 +26,8 @@ def command(action: str, as_json: bool) -> None:
     from traceanalyzer.ingest import cache
 
     if action == "clear":
-        removed = cache.clear()
-        click.echo(
-            f"Removed {removed} {'entry' if removed == 1 else 'entries'} from {cache.directory()}", err=True
-        )
+        said = say("Entries removed from {folder}: {count}", count=cache.clear(), folder=cache.directory())
+        click.echo(printable(said), err=True)
         return
     from traceanalyzer.reporters import names, units
 
@@ -35,9 +37,11 @@ def command(action: str, as_json: bool) -> None:
         content = [asdict(entry) | {"directory": str(entry.directory)} for entry in entries]
         print_json({"directory": str(cache.directory()), "bytes": total, "entries": content})
         return
-    click.echo(
-        f"{cache.directory()}: {units.size(total)} of at most {units.size(cache.max_bytes())}", err=True
+    most = units.size(cache.max_bytes())
+    said = say(
+        "{folder}: {size} of at most {most}", folder=cache.directory(), size=units.size(total), most=most
     )
+    click.echo(printable(said), err=True)
     if not entries:
         return
     cells = [
@@ -49,4 +53,5 @@ def command(action: str, as_json: bool) -> None:
         ]
         for entry in entries
     ]
-    print_text(["file", "events", "size", "last used"], [False, True, True, False], cells)
+    titles = [say("file"), say("events"), say("size"), say("last used")]
+    print_text([*map(spoken, titles)], [False, True, True, False], cells)

@@ -8,6 +8,7 @@ import click
 
 from traceanalyzer.cli.holders import BY
 from traceanalyzer.cli.inputs import analysis_options, load, reads_inputs
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,7 @@ def _share(_context: click.Context, _parameter: click.Parameter, given: str | No
     except ValueError:
         share = -1.0
     if not 0 <= share < float("inf"):
-        raise click.BadParameter(f"{given!r} is not a share such as 5%")
+        raise click.BadParameter(say("{given!r} is not a share such as 5%", given=given))
     return share
 
 
@@ -95,10 +96,12 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter per option
     from traceanalyzer.model.trace import Capability
 
     if len(inputs) != 2:
-        raise click.UsageError(f"diff compares two inputs, BEFORE and AFTER; {len(inputs)} were given.")
+        raise click.UsageError(
+            say("diff compares two inputs, BEFORE and AFTER; {count} were given.", count=len(inputs))
+        )
     asked = [f for f in (output_format, "json" if as_json else None, "csv" if as_csv else None) if f]
     if len(asked) > 1:
-        raise click.UsageError("--output-format, --json and --csv exclude each other.")
+        raise click.UsageError(say("--output-format, --json and --csv exclude each other."))
     form = asked[0] if asked else None
     form = form or diff_traces.form_of(output)
     top = top or (50 if form == "html" else 15)
@@ -108,9 +111,9 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter per option
     snapshots = [Capability.MEMORY_SNAPSHOT in trace.capabilities for trace in (before, after)]
     if all(snapshots):
         if output or place.form not in ("text", "json") or fail_on_slower is not None:
-            raise click.UsageError("of two memory snapshots, diff prints text or --json.")
+            raise click.UsageError(say("of two memory snapshots, diff prints text or --json."))
         diff_snapshots.show(before, after, at=at, by=by, top=top, as_json=place.form == "json")
         return 0
     if any(snapshots):
-        raise click.UsageError("one input is a memory snapshot and the other is a trace.")
+        raise click.UsageError(say("one input is a memory snapshot and the other is a trace."))
     return diff_traces.show(before, after, wanted, place, fail_on_slower)

@@ -12,6 +12,7 @@ import click
 from traceanalyzer.cli.inputs import analyze_trace, check_place
 from traceanalyzer.cli.table import print_layout, printable, remark_on_rest
 from traceanalyzer.languages import spoken
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +66,7 @@ def _write(found: Comparison, place: Place, limit: float | None) -> None:
         sys.stdout.write(whole)
         return
     Path(str(place.output)).write_bytes(whole.encode())
-    click.echo(printable(f"Wrote {place.output}"), err=True)
+    click.echo(printable(say("Wrote {name}", name=place.output)), err=True)
 
 
 def _print(found: Comparison, top: int) -> None:

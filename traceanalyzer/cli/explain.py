@@ -28,10 +28,12 @@ def command(codes: tuple[str, ...]) -> None:
         if found is None:
             known = [page.code for page in pages()]
             close = get_close_matches(code.upper(), known, n=1, cutoff=0.5)
-            raise UsageError(
-                f"no rule {code}. "
-                + (f"Did you mean {close[0]}?" if close else f"Rules: {', '.join(known)}.")
+            hint = (
+                say("Did you mean {name}?", name=close[0])
+                if close
+                else say("Rules: {names}.", names=", ".join(known))
             )
+            raise UsageError(say("no rule {code}. {hint}", code=code, hint=hint))
         click.secho(f"{found.code}  {spoken(found.title)}", bold=True)
         in_english = current() == "en"  # as it stands in the source, with its line ends
         click.echo("\n" + (found.text if in_english else "\n\n".join(map(spoken, found.paragraphs))))

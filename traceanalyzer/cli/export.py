@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from traceanalyzer.cli.inputs import load, reads_inputs
+from traceanalyzer.cli.language import speaks
 from traceanalyzer.cli.table import printable
 from traceanalyzer.errors import TraceAnalyzerError
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Write the tables for other tools.")
+@speaks
 @reads_inputs
 @click.option("-o", "--output", metavar="DIR", required=True, help="Folder for the files; made when missing.")
 @click.option(
@@ -40,12 +43,19 @@ def command(inputs: Sequence[str], options: LoadOptions, output: str, form: str,
     taken = [name for name in _names(form) if (folder / name).exists()]
     if taken and not force:
         raise TraceAnalyzerError(
-            f"{folder / taken[0]}: exists. Name another folder with -o, or overwrite with --force."
+            say(
+                "{place}: exists. Name another folder with -o, or overwrite with --force.",
+                place=folder / taken[0],
+            )
         )
     trace = load(inputs, options)
     folder.mkdir(parents=True, exist_ok=True)
     count = files(trace, folder)
-    click.echo(printable(f"Wrote {count} {'file' if count == 1 else 'tables'} to {output}"), err=True)
+    if count == 1:
+        wrote = say("Wrote 1 file to {folder}", folder=output)
+    else:
+        wrote = say("Wrote {count} tables to {folder}", count=count, folder=output)
+    click.echo(printable(wrote), err=True)
 
 
 def _names(form: str) -> list[str]:

@@ -10,6 +10,7 @@ import click
 
 from traceanalyzer.cli.inputs import analysis_options, analyze, reads_inputs
 from traceanalyzer.errors import UsageError
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +72,11 @@ def chosen(analysis: Analysis, select: tuple[str, ...], ignore: tuple[str, ...])
     known |= {p.code for p in analysis.passed}
     for beginning in (*select, *ignore):
         if not any(code.startswith(beginning) for code in known):
-            raise UsageError(f"no rule begins with {beginning}; `trace-analyze explain` lists them")
+            raise UsageError(
+                say(
+                    "no rule begins with {beginning}; `trace-analyze explain` lists them", beginning=beginning
+                )
+            )
 
     def wanted(code: str) -> bool:
         return code.startswith(select or ("",)) and not (ignore and code.startswith(ignore))

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from traceanalyzer.cli.help import SpokenContext
+from traceanalyzer.text import say
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -24,6 +27,8 @@ class LazyGroup(click.Group):
         lazy_commands: (name, one line of help) pairs in the order in which help lists them.
     """
 
+    context_class = SpokenContext
+
     def __init__(self, *args: Any, lazy_commands: Sequence[tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._help_by_name = dict(lazy_commands)
@@ -37,6 +42,7 @@ class LazyGroup(click.Group):
         if cmd_name not in self._help_by_name:
             return None
         command: click.Command = import_module(f"traceanalyzer.cli.{cmd_name}").command
+        command.context_class = SpokenContext
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -52,8 +58,12 @@ class LazyGroup(click.Group):
         if name in self._help_by_name or name.startswith("-"):
             return super().resolve_command(ctx, args)
         close = get_close_matches(name, self._help_by_name, n=1)
-        hint = f"Did you mean '{close[0]}'?" if close else f"Commands: {', '.join(self._help_by_name)}."
-        raise click.UsageError(f"No such command '{name}'. {hint}", ctx)
+        hint = (
+            say("Did you mean '{name}'?", name=close[0])
+            if close
+            else say("Commands: {names}.", names=", ".join(self._help_by_name))
+        )
+        raise click.UsageError(say("No such command '{name}'. {hint}", name=name, hint=hint), ctx)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run, and tell a closed pipe from other failures: click would make it exit code 1."""

@@ -101,7 +101,9 @@ def _moment_of(value: str | None) -> str | int | None:
         return value
     found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(ns|us|µs|ms|s)", value)
     if found is None:
-        raise click.BadParameter(f"{value!r} is none of oom, peak, end, and no time such as 12.5ms.")
+        raise click.BadParameter(
+            say("{value!r} is none of oom, peak, end, and no time such as 12.5ms.", value=value)
+        )
     return round(float(found[1]) * {"ns": 1, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9}[found[2]])
 
 

@@ -13,6 +13,7 @@ import click
 from traceanalyzer.cli.language import speaks
 from traceanalyzer.errors import TraceAnalyzerError
 from traceanalyzer.ingest.options import LoadOptions
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -121,7 +122,7 @@ def load(inputs: Sequence[str], options: LoadOptions, mapping: str | None = None
     from traceanalyzer.own_process import start_light
 
     if "-" in inputs and sys.stdin.isatty():
-        raise TraceAnalyzerError("stdin is a terminal. Pipe a trace into it, or name a file.")
+        raise TraceAnalyzerError(say("stdin is a terminal. Pipe a trace into it, or name a file."))
     start_light()
     return pipeline.load(*inputs, options=options, progress=for_terminal(), mapping=mapping)
 
@@ -146,16 +147,16 @@ def check_place(name: str, inputs: Sequence[str], force: bool) -> None:
         return
     place = Path(name)
     if not place.parent.is_dir():
-        raise TraceAnalyzerError(f"{name}: the folder does not exist. Create it first.")
+        raise TraceAnalyzerError(say("{name}: the folder does not exist. Create it first.", name=name))
     if not place.exists():
         return
     if place.is_dir():
-        raise TraceAnalyzerError(f"{name}: is a folder. Name a file in it.")
+        raise TraceAnalyzerError(say("{name}: is a folder. Name a file in it.", name=name))
     if any(Path(i).exists() and place.samefile(i) for i in inputs if i != "-"):
-        raise TraceAnalyzerError(f"{name}: is one of the inputs. Name another output with -o.")
+        raise TraceAnalyzerError(say("{name}: is one of the inputs. Name another output with -o.", name=name))
     if not force:
         raise TraceAnalyzerError(
-            f"{name}: exists. Name another output with -o, or overwrite it with --force."
+            say("{name}: exists. Name another output with -o, or overwrite it with --force.", name=name)
         )
 
 

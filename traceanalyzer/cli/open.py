@@ -19,6 +19,8 @@ from traceanalyzer.cli.inputs import analysis_options, analyze, reads_inputs
 from traceanalyzer.cli.sources import source_options
 from traceanalyzer.cli.table import printable
 from traceanalyzer.errors import TraceAnalyzerError
+from traceanalyzer.languages import spoken
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     import webbrowser
@@ -81,7 +83,7 @@ def serve(contents: Mapping[str, Content], *, with_browser: bool, port: int = 0)
         url = f"http://127.0.0.1:{server.server_port}{prefix}"
         try:
             click.echo(url)
-            click.echo("Ctrl+C ends it.", err=True)
+            click.echo(spoken(say("Ctrl+C ends it.")), err=True)
             browser = _browser()
             if browser is None:
                 click.echo(from_elsewhere(server.server_port), err=True)
@@ -96,7 +98,9 @@ def _listening(port: int, handler: type[BaseHTTPRequestHandler]) -> ThreadingHTT
     try:
         return ThreadingHTTPServer(("127.0.0.1", port), handler)
     except OSError as error:
-        raise TraceAnalyzerError(f"port {port}: {error.strerror}. Name another with --port.") from None
+        raise TraceAnalyzerError(
+            say("port {port}: {problem}. Name another with --port.", port=port, problem=error.strerror)
+        ) from None
 
 
 def _browser() -> webbrowser.BaseBrowser | None:
@@ -121,10 +125,13 @@ def from_elsewhere(port: int) -> str:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name
         user = "USER"
-    return (
-        "No browser here. On the machine where you have one, run\n"
-        f"  ssh -N -L {port}:127.0.0.1:{port} {user}@{socket.gethostname()}\n"
-        "and open the address above there."
+    command = f"ssh -N -L {port}:127.0.0.1:{port} {user}@{socket.gethostname()}"
+    return "\n".join(
+        (
+            spoken(say("No browser here. On the machine where you have one, run")),
+            f"  {command}",
+            spoken(say("and open the address above there.")),
+        )
     )
 
 
@@ -155,7 +162,7 @@ def _for_perfetto(inputs: Sequence[str], options: LoadOptions) -> dict[str, Cont
     """The page that hands over, its script, and the trace."""
     path = Path(inputs[0])
     if len(inputs) > 1 or not path.is_file():
-        raise TraceAnalyzerError(f"{inputs[0]}: --perfetto takes one file. Name one trace.")
+        raise TraceAnalyzerError(say("{name}: --perfetto takes one file. Name one trace.", name=inputs[0]))
     assets = files("traceanalyzer.cli").joinpath("perfetto")
     page, script = (assets.joinpath(name).read_bytes() for name in ("page.html", "handover.js"))
     path.open("rb").close()  # what cannot be read is said before a browser opens
@@ -176,7 +183,7 @@ def _trace_bytes(path: Path, options: LoadOptions) -> Iterable[bytes]:
             try:
                 yield from blocks(path, options)
             except (Truncated, TraceAnalyzerError) as error:  # Perfetto shows what came before
-                click.echo(printable(f"{path}: {error}"), err=True)
+                click.echo(printable(say("{path}: {problem}", path=path, problem=error)), err=True)
             return
         file.seek(0)
         while block := file.read(1 << 20):

@@ -7,6 +7,9 @@ import time
 from pathlib import Path
 from typing import TextIO
 
+from traceanalyzer.languages import spoken
+from traceanalyzer.text import say
+
 _REDRAW_S = 0.1
 
 
@@ -30,7 +33,8 @@ class TerminalProgress:
             return
         self._drawn_s = now
         share = f" {100 * self._done // self._total:3d} %" if self._total else ""
-        self._stream.write(f"\r\x1b[KReading {self._name}{share}  {self._done / 2**20:,.0f} MiB")
+        reading = spoken(say("Reading {name}", name=self._name))
+        self._stream.write(f"\r\x1b[K{reading}{share}  {self._done / 2**20:,.0f} MiB")
         self._stream.flush()
 
     def finish(self) -> None:

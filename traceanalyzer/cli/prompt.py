@@ -9,6 +9,8 @@ import click
 
 from traceanalyzer.cli import sql
 from traceanalyzer.errors import TraceAnalyzerError
+from traceanalyzer.languages import spoken
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -17,18 +19,19 @@ if TYPE_CHECKING:
 
     from traceanalyzer.cli.table import Output
 
-HELP = """\
-.tables          the tables and how many rows each has
-.schema [TABLE]  columns with type, unit and meaning
-.quit            leave (so does Ctrl-D)
-SELECT …;        SQL, over as many lines as needed"""
+HELP = (
+    (".tables", say("the tables and how many rows each has")),
+    (".schema [TABLE]", say("columns with type, unit and meaning")),
+    (".quit", say("leave (so does Ctrl-D)")),
+    ("SELECT …;", say("SQL, over as many lines as needed")),
+)
 
 
 def converse(connection: duckdb.DuckDBPyConnection, output: Output) -> None:
     """Answer until the end of input or `.quit`; an error is shown and the prompt comes back."""
     with suppress(ImportError):  # line editing, where there is any; no history is read or written
         import readline  # noqa: F401
-    click.echo("SQL over the trace. .tables lists what there is, .help the commands.", err=True)
+    click.echo(spoken(say("SQL over the trace. .tables lists what there is, .help the commands.")), err=True)
     for statement in statements(_typed()):
         try:
             if statement.startswith("."):
@@ -37,7 +40,7 @@ def converse(connection: duckdb.DuckDBPyConnection, output: Output) -> None:
             else:
                 sql.show(connection, statement, output)
         except TraceAnalyzerError as error:
-            click.echo(str(error), err=True)
+            click.echo(spoken(error.message), err=True)
 
 
 def statements(lines: Iterable[str | None]) -> Iterator[str]:
@@ -85,5 +88,5 @@ def _obey(line: str, connection: duckdb.DuckDBPyConnection) -> bool:
         case ".schema":
             sql.schema(arguments[0] if arguments else None)
         case _:
-            click.echo(HELP)
+            click.echo("\n".join(f"{name:<17}{spoken(what)}" for name, what in HELP))
     return True

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from traceanalyzer.cli.inputs import load, reads_inputs
+from traceanalyzer.cli.language import speaks
 from traceanalyzer.cli.table import Output, prints_table
 from traceanalyzer.errors import UsageError
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,22 +27,24 @@ _STATEMENT = re.compile(
 
 
 @click.command(short_help="SQL over everything that was recorded.")
+@speaks
 @reads_inputs
 @prints_table(default_top=50)
 def command(inputs: Sequence[str], options: LoadOptions, output: Output) -> None:
-    r"""Run SQL (DuckDB's) over the tables of a trace: INPUT... "SELECT ...".
+    """Run SQL (DuckDB's) over the tables of a trace: INPUT... "SELECT ...".
 
     Every table of the model is there, and a view `events` of what they share. Without a statement there is a
     prompt; statements can also be piped in. SQL sees the trace only: it can neither read nor write files.
 
     \b
-      trace-analyze query run.json "SELECT name, sum(dur) ns FROM kernels GROUP BY name ORDER BY ns DESC"
-    """
+      trace-analyze query run.json \\
+        "SELECT name, sum(dur) ns FROM kernels GROUP BY name ORDER BY ns DESC"
+    """  # noqa: D301 - click's mark is the character
     from traceanalyzer.cli import prompt, sql
 
     files, statement = _split(inputs)
     if statement is None and "-" in files:
-        raise click.UsageError("With the trace on stdin, give the statement as the last argument.")
+        raise click.UsageError(say("With the trace on stdin, give the statement as the last argument."))
     with sql.connect(load(files, options)) as connection:
         if statement is not None:
             sql.show(connection, statement, output)
@@ -57,5 +61,5 @@ def _split(arguments: Sequence[str]) -> tuple[Sequence[str], str | None]:
     if not _STATEMENT.match(last) or Path(last).exists():
         return arguments, None
     if not files:
-        raise UsageError('no input. Say: trace-analyze query INPUT... "SELECT ..."')
+        raise UsageError(say('no input. Say: trace-analyze query INPUT... "SELECT ..."'))
     return files, last

@@ -13,6 +13,7 @@ from traceanalyzer.cli.inputs import analysis_options, analyze, check_place, rea
 from traceanalyzer.cli.sources import source_options
 from traceanalyzer.cli.summary import print_summary
 from traceanalyzer.cli.table import printable
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,7 +84,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter per option
         if name is not None
     ]
     if len({name for name, _ in outputs}) < len(outputs):
-        raise click.UsageError("-o and --json name the same place.")
+        raise click.UsageError(say("-o and --json name the same place."))
     for name, _ in outputs:
         check_place(name, inputs, force)
     analysis = replace(analyze(inputs, options, wanted), source_links=sources)
@@ -97,4 +98,4 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter per option
     for name, form in outputs:
         if name != "-":
             Path(name).write_bytes(render(analysis, form, top=top).encode())
-            click.echo(printable(f"Wrote {name}"), err=True)
+            click.echo(printable(say("Wrote {name}", name=name)), err=True)

@@ -9,6 +9,7 @@ import duckdb
 from traceanalyzer.cli.table import Output, print_csv, print_json, print_text, remark_on_rest
 from traceanalyzer.errors import TraceAnalyzerError
 from traceanalyzer.model.schema import BY_NAME, Table
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,7 +111,9 @@ def schema(name: str | None) -> None:
         TraceAnalyzerError: when there is no such table.
     """
     if name is not None and name not in BY_NAME:
-        raise TraceAnalyzerError(f"no table {name!r}. Tables: {', '.join(BY_NAME)}.")
+        raise TraceAnalyzerError(
+            say("no table {name!r}. Tables: {names}.", name=name, names=", ".join(BY_NAME))
+        )
     chosen = [BY_NAME[name]] if name else list(BY_NAME.values())
     cells = [[t.name, c.name, c.type, c.unit, c.meaning] for t in chosen for c in t.columns]
     print_text(["table", "column", "type", "unit", "meaning"], [False] * 5, cells)

@@ -31,7 +31,7 @@ def _speedups(_context: click.Context, _parameter: click.Parameter, given: tuple
         except ValueError:
             times = 0.0
         if not (name and equals and 0 < times < float("inf")):
-            raise click.BadParameter(f"{text!r} is not NAME=FACTORx, such as 'aten::bmm=2x'")
+            raise click.BadParameter(say("{text!r} is not NAME=FACTORx, such as 'aten::bmm=2x'", text=text))
         parsed.append((name, times))
     return parsed
 

@@ -170,7 +170,13 @@ def parse_peaks(entries: Iterable[str]) -> dict[str, float]:
         key, _, value = entry.partition("=")
         if key not in short or not re.fullmatch(r"\d+(\.\d+)?", value) or not float(value):
             offered = ", ".join(sorted(short))
-            raise UsageError(f"--peak {entry}: write NAME=NUMBER, where NAME is one of {offered}")
+            raise UsageError(
+                say(
+                    "--peak {entry}: write NAME=NUMBER, where NAME is one of {names}",
+                    entry=entry,
+                    names=offered,
+                )
+            )
         peaks[short[key]] = float(value)
     return peaks
 
@@ -184,7 +190,11 @@ def _named(wanted: str) -> Match:
     if len(partial) == 1:
         return Match(partial[0], say("named by the user as {name}", name=wanted))
     offered = ", ".join(g.name for g in (partial or known_gpus()))
-    raise UsageError(f"--gpu {wanted}: no single GPU of that name is known; known are {offered}")
+    raise UsageError(
+        say(
+            "--gpu {name}: no single GPU of that name is known; known are {names}", name=wanted, names=offered
+        )
+    )
 
 
 def _recognised(name: str, memory_bytes: int | None, sms: int | None) -> Match:

@@ -37,7 +37,7 @@ def combine(traces: Sequence[Trace]) -> Trace:
     of Nsight Systems that are of one run (see `as_one_run`).
     """
     if not traces:
-        raise UsageError("no input")
+        raise UsageError(say("no input"))
     if len(traces) == 1:
         return traces[0]
     others = _with_own_ranks([t for t in traces if not t.sources[0].of_nsys])

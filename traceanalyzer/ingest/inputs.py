@@ -15,6 +15,7 @@ from traceanalyzer.errors import InputError
 from traceanalyzer.ingest.chrome.ingester import ChromeTrace
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.ingest.source import read_head
+from traceanalyzer.text import Text, join, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -77,7 +78,7 @@ def ingester_of(head: bytes, path: Path) -> Ingester | None:
     return next((i for i in _ingesters([]) if i.sniff(head, path)), None)
 
 
-def _ingesters(failures: list[str]) -> Iterator[Ingester]:
+def _ingesters(failures: list[Text]) -> Iterator[Ingester]:
     """Ours, then those of plugins; what could not be loaded is added to `failures`."""
     for home in FORMATS:
         module, name = home.split(":")
@@ -88,7 +89,9 @@ def _ingesters(failures: list[str]) -> Iterator[Ingester]:
         try:
             yield point.load()()
         except Exception as error:
-            failures.append(f"The ingester plugin {point.name} could not be loaded: {error}.")
+            failures.append(
+                say("The ingester plugin {name} could not be loaded: {error}.", name=point.name, error=error)
+            )
 
 
 def expand(inputs: Sequence[str | Path]) -> list[Path]:
@@ -103,7 +106,7 @@ def expand(inputs: Sequence[str | Path]) -> list[Path]:
         if not path.exists() and glob.has_magic(text):
             matches = [Path(p) for p in sorted(glob.glob(text, recursive=True))]  # noqa: PTH207 - absolute patterns too
             if not matches:
-                raise InputError(text, "matches no file", "Check the pattern.")
+                raise InputError(text, say("matches no file"), say("Check the pattern."))
         else:
             matches = [path]
         for match in matches:
@@ -115,7 +118,11 @@ def expand(inputs: Sequence[str | Path]) -> list[Path]:
 def _below(folder: Path) -> list[Path]:
     found = [p for p in sorted(folder.rglob("*")) if p.is_file() and _recognised(p)]
     if not found:
-        raise InputError(folder, "is a directory without a supported file", f"Supported: {SUPPORTED}.")
+        raise InputError(
+            folder,
+            say("is a directory without a supported file"),
+            say("Supported: {formats}.", formats=SUPPORTED),
+        )
     return found
 
 
@@ -135,14 +142,19 @@ def _read_one(path: Path, options: LoadOptions, progress: Progress | None) -> Tr
         cached = cache.lookup(path)
         if cached is not None:
             return cached
-    failures: list[str] = []
+    failures: list[Text] = []
     ingester = next((i for i in _ingesters(failures) if i.sniff(head, path)), None)
     if ingester is None:
         if path.stat().st_size == 0:
-            raise InputError(path, "is empty", "Was the profiler stopped before it wrote? Record again.", 0)
+            raise InputError(
+                path, say("is empty"), say("Was the profiler stopped before it wrote? Record again."), 0
+            )
         if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] not in {b"{", b"["}:
             raise InputError(
-                path, "is not of a known format", " ".join([f"Supported: {SUPPORTED}.", *failures]), 0
+                path,
+                say("is not of a known format"),
+                join(" ", [say("Supported: {formats}.", formats=SUPPORTED), *failures]),
+                0,
             )
         ingester = ChromeTrace()
     trace = ingester.read(path, options, progress)

@@ -10,6 +10,7 @@ import zlib
 from typing import IO, TYPE_CHECKING, Literal
 
 from traceanalyzer.errors import InputError
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,14 +46,16 @@ def open_file(path: Path) -> IO[bytes]:
     """
     try:
         if path.is_dir():
-            raise InputError(path, "is a directory without a supported file", "Name a trace file.")
+            raise InputError(path, say("is a directory without a supported file"), say("Name a trace file."))
         return path.open("rb")
     except FileNotFoundError:
-        raise InputError(path, "no such file", "Check the path.") from None
+        raise InputError(path, say("no such file"), say("Check the path.")) from None
     except PermissionError:
-        raise InputError(path, "permission denied", "Make the file readable for this user.") from None
+        raise InputError(
+            path, say("permission denied"), say("Make the file readable for this user.")
+        ) from None
     except OSError as error:
-        raise InputError(path, error.strerror or str(error), "Check the file system.") from None
+        raise InputError(path, error.strerror or str(error), say("Check the file system.")) from None
 
 
 def read_head(path: Path, count: int = 65536) -> bytes:
@@ -66,9 +69,13 @@ def read_head(path: Path, count: int = 65536) -> bytes:
     try:
         head = _inflated_head(raw, count)
     except Exception as error:  # zlib and zstandard have error types of their own
-        raise InputError(path, f"broken compression ({error})", "Copy or download the file again.") from None
+        raise InputError(
+            path, say("broken compression ({error})", error=error), say("Copy or download the file again.")
+        ) from None
     if raw and not head:
-        raise InputError(path, "broken compression (ends early)", "Copy or download the file again.")
+        raise InputError(
+            path, say("broken compression (ends early)"), say("Copy or download the file again.")
+        )
     return head
 
 
@@ -167,7 +174,7 @@ def blocks(path: Path, options: LoadOptions, advance: Callable[[int], None] | No
                 yield block
         except OSError as error:
             raise InputError(
-                path, error.strerror or str(error), "Check the disk or the mount.", inflated
+                path, error.strerror or str(error), say("Check the disk or the mount."), inflated
             ) from None
 
 
@@ -175,14 +182,17 @@ def _check_limits(path: Path, options: LoadOptions, inflated: int, compressed: i
     if inflated > options.max_inflated_bytes:
         raise InputError(
             path,
-            f"inflates to more than {options.max_inflated_bytes} bytes",
-            "If you trust the file, raise the limit with --max-inflated-bytes.",
+            say("inflates to more than {bytes} bytes", bytes=options.max_inflated_bytes),
+            say("If you trust the file, raise the limit with --max-inflated-bytes."),
             inflated,
         )
     if inflated > RATIO_FREE_BYTES and inflated > options.max_ratio * compressed:
         raise InputError(
             path,
-            f"inflates to more than {options.max_ratio:g} times its size, which no real trace does",
-            "If you trust the file, raise the limit with --max-ratio.",
+            say(
+                "inflates to more than {ratio:g} times its size, which no real trace does",
+                ratio=options.max_ratio,
+            ),
+            say("If you trust the file, raise the limit with --max-ratio."),
             inflated,
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from traceanalyzer.errors import UsageError
 from traceanalyzer.languages import current, speaking
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +39,9 @@ def render(analysis: Analysis, format: str, *, top: int = 50, language: str | No
         UsageError: the format is none of these.
     """
     if format not in REPORTERS:
-        raise UsageError(f"no report format {format!r}; there are {', '.join(REPORTERS)}")
+        raise UsageError(
+            say("no report format {name!r}; there are {names}", name=format, names=", ".join(REPORTERS))
+        )
     with speaking(language or current()):
         text: str = import_module(REPORTERS[format]).render(analysis, top=top)
     return text

@@ -8,6 +8,7 @@ from traceanalyzer.errors import InputError
 from traceanalyzer.ingest.chrome.crew import crew_for
 from traceanalyzer.ingest.collector import no_collection
 from traceanalyzer.ingest.progress import Progress, Silent
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +41,9 @@ class ChromeTrace:
         progress = progress or Silent()
         size = path.stat().st_size
         if size == 0:
-            raise InputError(path, "is empty", "Was the profiler stopped before it wrote? Record again.", 0)
+            raise InputError(
+                path, say("is empty"), say("Was the profiler stopped before it wrote? Record again."), 0
+            )
         progress.start(str(path), size)
         with crew_for(path, options) as crew, no_collection():
             from traceanalyzer.ingest.chrome.read import read_trace

@@ -56,7 +56,10 @@ def _read(path: Path, options: LoadOptions, crew: Crew | None, advance: Callable
         return [read_damaged(path, options)]
     except NotJson as error:
         raise InputError(
-            path, "is not JSON", "Give a file that torch.profiler's export_chrome_trace wrote.", error.offset
+            path,
+            say("is not JSON"),
+            say("Give a file that torch.profiler's export_chrome_trace wrote."),
+            error.offset,
         ) from None
 
 
@@ -67,7 +70,10 @@ def _trace(path: Path, shares: list[Share]) -> Trace:
     header = {k: v for k, raw in header.items() if (v := clean_header(k, raw)) is not None}
     if not any(s.found_events for s in shares):
         raise InputError(
-            path, "holds no traceEvents", "Give a trace written by torch.profiler's export_chrome_trace.", 0
+            path,
+            say("holds no traceEvents"),
+            say("Give a trace written by torch.profiler's export_chrome_trace."),
+            0,
         )
     distributed = header.get("distributedInfo")
     rank = distributed.get("rank") if isinstance(distributed, dict) else None

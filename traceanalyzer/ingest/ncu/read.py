@@ -61,7 +61,9 @@ class NcuCsv:
         progress.finish()
         if not rows:
             raise InputError(
-                path, "holds no metrics", "Print them with `ncu --import REPORT --csv --page details`."
+                path,
+                say("holds no metrics"),
+                say("Print them with `ncu --import REPORT --csv --page details`."),
             )
         notes = (
             (Note("partial", say("{count} lines are not whole and were left out", count=broken)),)
@@ -91,15 +93,17 @@ class NcuReport:
         if report.available():
             rows = report.report_rows(path)
             if not rows:
-                raise InputError(path, "holds no profiled kernel", "Profile one: ncu --set full -o REPORT …")
+                raise InputError(
+                    path, say("holds no profiled kernel"), say("Profile one: ncu --set full -o REPORT …")
+                )
             return _trace(path, self.name, path.read_bytes(), rows, ())
         ncu = shutil.which("ncu")
         by_hand = f"ncu --import {path} --csv --page details > {path.with_suffix('.csv')}"
         if ncu is None:
             raise InputError(
                 path,
-                "needs NVIDIA's ncu_report, or ncu on PATH, to be read",
-                f"pip install 'traceanalyzer[ncu]', or run where ncu is: {by_hand}",
+                say("needs NVIDIA's ncu_report, or ncu on PATH, to be read"),
+                say("pip install 'traceanalyzer[ncu]', or run where ncu is: {command}", command=by_hand),
             )
         command = [ncu, "--import", str(path.absolute()), "--csv", "--page", "details"]
         with tempfile.TemporaryDirectory(prefix="traceanalyzer-") as folder:
@@ -107,7 +111,11 @@ class NcuReport:
             done = subprocess.run(command, capture_output=True, check=False)
             page.write_bytes(done.stdout)
             if done.returncode or not _HEAD.search(done.stdout):
-                raise InputError(path, "cannot be printed by this ncu", f"See what it says: {by_hand}")
+                raise InputError(
+                    path,
+                    say("cannot be printed by this ncu"),
+                    say("See what it says: {command}", command=by_hand),
+                )
             trace = NcuCsv().read(page, options, progress)
         content = path.read_bytes()
         source = replace(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from traceanalyzer.errors import InputError
 from traceanalyzer.own_process import worker_command
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +41,9 @@ def report_rows(path: Path) -> list[dict[str, Any]]:
     command = worker_command(__name__, str(path))
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode:
-        raise InputError(path, "cannot be read by NVIDIA's ncu_report", "Write the report again with ncu -o.")
+        raise InputError(
+            path, say("cannot be read by NVIDIA's ncu_report"), say("Write the report again with ncu -o.")
+        )
     rows: list[dict[str, Any]] = json.loads(done.stdout)
     return rows
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 from traceanalyzer.errors import InputError
 from traceanalyzer.ingest.collector import no_collection
 from traceanalyzer.model.columns import text_column
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -145,8 +146,13 @@ class Database:
             except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
                 raise InputError(
                     self.path,
-                    f"column {field.name} of table {table} holds something else than {field.type}",
-                    "Export again with `nsys export --type sqlite`.",
+                    say(
+                        "column {column} of table {table} holds something else than {type}",
+                        column=field.name,
+                        table=table,
+                        type=field.type,
+                    ),
+                    say("Export again with `nsys export --type sqlite`."),
                 ) from None
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
@@ -157,8 +163,8 @@ class Database:
         except (sqlite3.Error, UnicodeError) as error:
             raise InputError(
                 self.path,
-                f"is a damaged SQLite file ({error})",
-                "Copy it again, or export again with `nsys export --type sqlite`.",
+                say("is a damaged SQLite file ({error})", error=error),
+                say("Copy it again, or export again with `nsys export --type sqlite`."),
             ) from None
 
 

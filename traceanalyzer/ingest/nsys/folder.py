@@ -11,6 +11,7 @@ import pyarrow as pa
 from traceanalyzer.errors import InputError
 from traceanalyzer.ingest.nsys.database import Rows
 from traceanalyzer.ingest.source import sha256_of
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,8 +64,10 @@ class Folder:
             content = _columns(file, [c for c, _ in wanted])
             made = {c: content[c].cast(type_) for c, type_ in wanted if c in content.column_names}
         except (pa.ArrowException, OSError) as error:
-            problem = f"cannot be read ({str(error).splitlines()[0]})"
-            raise InputError(file, problem, "Copy it again, or export again with `nsys export`.") from None
+            problem = say("cannot be read ({error})", error=str(error).splitlines()[0])
+            raise InputError(
+                file, problem, say("Copy it again, or export again with `nsys export`.")
+            ) from None
         if "rowid" in columns:
             made["rowid"] = pa.chunked_array([np.arange(1, content.num_rows + 1)])
         return Rows(pa.table(made))

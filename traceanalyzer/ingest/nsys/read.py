@@ -111,14 +111,20 @@ class NsysReport:
         by_hand = f"nsys export --type sqlite -o {path.with_suffix('.sqlite')} {path}"
         if nsys is None:
             raise InputError(
-                path, "needs nsys to be read, which is not on PATH", f"Run where it is: {by_hand}"
+                path,
+                say("needs nsys to be read, which is not on PATH"),
+                say("Run where it is: {command}", command=by_hand),
             )
         with tempfile.TemporaryDirectory(prefix="traceanalyzer-") as folder:
             export = Path(folder, "export.sqlite")
             command = [nsys, "export", "--type", "sqlite", "--force-overwrite", "true", "-o", str(export)]
             done = subprocess.run([*command, str(path.absolute())], capture_output=True, check=False)
             if done.returncode or not export.exists():
-                raise InputError(path, "cannot be exported by this nsys", f"See what it says: {by_hand}")
+                raise InputError(
+                    path,
+                    say("cannot be exported by this nsys"),
+                    say("See what it says: {command}", command=by_hand),
+                )
             trace = NsysSqlite().read(export, options, progress)
         source = replace(
             trace.sources[0],

@@ -19,6 +19,7 @@ from traceanalyzer.ingest.progress import Progress, Silent
 from traceanalyzer.ingest.snapshot.refused import REFUSED
 from traceanalyzer.ingest.source import sha256_of
 from traceanalyzer.own_process import worker_command
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from traceanalyzer.ingest.options import LoadOptions
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 _KEYS = (b"segments", b"device_traces", b"total_size")
 _RANK = re.compile(r"rank[-_]?(\d{1,6})", re.IGNORECASE)
-_REMEDY = "Give a file that torch.cuda.memory._dump_snapshot wrote, and only one that you trust."
+_REMEDY = say("Give a file that torch.cuda.memory._dump_snapshot wrote, and only one that you trust.")
 
 
 class MemorySnapshot:
@@ -104,5 +105,5 @@ def _read_apart(path: Path, options: LoadOptions) -> tuple[Read, str]:
         if worker.returncode == REFUSED:
             raise InputError(path, said.decode(errors="replace").strip()[:500], _REMEDY)
         if worker.returncode != 0:
-            raise InputError(path, "was refused: reading it ended the reader", _REMEDY)
+            raise InputError(path, say("was refused: reading it ended the reader"), _REMEDY)
         return load_saved(Path(folder)), digest

@@ -20,11 +20,13 @@ const ui = {};
 const idOf = (trace) => JSON.stringify([trace.run, trace.file]);
 const isBusy = (trace) => STATES.includes(trace.state);
 
-// TensorBoard's own address may ask for a language (?lang=zh); else it is the browser's.
+// TensorBoard's own address may ask for a language (?lang=zh); else it is the browser's, unless that is Chinese in the
+// traditional characters, which no catalogue has.
 function languageAsked() {
   let asked = null;
   try { asked = new URLSearchParams(window.parent.location.search).get("lang"); } catch { /* a host of another origin */ }
-  return (asked ?? navigator.language).toLowerCase().startsWith("zh") ? "zh" : "en";
+  const traditional = /-(tw|hk|mo|hant)\b/i.test(navigator.language) && !/-hans\b/i.test(navigator.language);
+  return (asked ?? (traditional ? "en" : navigator.language)).toLowerCase().startsWith("zh") ? "zh" : "en";
 }
 
 const language = languageAsked();
