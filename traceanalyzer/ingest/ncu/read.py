@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from traceanalyzer.errors import InputError
 from traceanalyzer.ingest.progress import Progress, Silent
+from traceanalyzer.ingest.source import Truncated, blocks
 from traceanalyzer.model.capabilities import capabilities_of
 from traceanalyzer.model.schema import TABLES
 from traceanalyzer.model.tables import empty, from_rows
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from traceanalyzer.ingest.options import LoadOptions
 
-_HEAD = re.compile(rb'^"?ID"?,"?Process ID"?,"?Process Name"?,', re.MULTILINE)
+_HEAD = re.compile(rb'^"?ID"?,"?Process ID"?,("?(Process|Host) Name"?,)*"?Kernel Name"?,', re.MULTILINE)
 _TRIPLE = re.compile(r"\((\d+), *(\d+), *(\d+)\)")
 _LAUNCH_COLUMNS = frozenset(
     {"ID", "Process ID", "Process Name", "Host Name", "Kernel Name", "Kernel Time", "Context", "Stream", "Block Size",
@@ -47,17 +48,22 @@ class NcuCsv:
         """Whether a line of the head is the header of ncu's CSV."""
         return _HEAD.search(head) is not None
 
-    def read(self, path: Path, options: LoadOptions, progress: Progress | None = None) -> Trace:  # noqa: ARG002
-        """Read one page.
+    def read(self, path: Path, options: LoadOptions, progress: Progress | None = None) -> Trace:
+        """Read one page, compressed or not.
 
         Raises:
             InputError: the file holds no metrics.
         """
         progress = progress or Silent()
         progress.start(str(path), path.stat().st_size)
-        content = path.read_bytes()
-        rows, broken = _rows(content.decode(errors="replace"))
-        progress.advance(len(content))
+        content, notes = io.BytesIO(), []
+        try:
+            for block in blocks(path, options, progress.advance):
+                content.write(block)
+        except Truncated as error:
+            message = say("the compressed data is damaged or cut off: {error}", error=str(error))
+            notes.append(Note("partial", message, say("Copy it again.")))
+        rows, broken = _rows(content.getvalue().decode(errors="replace"))
         progress.finish()
         if not rows:
             raise InputError(
@@ -65,12 +71,9 @@ class NcuCsv:
                 say("holds no metrics"),
                 say("Print them with `ncu --import REPORT --csv --page details`."),
             )
-        notes = (
-            (Note("partial", say("{count} lines are not whole and were left out", count=broken)),)
-            if broken
-            else ()
-        )
-        return _trace(path, self.name, content, rows, notes)
+        if broken:
+            notes.append(Note("partial", say("{count} lines are not whole and were left out", count=broken)))
+        return _trace(path, self.name, path.read_bytes(), rows, tuple(notes))
 
 
 class NcuReport:

@@ -172,7 +172,7 @@ def composition(number: int, found: Composition, *, timed: bool) -> Figure | Non
         {
             "type": "scatter", "mode": "lines", "name": spoken(word(use)), "colour": USES.get(use, "line-strong"),
             "stacked": True, "hover": f"%{{y:.4~g}} {unit}",
-            "x": [_short(at / 1e6) if timed else at for at in found.at],
+            "x": [round(at / 1e6, 3) if timed else at for at in found.at],
             "y": [_short(level / (1 << shift)) for level in levels],
         }
         for use, levels in found.by_category.items()

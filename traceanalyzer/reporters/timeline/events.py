@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from traceanalyzer.languages import spoken
+from traceanalyzer.model.annotations import SNAPSHOT_DOMAIN
 from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.reporters import names
 from traceanalyzer.reporters.timeline.lanes import Events, Words
 from traceanalyzer.text import say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pyarrow as pa
     from numpy.typing import NDArray
@@ -79,11 +80,31 @@ def host_events(analysis: Analysis, words: Words) -> tuple[Events, Ints]:
     if annotations.num_rows:
         on_gpu = annotations.column("on_gpu")
         annotations = annotations.filter(np.logical_not(_true(on_gpu)))
+        annotations = annotations.filter(~_of_another_run(annotations, tables))
     parts = []
     for table, kind in ((annotations, "range"), (tables["ops"], "host"), (tables["api_calls"], "api")):
         if table.num_rows:
             parts.append(_events(table, words, KINDS.index(kind), ("rank", "pid", "tid")))
     return _joined(parts, 3)
+
+
+def _of_another_run(annotations: pa.Table, tables: Mapping[str, pa.Table]) -> NDArray[np.bool_]:
+    """Ranges of a snapshot that lie wholly before or after the events of the profile beside it."""
+    domain, domains = texts(annotations, "domain")
+    told = domain == (domains.index(SNAPSHOT_DOMAIN) if SNAPSHOT_DOMAIN in domains else -2)
+    spans = [
+        _span(tables[name]) for name in ("ops", "api_calls", "kernels", "copies") if tables[name].num_rows
+    ]
+    if not spans or not told.any():
+        return np.zeros(annotations.num_rows, np.bool_)
+    first, last = min(start for start, _ in spans), max(end for _, end in spans)
+    start, dur = ints(annotations, "ts"), np.maximum(ints(annotations, "dur", 0), 0)
+    return np.asarray(told & ((start > last) | (start + dur < first)), np.bool_)
+
+
+def _span(table: pa.Table) -> tuple[int, int]:
+    start = ints(table, "ts")
+    return int(start.min()), int((start + np.maximum(ints(table, "dur", 0), 0)).max())
 
 
 def _true(column: pa.ChunkedArray) -> NDArray[np.bool_]:
