@@ -16,7 +16,7 @@ from traceanalyzer.analyzers.snapshot_results import Cause, Change, DeviceSnapsh
 from traceanalyzer.analyzers.snapshot_state import device_states
 from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.model.sizes import size as spelled
-from traceanalyzer.text import Text, join, say
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -82,7 +82,7 @@ def _post_mortem(
         python=place.python,
         function=place.function,
         annotation=state.annotation_at(entry),
-        headline=_headline(requested, place.python, found),
+        headline=_headline(requested, place.python, found, free_now, text),
         free=free,
         causes=found,
         changes=tuple(_judged(change, tried) for change in changes(device, moment, found)),
@@ -109,14 +109,23 @@ def _judged(change: Change, tried: WhatIf | None) -> Change:
     return replace(change, frees_bytes=freed)
 
 
-def _headline(requested: int, python: str | None, found: tuple[Cause, ...]) -> Text:
+def _headline(
+    requested: int, python: str | None, found: tuple[Cause, ...], device_free: int | None, text: Told
+) -> Text:
     asked = spelled(requested)
     what = (
         say("Out of memory asking for {requested}", requested=asked)
         if python is None
         else say("Out of memory asking for {requested} by {line}", requested=asked, line=python)
     )
-    # a limit says where the end is, and what comes next how it was reached
-    first = 2 if found and found[0].name == "memory_limit" else 1
-    why = join("; ", [cause.evidence for cause in found[:first]])
-    return say("{what}: {why}", what=what, why=why) if found else what
+    if not found:
+        return what
+    if found[0].name != "memory_limit" or len(found) == 1 or device_free is None:
+        return say("{what}: {why}", what=what, why=found[0].evidence)
+    # the limit says where the end is; how it was reached is told by what comes next
+    limit = (
+        say("the device had {free} free, but a limit or the driver refused more", free=spelled(device_free))
+        if text.allowed is None
+        else say("this process is allowed {allowed}", allowed=spelled(text.allowed))
+    )
+    return say("{what}: {why}; {limit}", what=what, why=found[1].evidence, limit=limit)
