@@ -79,6 +79,15 @@ def test_every_link_of_a_finding_has_a_target(code: str) -> None:
     assert lanes <= drawn(problem(code)) | {"thread 9"}, "a thread that only runs Python has no lane"
 
 
+def test_without_a_known_gpu_the_device_is_the_row() -> None:
+    case = Case(CASES["EFF001"]["problem"])
+    case.rows["devices"] = [{"rank": 0, "device": 0, "name": "A GPU of tomorrow"}]
+    analysis = analyze(case.trace())
+    (evidence,) = of_code(analysis, "EFF001")
+    assert (evidence.sheet, evidence.rank, evidence.device) == ("launches", 0, 0)
+    assert '<tr id="launches-row-0">' in render(analysis, "html")
+
+
 def drawn(analysis: Analysis) -> set[str]:
     """What the lanes of the timeline are called, those of idle time with them."""
     embedded = timeline.embed(analysis)

@@ -25,7 +25,7 @@ from traceanalyzer.text import Text, say
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from traceanalyzer.analyzers.roofline_results import RooflineRow
+    from traceanalyzer.analyzers.roofline_results import DeviceRoof, RooflineRow
     from traceanalyzer.rules.base import Facts
 
 DEVICE_WORK = frozenset({Capability.DEVICE_WORK})
@@ -328,7 +328,7 @@ class InefficientKernels:
         """One finding when such kernels take enough, or one that says why efficiency is not known."""
         unknown = [d for d in roofline(facts).devices if d.gpu is None]
         if unknown:
-            yield self._no_roof(unknown[0].reason)
+            yield self._no_roof(unknown[0])
             return
         named = [*fp32_products(facts), *unaligned_products(facts), *unfused_attention(facts)]
         rows = [
@@ -365,16 +365,23 @@ class InefficientKernels:
             **cure(rows, *attainable(rows), facts),
         )
 
-    def _no_roof(self, reason: str) -> Finding:
+    def _no_roof(self, device: DeviceRoof) -> Finding:
         return Finding(
             code=self.code,
             title=say("No roofline"),
             severity="info",
             claim=say(
                 "How well kernels use the GPU cannot be told: {reason}.",
-                reason=reason,
+                reason=device.reason,
             ),
-            evidence=(Evidence(say("labels of kernels rest on their names only")),),
+            evidence=(
+                Evidence(
+                    say("labels of kernels rest on their names only"),
+                    rank=device.rank,
+                    device=device.device,
+                    sheet="launches",
+                ),
+            ),
             fix=say("Give the peaks of the GPU, or name one that is known."),
             confidence="high",
             saving_reason=say("nothing is lost; this says why efficiency is missing"),
