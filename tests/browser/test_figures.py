@@ -50,6 +50,17 @@ def show(page: Page, name: str) -> Any:
     )
 
 
+def test_nothing_is_drawn_across_the_bars_of_steps(open_page: Callable[..., Opened]) -> None:
+    page = open_page(cases.training()).page
+    name = page.locator("figure.steps").first.get_attribute("data-figure")
+    page.locator("figure.steps").first.hover()
+    page.wait_for_selector(f'figure[data-figure="{name}"] .plot[data-drawn] svg', timeout=30_000)
+    borders = page.locator("figure.steps svg.main-svg").evaluate_all(
+        "all => all.map(svg => getComputedStyle(svg).borderBottomWidth)"
+    )
+    assert set(borders) == {"0px"}, "the rule below the server's picture is not for Plotly's"
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_roofline_is_drawn_when_it_is_scrolled_to(open_page: Callable[..., Opened], theme: str) -> None:
     opened = open_page(computing(), color_scheme=theme)

@@ -22,6 +22,7 @@ from traceanalyzer.analyzers.work import DeviceWork, device_work
 from traceanalyzer.errors import UsageError
 from traceanalyzer.model.annotations import host_ranges
 from traceanalyzer.model.columns import ints, texts
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -91,14 +92,22 @@ def _named(trace: Trace, wanted: str) -> list[_Range]:
         try:
             pattern = re.compile(wanted)
         except re.error as error:
-            raise UsageError(f"--step {wanted!r} is not a valid regular expression: {error}") from None
+            raise UsageError(
+                say(
+                    "--step {wanted!r} is not a valid regular expression: {error}", wanted=wanted, error=error
+                )
+            ) from None
         chosen = {n for n in count if pattern.search(n)}
     if not chosen:
         frequent = ", ".join(
             repr(n) for n, _ in sorted(count.items(), key=lambda item: (-item[1], item[0]))[:8]
         )
         raise UsageError(
-            f"no annotation matches {wanted!r}; the trace has {frequent or 'no annotations at all'}"
+            say(
+                "no annotation matches {wanted!r}; the trace has {names}",
+                wanted=wanted,
+                names=frequent or say("no annotations at all"),
+            )
         )
     return _ranges(table, chosen)
 

@@ -126,18 +126,26 @@ def _of_memory(found: Comparison) -> Text:
                name=peak.name, after=after, before=before)  # fmt: skip
 
 
+_WITHIN_A_SENTENCE: Mapping[str, Text] = {
+    "compute": say("compute work"),
+    "communication": say("exposed communication"),
+    "copy": say("exposed copies"),
+    "idle": say("idle time"),
+}
+
+
 def _why(found: Comparison) -> Text | str:
     """The part that explains most of the change, and the cause of it where it is idle time."""
     part = max(found.parts, key=lambda p: p.share or 0.0, default=None)
     if part is None or not part.share or part.share <= 0:
         return ""
-    name: str = PARTS[part.name]
+    name: str = _WITHIN_A_SENTENCE[part.name]
     if (
         part.name == "idle"
         and found.idle_causes
         and (cause := found.idle_causes[0]).change_ns * part.change_ns > 0
     ):
-        name = say("{idle} ({cause})", idle=say("Idle"), cause=cause_text(cause.name))
+        name = say("idle time ({cause})", cause=cause_text(cause.name))
     return say(": {part} explains {share} of it", part=name, share=units.share(part.share))
 
 

@@ -104,7 +104,7 @@
       this.panel.querySelector("ul").replaceChildren(...data.gaps.filter((gap) => gap.start.length).map((gap) => {
         const idle = idleWithin(data, gap, this.from, this.to);
         const whole = say("{device}: {time} idle", { device: gap.of, time: duration(idle.reduce((sum, [, ns]) => sum + ns, 0)) });
-        const parts = idle.map(([words, ns]) => say("{time} {cause}", { time: duration(ns), cause: words ?? say("in short gaps") })).join("; ");
+        const parts = idle.map(([words, ns]) => say("{time} {cause}", { time: duration(ns), cause: words ?? say("in short gaps") })).join(say("; "));
         return Object.assign(document.createElement("li"), { textContent: parts ? `${whole} – ${parts}` : whole });
       }));
     }
