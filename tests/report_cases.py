@@ -206,7 +206,7 @@ def _kernel_rows(run: Recorder) -> tuple[r.KernelRow, ...]:
 
 def _results(run: Recorder, marks: list[tuple[int, int]]) -> dict[str, Any]:
     steps = tuple(
-        r.Step(i, f"ProfilerStep#{i + 3}", 0, s, e - 60 * US, e - 40 * US, e)
+        r.Step(i, f"ProfilerStep#{i + 3}", 0, s, e - 60 * US, s, e - 40 * US, e)
         for i, (s, e) in enumerate(marks)
     )
     per_step = tuple(_partition(run, s, e) for s, e in marks)
@@ -481,7 +481,7 @@ def cpu_only() -> Analysis:
         "ops", [{"name": "aten::mm", "ts": 0, "dur": 5 * US, "pid": 1, "tid": 1, "rank": 0}]
     )
     results = dict(base.results)
-    results["steps"] = r.Steps("window", (r.Step(0, "trace", 0, 0, 5 * US, 5 * US, 5 * US),), 5 * US)
+    results["steps"] = r.Steps("window", (r.Step(0, "trace", 0, 0, 5 * US, 0, 5 * US, 5 * US),), 5 * US)
     results["ops"] = r.Ops((r.OpRow("aten::mm", None, 1, 5 * US, 5 * US, 0, 0, 0),), (), 0)
     del results["memory"], results["launches"]
     simulated = Source("cpu.json", "chrome", "1" * 64, 90, 1, 0, simulated=True)

@@ -30,7 +30,7 @@ def _range(trace: Trace, name: str, instance: int) -> Steps:
     ]
     row = [r for r in rows if not r["on_gpu"]][instance]
     start, end = row["ts"], row["ts"] + row["dur"]
-    return Steps("annotation", (Step(0, name, 0, start, end, end, end),), end - start)
+    return Steps("annotation", (Step(0, name, 0, start, end, start, end, end),), end - start)
 
 
 def _both(name: str) -> tuple[dict[str, Any], Replayed]:

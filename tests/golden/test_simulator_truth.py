@@ -50,8 +50,9 @@ def test_steps(run):
     found = [
         {
             "name": s.name,
-            "start_ns": s.start_ns + run.offset,
+            "host_start_ns": s.host_start_ns + run.offset,
             "host_end_ns": s.host_end_ns + run.offset,
+            "start_ns": s.start_ns + run.offset,
             "end_ns": s.end_ns + run.offset,
             "window_end_ns": s.window_end_ns + run.offset,
         }

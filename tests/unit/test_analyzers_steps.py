@@ -24,16 +24,51 @@ def spans(steps: Steps) -> list[tuple[str, float, float, float, float]]:
 def test_a_step_ends_with_its_last_device_work_and_its_window_with_the_next_step() -> None:
     b = Linked()
     b.step(7, 0, 100)
-    b.launch("late", called=90, start=110, end=130)
+    b.launch("early", called=50, start=60, end=95)
+    b.launch("aside", called=90, start=110, end=120, stream=20)
     b.step(8, 105, 200)
     b.launch("later", called=190, start=210, end=260)
     found = steps_of(b)
     assert found.kind == "profiler_step"
     assert spans(found) == [
-        ("ProfilerStep#7", 0, 100, 130, 105),
+        ("ProfilerStep#7", 0, 100, 120, 105),
         ("ProfilerStep#8", 105, 200, 260, 260),
     ]
     assert [s.duration_ns / US for s in found.steps] == [105, 155]
+
+
+def test_when_the_host_runs_ahead_windows_follow_the_device() -> None:
+    b = Linked()
+    for i in range(3):
+        b.step(i, 10 * i, 10 * i + 9)
+        b.launch(f"k{i}", called=10 * i + 1, start=5 + 100 * i, end=105 + 100 * i)
+    found = steps_of(b)
+    assert [(s.start_ns / US, s.window_end_ns / US) for s in found.steps] == [
+        (0, 105),
+        (105, 205),
+        (205, 305),
+    ]
+    assert [s.host_start_ns / US for s in found.steps] == [0, 10, 20]
+
+
+def test_what_the_device_still_did_when_the_first_step_began_is_no_part_of_it() -> None:
+    b = Linked()
+    b.kernel("launched before the recording", 1, 80)
+    b.step(1, 2, 10)
+    b.launch("k", called=4, start=80, end=130)
+    b.step(2, 12, 20)
+    b.launch("k", called=14, start=130, end=180)
+    assert [(s.start_ns / US, s.window_end_ns / US) for s in steps_of(b).steps] == [(80, 130), (130, 180)]
+
+
+def test_what_runs_beside_the_next_step_does_not_hold_it_up() -> None:
+    b = Linked()
+    b.step(1, 0, 100)
+    b.launch("k", called=10, start=20, end=90)
+    b.launch("checkpoint to the host", called=95, start=96, end=250, stream=20)
+    b.step(2, 105, 200)
+    b.launch("k", called=110, start=120, end=190)
+    assert [(s.start_ns / US, s.window_end_ns / US) for s in steps_of(b).steps] == [(0, 105), (105, 200)]
 
 
 def test_work_launched_between_steps_does_not_prolong_one() -> None:

@@ -241,14 +241,21 @@ def test_the_confusion_matrix_holds_every_label_once():
      (50, None, None, "not predicted")],
 )  # fmt: skip
 def test_a_predicted_saving_meets_the_measured_one(fixed_ns, low, high, result):
-    assert Saving("w", False, 100, fixed_ns, 120, "SYNC001", low, high).result == result
+    assert Saving("w", False, 100, fixed_ns, 100, "SYNC001", low, high).result == result
+
+
+def test_shares_are_compared_as_recording_makes_the_step_longer():
+    slowed = Saving(
+        "w", False, plain_ns=100, fixed_ns=50, traced_ns=300, code="SYNC001", low_ns=140, high_ns=160
+    )
+    assert slowed.result == "inside"
 
 
 # --- the page ---
 
 
 def test_without_a_gpu_the_page_says_so_in_each_section_that_needs_one():
-    text = page(Results((), (), (), (), (), (), (), ()))
+    text = page(Results((), (), (), (), (), (), (), (), ()))
     assert text.count(NOTHING) >= 4
     assert "%" not in text.split("## Steps of simulated")[0]
 
@@ -284,9 +291,13 @@ def test_a_page_of_recordings_keeps_the_held_out_ones_apart(tmp_path):
         ("item_loop", "overhead", True),
         ("nonzero_loop", "overhead", False),
     ]
-    assert [(s.workload, s.code, s.measured_ns) for s in found.savings] == [
-        ("item_loop", "SYNC001", 4.5e6),
-        ("nonzero_loop", "SYNC001", 4e6),
+    assert [(s.workload, s.code, s.measured) for s in found.savings] == [
+        ("item_loop", "SYNC001", 0.5),
+        ("nonzero_loop", "SYNC001", 0.5),
+    ]
+    assert [p.ratio for p in found.pace] == [
+        found.savings[0].traced_ns / 9e6,
+        found.savings[1].traced_ns / 8e6,
     ]
     assert {s.expected for s in found.kernels[0].said} == {"compute"}
     text = page(found)

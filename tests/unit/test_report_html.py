@@ -94,7 +94,9 @@ def test_a_stack_fills_the_bar() -> None:
 
 
 def test_many_steps_are_averaged_into_few_columns() -> None:
-    steps = tuple(r.Step(i, f"step {i}", 0, i * 10, i * 10 + 9, i * 10 + 9, i * 10 + 10) for i in range(1000))
+    steps = tuple(
+        r.Step(i, f"step {i}", 0, i * 10, i * 10 + 9, i * 10, i * 10 + 9, i * 10 + 10) for i in range(1000)
+    )
     parts = tuple(r.Partition(10, 5, 0, 0, 5) for _ in steps)
     device = r.DeviceBreakdown(0, 0, None, 0, r.Partition(10_000, 5_000, 0, 0, 5_000), parts, 0, 0, ())
     chart = charts.step_bars(device, r.Steps("profiler_step", steps, 10, (3,)))

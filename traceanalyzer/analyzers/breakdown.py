@@ -2,8 +2,8 @@
 
 Every nanosecond of the window gets exactly one label. Over all streams of the device: compute when any
 compute kernel runs; else communication when any communication kernel runs; else copy when a memcpy or
-memset runs; else idle. The window of a rank reaches from the start of its first step to the end of its last
-step's work.
+memset runs; else idle. The window of a rank reaches from where the host begins its first step to the end of its
+last step's work; what the device still does of earlier steps then is in the window, but in no step.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class BreakdownAnalyzer:
             if not own:
                 continue
             layers = _Layers(work)
-            found = explain(work, layers.any, (own[0].start_ns, own[-1].window_end_ns), host)
+            found = explain(work, layers.any, (own[0].host_start_ns, own[-1].window_end_ns), host)
             gaps.append(found)
             devices.append(_breakdown(layers, own, found, device_names.get((work.rank, work.device))))
         return Breakdown(tuple(devices), _largest(gaps, trace, host), idle_lines(gaps, trace, host))
@@ -88,13 +88,13 @@ class _Layers:
 def _breakdown(layers: _Layers, steps: list[Step], gaps: Gaps, name: str | None) -> DeviceBreakdown:
     start = np.array([s.start_ns for s in steps], np.int64)
     end = np.array([s.window_end_ns for s in steps], np.int64)
-    low, high = int(start[0]), int(end[-1])
+    low, high = steps[0].host_start_ns, int(end[-1])
     return DeviceBreakdown(
         rank=layers.work.rank,
         device=layers.work.device,
         name=name,
         window_start_ns=low,
-        whole=layers.partition(start[:1], end[-1:])[0],
+        whole=layers.partition(np.array([low]), end[-1:])[0],
         steps=layers.partition(start, end),
         communication_ns=total(clip(layers.communication, low, high)),
         copy_ns=total(clip(layers.copy, low, high)),

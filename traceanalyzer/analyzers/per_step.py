@@ -13,6 +13,8 @@ import numpy as np
 
 from traceanalyzer.analyzers.attributed import kernel_modules, kernel_ops
 from traceanalyzer.analyzers.communication import communication_kernels
+from traceanalyzer.analyzers.launch_order import launch_moments
+from traceanalyzer.analyzers.work import COPY, device_work
 from traceanalyzer.model.columns import has_any, ints, texts
 
 if TYPE_CHECKING:
@@ -103,10 +105,12 @@ def _op_column(trace: Trace, table: str, column: str) -> tuple[Ints, list[str]]:
 
 
 def _launched(trace: Trace, table: str, steps: Sequence[Step]) -> Ints:
-    """The step in which each row of device work was launched; where the launch is unknown, in which it began."""
+    """The step in which each row of device work was launched."""
     rows = trace.tables[table]
-    when, call = ints(rows, "ts").copy(), ints(rows, "api_call")
-    when[call >= 0] = ints(trace.api_calls, "ts")[call[call >= 0]]
+    when = ints(rows, "ts").copy()
+    for work in device_work(trace):
+        own = (work.kind == COPY) == (table == "copies")
+        when[work.row[own]] = launch_moments(work, trace)[own]
     return _step_at(ints(rows, "rank"), when, steps)
 
 
@@ -116,15 +120,15 @@ def _host(trace: Trace, table: str, steps: Sequence[Step]) -> Ints:
 
 
 def _step_at(rank: Ints, when: Ints, steps: Sequence[Step]) -> Ints:
-    """Index into `steps` (of all ranks) of each moment, -1 outside."""
+    """Index into `steps` (of all ranks) of each moment on the host, -1 outside; the last one lasts to its end."""
     found = np.full(len(when), -1, np.int64)
     for r in sorted({s.rank for s in steps}):
         own = [(i, s) for i, s in enumerate(steps) if s.rank == r]
-        start = np.array([s.start_ns for _, s in own], np.int64)
-        end = np.array([s.window_end_ns for _, s in own], np.int64)
+        start = np.array([s.host_start_ns for _, s in own], np.int64)
+        end = own[-1][1].window_end_ns
         rows = np.flatnonzero(rank == r)
         at = np.searchsorted(start, when[rows], side="right") - 1
-        inside = (at >= 0) & (when[rows] < end[at])
+        inside = (at >= 0) & (when[rows] < end)
         found[rows[inside]] = np.array([i for i, _ in own], np.int64)[at[inside]]
     return found
 

@@ -3,7 +3,7 @@
 Training: work of autograd's nodes is backward; a forward op with a sequence number of its own inside one is
 recomputed (activation checkpointing runs the forward pass again there); what `Optimizer.step` launches is the
 optimizer's; the rest is forward. Serving: the ranges that vLLM and SGLang write around a batch, and functions named
-after the phases.
+after the phases. Work that was launched before the recording began is named apart, of whatever phase it may be.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.compiled import compiled
+from traceanalyzer.analyzers.launch_order import BEFORE_THE_RECORDING, launch_moments
 from traceanalyzer.analyzers.limits import Weigher
 from traceanalyzer.analyzers.phases_results import PhaseRow, Phases, Utilisation
 from traceanalyzer.analyzers.serving import serving_ranges
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 TRAINING = ("forward", "backward", "recompute", "optimizer")
 INFERENCE = ("prefill", "decode", "mixed")
 _FORWARD, _BACKWARD, _RECOMPUTE, _OPTIMIZER = range(4)
-_OTHER = -1
+_OTHER, _EARLIER = -1, -2
 
 
 class PhasesAnalyzer:
@@ -49,8 +50,11 @@ class PhasesAnalyzer:
         """The phases of all ranks and devices."""
         kind, names, calls, phase = _phases(trace)
         work = device_work(trace)
+        for device in work:
+            _set_earlier(phase, device, launch_moments(device, trace) == BEFORE_THE_RECORDING)
         rows = _rows(trace, results["roofline"], work, names, calls, phase) if kind else ()
         busy = sum(total(device.busy()) for device in work)
+        busy -= sum(row.busy_ns for row in rows if row.phase == "earlier")
         recomputed = [row.busy_ns for row in rows if row.phase == "recompute"]
         redone = (phase["kernels"] == _RECOMPUTE) & (kind == "training")
         return Phases(
@@ -87,6 +91,12 @@ def _phases(trace: Trace) -> tuple[str | None, tuple[str, ...], list[int | None]
         for table, rows in call.items()
     }
     return "inference", INFERENCE, [int((ranges.phase == i).sum()) for i in range(len(INFERENCE))], found
+
+
+def _set_earlier(phase: dict[str, Ints], device: DeviceWork, earlier: NDArray[np.bool_]) -> None:
+    """Work that was launched before the recording began is of no known phase."""
+    for table, is_copy in (("kernels", False), ("copies", True)):
+        phase[table][device.row[earlier & ((device.kind == COPY) == is_copy)]] = _EARLIER
 
 
 def _op_phases(trace: Trace) -> Ints:
@@ -135,11 +145,11 @@ def _rows(
     weigh = Weigher(trace, roofline)
     busy = sum(total(device.busy()) for device in work)
     rows = []
-    for number, name in (*enumerate(names), (_OTHER, "other")):
+    for number, name in (*enumerate(names), (_EARLIER, "earlier"), (_OTHER, "other")):
         kernels = np.flatnonzero(phase["kernels"] == number)
         time = 0
         for device in work:
-            of = np.where(device.kind == COPY, -2, 0)
+            of = np.zeros(len(device.kind), np.int64)
             of[device.kind == COPY] = phase["copies"][device.row[device.kind == COPY]]
             of[device.kind != COPY] = phase["kernels"][device.row[device.kind != COPY]]
             mine = of == number
@@ -153,7 +163,7 @@ def _rows(
 
 def _utilisation(roofline: Roofline, breakdown: Breakdown, redone: NDArray[np.bool_]) -> Utilisation | None:
     """None unless most kernels have a cost and the peak for the type of most products is known."""
-    wall = sum(device.whole.wall_ns for device in breakdown.devices)
+    wall = sum(step.wall_ns for device in breakdown.devices for step in device.steps)
     products: dict[str, float] = {}
     for row in roofline.rows:
         if row.flops and row.dtype and row.limit and row.matrix_units is not False:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 class PhaseRow:
     """All device work that was launched in one phase.
 
-    `phase` is forward, backward, recompute or optimizer, prefill, decode or mixed (both in one batch), or other.
+    `phase` is forward, backward, recompute or optimizer, prefill, decode or mixed (both in one batch), earlier
+    (launched before the recording began) or other.
     `busy_ns` is time in which at least one stream ran work of the phase, summed over devices; `share` is the part
     of the time in which any work ran. `calls` counts the ranges that mark the phase, None where nothing marks it.
     """
@@ -70,7 +71,7 @@ class Phases:
 
     kind: str | None
     rows: tuple[PhaseRow, ...]
-    recompute_share: float | None  # of the busy time; None unless it is training
+    recompute_share: float | None  # of the busy time without earlier work; None unless it is training
     graph_share: float | None  # of the kernel time, launched as CUDA graphs; None without launches
     compiled: Compiled | None
     utilisation: Utilisation | None

@@ -56,6 +56,24 @@ class Replayed:
         """From the beginning of the stretch to the end of its last work or of the host's part of the last step."""
         return max(self.call_end[-1], max(self.work_end, default=0)) - self.graph.begin_ns
 
+    @property
+    def step_ns(self) -> int:
+        """The mean step: what the device or the host takes for it, whichever takes longer.
+
+        Where the device begins behind the host, its part is counted from where the first step is its turn: that the
+        host was ahead is no gain that lasts.
+        """
+        graph, end = self.graph, self.graph.begin_ns + self.total_ns
+        if graph.backlog < 0:
+            return self.total_ns // graph.steps
+        device_ns, host_ns = end - self.work_end[graph.backlog], self.call_end[-1] - graph.begin_ns
+        return max(device_ns, host_ns) // graph.steps
+
+    def path_per_step(self) -> dict[str, int]:
+        """The critical path's parts as parts of the mean step, ns."""
+        share = self.step_ns / max(self.total_ns, 1)
+        return {kind: int(ns * share) for kind, ns in self.critical_path().items()}
+
     def critical_path(self) -> dict[str, int]:
         """Time on the longest chain by the keys of `PATH_KINDS`, ns; the values sum to `total_ns` exactly."""
         path = dict.fromkeys(PATH_KINDS, 0)

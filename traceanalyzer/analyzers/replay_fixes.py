@@ -121,12 +121,11 @@ class Fixes:
         return least, replace(least, host=read, calls=inside)
 
     def no_unknown_sizes(self) -> Bounds:
-        """Operators whose output is as large as the data says do not wait for the size."""
-        inside = self._inside(self._spans(SIZED_BY_DATA))
-        change = replace(
-            nothing(self.graph), free=inside & (self.graph.calls.syncs | self.graph.calls.copies)
-        )
-        return change, change
+        """At least operators whose output is as large as the data says do not wait; at most they are gone."""
+        asking = self._spans(SIZED_BY_DATA)
+        inside = self._inside(asking)
+        least = replace(nothing(self.graph), free=inside & (self.graph.calls.syncs | self.graph.calls.copies))
+        return least, replace(least, host=asking, calls=inside)
 
     def pinned(self) -> Bounds:
         """Pageable copies no longer hold the host up; at most they also move at the speed of pinned memory."""

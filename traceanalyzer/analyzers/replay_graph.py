@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from traceanalyzer.analyzers.host import HostActivity
-    from traceanalyzer.analyzers.results import Steps
+    from traceanalyzer.analyzers.results import Step, Steps
     from traceanalyzer.model.trace import Trace
 
     Ints = NDArray[np.int64]
@@ -38,7 +38,8 @@ class Graph:
     `before` has shape (2, calls): the call that ended last before a call within its crew, and on its own thread;
     `gap` is the host's work since the former. `cost` is what a call takes without waiting. `slot` is the work whose
     end makes room in the launch queue, -1 for none. `previous` is the work ahead on the stream. `inferred` counts
-    event waits that no row of the trace proves.
+    event waits that no row of the trace proves. `backlog` is the last work of earlier steps that the device still had
+    to do when the host began the stretch; -1 for none.
     """
 
     rank: int
@@ -47,6 +48,7 @@ class Graph:
     first_step: int
     steps: int
     total_steps: int
+    backlog: int
     begin_ns: int
     measured_ns: int  # of the whole stretch
     before: Ints
@@ -66,7 +68,7 @@ def build(trace: Trace, host: HostActivity, steps: Steps, rank: int, most_nodes:
     """The graph of one rank: of all its steps, or of a stretch in the middle with `most_nodes` calls and work."""
     own = [s for s in steps.steps if s.rank == rank]
     first, last = stretch(own, node_times(trace, rank), most_nodes)
-    begin, host_end, end = own[first].start_ns, own[last].host_end_ns, own[last].end_ns
+    begin, host_end, end = own[first].host_start_ns, own[last].host_end_ns, own[last].end_ns
     calls, works = select(trace, host, rank, begin, host_end, end)
     end = max(host_end, int(works.end.max(initial=host_end)))
     before, gap = _thread_order(calls)
@@ -86,6 +88,7 @@ def build(trace: Trace, host: HostActivity, steps: Steps, rank: int, most_nodes:
         first,
         last - first + 1,
         len(own),
+        _backlog(works, own[first]),
         begin,
         end - begin,
         before,
@@ -119,6 +122,12 @@ def explained(graph: Graph) -> Graph:
         events=graph.events._replace(lag=np.minimum(graph.events.lag, EMPTY_QUEUE_DELAY_NS)),
         host_waits=graph.host_waits._replace(lag=np.minimum(graph.host_waits.lag, SLOW_CALL_NS)),
     )
+
+
+def _backlog(works: Works, first: Step) -> int:
+    """The work with whose end the window of the first step begins; -1 when it begins with the host's range."""
+    rows = np.flatnonzero(works.end == first.start_ns)
+    return int(rows[-1]) if len(rows) and first.start_ns > first.host_start_ns else -1
 
 
 def _thread_order(calls: Calls) -> tuple[Ints, Ints]:

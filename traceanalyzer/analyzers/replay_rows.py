@@ -75,7 +75,7 @@ def stretch(steps: Sequence[Step], nodes: Ints, most_nodes: int) -> tuple[int, i
         nodes: start times of calls and device work, ns, sorted.
         most_nodes: how many of them are small enough.
     """
-    edges = np.array([s.start_ns for s in steps] + [steps[-1].end_ns])
+    edges = np.array([s.host_start_ns for s in steps] + [steps[-1].end_ns])
     before = np.searchsorted(nodes, edges)
     if before[-1] - before[0] <= most_nodes or len(steps) == 1:
         return 0, len(steps) - 1

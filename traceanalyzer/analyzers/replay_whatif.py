@@ -72,7 +72,7 @@ class Replay:
 
     fixes: Fixes
     unchanged: Replayed
-    explained_ns: int
+    explained: Replayed
 
     @classmethod
     def of(
@@ -106,7 +106,7 @@ class Replay:
             )
         host = HostActivity.of(trace)
         graph = build(trace, host, steps, ranks[0] if rank is None else rank, most_nodes)
-        return cls(Fixes(trace, host, graph), replay(graph), replay(explained(graph)).total_ns)
+        return cls(Fixes(trace, host, graph), replay(graph), replay(explained(graph)))
 
     @property
     def trusted(self) -> bool:
@@ -117,20 +117,20 @@ class Replay:
     def error_share(self) -> float:
         """How far the replay of the unchanged trace is off, as a share of the measured time."""
         measured_ns = self.fixes.graph.measured_ns
-        return self.explained_ns / measured_ns - 1 if measured_ns else 0.0
+        return self.explained.total_ns / measured_ns - 1 if measured_ns else 0.0
 
     @property
     def step_ns(self) -> int:
         """The mean step as measured."""
-        return self.fixes.graph.measured_ns // self.fixes.graph.steps
+        return self.unchanged.step_ns
 
     def outcome(self, label: str, least: Change, most: Change) -> Outcome:
         """The step after a change, given what it changes at least and at most."""
         graph = self.fixes.graph
         best = replay(apply(graph, most))
-        worst = best.total_ns if least is most else replay(apply(graph, least)).total_ns
-        low, high = sorted((best.total_ns, worst))
-        return Outcome(label, (low // graph.steps, high // graph.steps), _per_step(best))
+        worst = best if least is most else replay(apply(graph, least))
+        low, high = sorted((best.step_ns, worst.step_ns))
+        return Outcome(label, (low, high), best.path_per_step())
 
 
 def what_if(
@@ -178,8 +178,8 @@ def what_if(
         graph.steps,
         graph.total_steps,
         whole.step_ns,
-        whole.explained_ns // graph.steps,
-        _per_step(whole.unchanged),
+        whole.explained.step_ns,
+        whole.unchanged.path_per_step(),
         changes,
         together,
         distrust,
@@ -191,10 +191,6 @@ def _removal(fixes: Fixes, name: str) -> tuple[Change, Change]:
     if name.upper() in RULES:
         return fixes.of_rule(name.upper())
     return fixes.without(name)
-
-
-def _per_step(replayed: Replayed) -> dict[str, int]:
-    return {kind: ns // replayed.graph.steps for kind, ns in replayed.critical_path().items()}
 
 
 def _notes(graph: Graph) -> list[Text]:

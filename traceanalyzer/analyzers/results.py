@@ -13,21 +13,23 @@ from dataclasses import dataclass, field
 class Step:
     """One iteration on one rank.
 
-    `end_ns` is the later of the host range's end and the end of the last device work launched in it
-    (torch-tb-profiler's definition), `window_end_ns` is where the next step begins: windows do not overlap.
+    `end_ns` is the later of the host range's end and the end of the last device work launched in it. The window
+    [`start_ns`, `window_end_ns`) follows the device: it begins when the host does, or later, when the device has
+    done what was launched before (torch-tb-profiler's definitions), and ends where the next one begins.
     """
 
     index: int
     name: str
     rank: int
-    start_ns: int
+    host_start_ns: int
     host_end_ns: int
+    start_ns: int
     end_ns: int
     window_end_ns: int
 
     @property
     def duration_ns(self) -> int:
-        """Start to the next step's start; for the last one, to the end of its work."""
+        """The window: to the next step's start; for the last one, to the end of its work."""
         return self.window_end_ns - self.start_ns
 
 

@@ -4,6 +4,11 @@
 they are named; otherwise the whole window counts as one step. A step ends when its host range has ended and
 the last device work launched in it is done (torch-tb-profiler's definition), but its window runs to the
 start of the next step, so that windows tile the time. The last step is kept: its window ends with its work.
+
+A host that does not wait runs ahead: it may launch three steps while the device does the first. So a window
+begins where the host's range does, or later: when the device's main stream, the one with the most kernel time,
+has done what was launched before. Other streams do not count, as what runs beside the next step belongs to no
+one step's pace.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from traceanalyzer.analyzers import thresholds
+from traceanalyzer.analyzers.launch_order import launch_moments, main_stream
 from traceanalyzer.analyzers.results import Step, Steps
 from traceanalyzer.analyzers.work import DeviceWork, device_work
 from traceanalyzer.errors import UsageError
@@ -159,22 +165,24 @@ def _by_rank(ranges: list[_Range]) -> Iterator[list[_Range]]:
 
 def _timed(ranges: list[_Range], trace: Trace, work: tuple[DeviceWork, ...]) -> Iterator[Step]:
     """The steps of one rank with the end of the device work that was launched in them."""
-    start = np.array([r.start for r in ranges], np.int64)
+    host_start = np.array([r.start for r in ranges], np.int64)
     host_end = np.array([r.end for r in ranges], np.int64)
-    end = host_end.copy()
-    launch_start = ints(trace.api_calls, "ts")
+    end, start = host_end.copy(), host_start.copy()
     for device in work:
         if device.rank != ranges[0].rank:
             continue
-        launched = device.start.copy()  # work without a launch row belongs where it began
-        linked = device.api_call >= 0
-        launched[linked] = launch_start[device.api_call[linked]]
-        step = np.searchsorted(start, launched, side="right") - 1
+        launched = launch_moments(device, trace)
+        step = np.searchsorted(host_start, launched, side="right") - 1
         inside = (step >= 0) & (launched <= host_end[np.maximum(step, 0)])
         np.maximum.at(end, step[inside], device.end[inside])
+        main = main_stream(device, trace)
+        before = np.zeros(len(ranges) + 1, np.int64)
+        np.maximum.at(before, step[main] + 1, device.end[main])
+        start = np.maximum(start, np.maximum.accumulate(before)[:-1])
+    end = np.maximum(end, start)
     window_end = np.concatenate((start[1:], end[-1:]))
     for i, r in enumerate(ranges):
-        yield Step(i, r.name, r.rank, r.start, r.end, int(end[i]), int(window_end[i]))
+        yield Step(i, r.name, r.rank, r.start, r.end, int(start[i]), int(end[i]), int(window_end[i]))
 
 
 def _outliers(durations: NDArray[np.int64], median: int) -> tuple[int, ...]:

@@ -136,9 +136,13 @@ class Facts:
         return self.sum("wall_ns")
 
     @property
-    def device_steps(self) -> int:
-        """Steps of all devices; at least 1."""
-        return max(1, sum(len(d.steps) for d in self.breakdown.devices))
+    def device_steps(self) -> float:
+        """How many steps' time the windows of all devices hold; at least 1.
+
+        More than there are steps where a device still worked on earlier ones when the host began the first.
+        """
+        steps = [partition.wall_ns for d in self.breakdown.devices for partition in d.steps]
+        return max(1.0, len(steps) * self.wall_ns / sum(steps)) if sum(steps) else 1.0
 
     def sum(self, part: str) -> int:
         """A part of the partition, a field of `Partition`, summed over devices."""
@@ -150,7 +154,7 @@ class Facts:
 
     def per_step(self, ns: int) -> int:
         """A sum over devices as the mean per device and step."""
-        return ns // self.device_steps
+        return int(ns / self.device_steps)
 
     def idle_ns(self, *causes: str) -> int:
         """Idle time with one of these causes, summed over devices."""

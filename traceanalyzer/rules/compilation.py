@@ -188,7 +188,9 @@ class CompiledWithoutGraphs:
             evidence=(
                 Evidence(
                     say(
-                        "{kernels} kernels in {steps} steps", kernels=f"{kernels:,}", steps=facts.device_steps
+                        "{kernels} kernels in {steps} steps",
+                        kernels=f"{kernels:,}",
+                        steps=f"{facts.device_steps:.3g}",
                     )
                 ),
                 *places([g for g in facts.largest_gaps(*ORDINARY) if g not in facts.pauses()]),

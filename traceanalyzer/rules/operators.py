@@ -17,6 +17,7 @@ from traceanalyzer.text import Text, say
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from traceanalyzer.analyzers.phases_results import Phases
     from traceanalyzer.analyzers.ranges import Ranges
     from traceanalyzer.analyzers.results import Ops
     from traceanalyzer.analyzers.roofline_results import RooflineRow
@@ -340,6 +341,10 @@ class Recomputation:
         calls = max((n for _, n, _ in named), default=0)
         if not calls:
             return
+        phases: Phases = facts.results["phases"]
+        recomputing = int(
+            (phases.recompute_share or 0) * facts.per_step(facts.wall_ns - facts.sum("idle_ns"))
+        )
         yield Finding(
             code=self.code,
             title=self.title,
@@ -358,6 +363,7 @@ class Recomputation:
                 )
             ),
             confidence="high",
+            saving_ns=(0, recomputing) if recomputing else None,
             saving_reason=say(
                 "recomputing buys memory; how much time it costs depends on which layers can do without"
             ),

@@ -111,7 +111,7 @@ def _smallest_replay(trace: Trace, steps: Steps) -> int:
     own = [s for s in steps.steps if s.rank == steps.steps[0].rank]
     nodes = node_times(trace, own[0].rank)
     first, last = stretch(own, nodes, thresholds.FINDINGS_REPLAY_NODES)
-    begin, end = np.searchsorted(nodes, (own[first].start_ns, own[last].end_ns))
+    begin, end = np.searchsorted(nodes, (own[first].host_start_ns, own[last].end_ns))
     return int(end - begin)
 
 

@@ -48,6 +48,7 @@ _PHASES = {
     "recompute": say("recompute"),
     "prefill": say("prefill"),
     "decode": say("decode"),
+    "earlier": say("launched before the recording"),
     "other": say("other"),
 }
 _USES_OF_MEMORY = {
