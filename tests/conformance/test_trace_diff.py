@@ -59,12 +59,13 @@ def without_launch(side: str) -> Totals:
 @lru_cache(maxsize=2)
 def after_the_range(side: str) -> Mapping[str, int]:
     """How many ops and API calls of each name begin between the end of the first step's range and the next step."""
-    trace, step = load(SIDES[side]), results(SIDES[side])["steps"].steps[0]
+    trace, (step, *later) = load(SIDES[side]), results(SIDES[side])["steps"].steps
+    end = later[0].host_start_ns if later else step.window_end_ns
     counts: Counter[str] = Counter()
     for table in (trace.ops, trace.api_calls):
         codes, names = texts(table, "name")
         ts = ints(table, "ts")
-        rows = np.flatnonzero((ts >= step.host_end_ns) & (ts < step.window_end_ns))
+        rows = np.flatnonzero((ts >= step.host_end_ns) & (ts < end))
         counts.update(names[code] for code in codes[rows].tolist())
     return counts
 

@@ -65,7 +65,8 @@ def test_what_runs_beside_the_next_step_does_not_hold_it_up() -> None:
     b = Linked()
     b.step(1, 0, 100)
     b.launch("k", called=10, start=20, end=90)
-    b.launch("checkpoint to the host", called=95, start=96, end=250, stream=20)
+    call = b.call("cudaMemcpyAsync", 95, 96)
+    b.copy("DtoH", 96, 250, "device", "pinned", stream=20, api_call=call)
     b.step(2, 105, 200)
     b.launch("k", called=110, start=120, end=190)
     assert [(s.start_ns / US, s.window_end_ns / US) for s in steps_of(b).steps] == [(0, 105), (105, 200)]

@@ -61,8 +61,17 @@ KERNELS = Kernels(
 OP = OpRow("aten::mm", None, 2, 10_000, 9_000, 3 * MS, 3 * MS, 2)
 MODULES = (ModuleRow("Net", "Net", 0, 1, 50, 40, 0), ModuleRow("Net/Linear", "Linear", 1, 1, 30, 40, 40))
 STEPS = (
-    Step(5, "ProfilerStep#5", 0, start_ns=0, host_end_ns=90, end_ns=95, window_end_ns=100),
-    Step(6, "ProfilerStep#6", 0, start_ns=100, host_end_ns=170, end_ns=180, window_end_ns=180),
+    Step(5, "ProfilerStep#5", 0, host_start_ns=0, host_end_ns=90, start_ns=0, end_ns=95, window_end_ns=100),
+    Step(
+        6,
+        "ProfilerStep#6",
+        0,
+        host_start_ns=100,
+        host_end_ns=170,
+        start_ns=100,
+        end_ns=180,
+        window_end_ns=180,
+    ),
 )
 PARTS = (Partition(100, 50, 20, 10, 20), Partition(80, 40, 20, 10, 10))
 DEVICE = DeviceBreakdown(0, 1, None, 0, Partition(180, 90, 40, 20, 30), PARTS, 60, 20, ())

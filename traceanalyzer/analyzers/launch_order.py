@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from traceanalyzer.analyzers.work import COPY
+from traceanalyzer.analyzers.work import COMPUTE, COPY
 from traceanalyzer.model.columns import ints
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ def launch_moments(work: DeviceWork, trace: Trace) -> NDArray[np.int64]:
 
 
 def main_stream(work: DeviceWork, trace: Trace) -> NDArray[np.bool_]:
-    """Which work ran on the stream with the most kernel time; shape (rows,)."""
+    """Which work ran on the stream where compute kernels take most time; shape (rows,)."""
     streams, code = np.unique(_streams(work, trace), return_inverse=True)
-    kernel_ns = np.where(work.kind == COPY, 0, work.end - work.start)
+    kernel_ns = np.where(work.kind == COMPUTE, work.end - work.start, 0)
     main = int(np.bincount(code, weights=kernel_ns, minlength=len(streams)).argmax())
     return np.asarray(code == main)
 

@@ -6,7 +6,7 @@ the last device work launched in it is done (torch-tb-profiler's definition), bu
 start of the next step, so that windows tile the time. The last step is kept: its window ends with its work.
 
 A host that does not wait runs ahead: it may launch three steps while the device does the first. So a window
-begins where the host's range does, or later: when the device's main stream, the one with the most kernel time,
+begins where the host's range does, or later: when the main stream, where compute kernels take most time,
 has done what was launched before. Other streams do not count, as what runs beside the next step belongs to no
 one step's pace.
 """

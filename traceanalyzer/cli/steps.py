@@ -67,6 +67,7 @@ def _row(step: Step, device: int | None, partition: Partition | None) -> dict[st
         "device": device,
         "index": step.index,
         "name": step.name,
+        "host_start_ns": step.host_start_ns,
         "start_ns": step.start_ns,
         **parts,
     }
