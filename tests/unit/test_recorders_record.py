@@ -104,6 +104,12 @@ def test_unpacking_again_changes_nothing(sitting):
     assert manifest.read_text() == before
 
 
+def test_a_later_sitting_leaves_the_entries_of_earlier_ones(sitting):
+    before = (sitting / "MANIFEST.toml").read_text()
+    after = unpack.merge(before, {"cpu/new.plain.times.json": {"label": "unknown"}})
+    assert tomllib.loads(after) == tomllib.loads(before) | {"cpu/new.plain.times.json": {"label": "unknown"}}
+
+
 def test_a_recording_on_a_gpu_carries_the_expected_label():
     run = {"command": "record", "torch": "2", "device": "GPU", "cuda": "13", "kind": "cuda",
            "outcomes": [{"name": "gemm_bf16", "variant": "plain", "state": "recorded"}]}  # fmt: skip
