@@ -1,6 +1,7 @@
 # Everything runs in .venv, which the first target that needs it sets up: only Python >= 3.11 and make are needed.
 PYTHON ?= python3
-TRACE ?= fixtures/simulated/sim_training_mixed.json.gz
+TRACE ?= fixtures/gpu/train.plain.trace.json.gz
+OOM ?= fixtures/gpu/oom_leak.plain.snapshot.pickle.gz
 MINUTES ?= 10
 BIN := .venv/bin
 # Pinned and installed first, so that nothing later can pull in another build of it.
@@ -33,7 +34,7 @@ venv: .venv/ready .venv/axe.min.js ## Set up .venv with the package and what its
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH) --editable '.[test,bench]'
 	@touch $@
 
-demo: .venv/ready ## Run the report on a trace and say where the page is (TRACE=run.json for yours)
+demo: .venv/ready ## Run the report on a trace of an H200 and say where the page is (TRACE=run.json for yours)
 	@mkdir -p demo
 	@$(BIN)/trace-analyze report $(TRACE) -o demo/report.html --json demo/report.json --force
 	@echo "The page: file://$(CURDIR)/demo/report.html"
@@ -66,7 +67,9 @@ reports: .venv/ready ## Write the sample report and its screenshots in reports/ 
 	$(BIN)/trace-analyze report $(TRACE) -o reports/sample.html --json reports/sample.json --force
 	@mkdir -p demo
 	$(BIN)/trace-analyze report $(TRACE) -o demo/sample.zh.html --lang zh --force
-	$(BIN)/python tests/browser/screenshots.py reports/sample.html demo/sample.zh.html reports
+	$(BIN)/trace-analyze report $(OOM) -o demo/oom.html --force
+	$(BIN)/trace-analyze report $(OOM) -o reports/oom.md --force
+	$(BIN)/python tests/browser/screenshots.py reports/sample.html demo/sample.zh.html demo/oom.html reports
 	$(BIN)/python tests/browser/screenshots_tensorboard.py reports
 	$(BIN)/python -c "from traceanalyzer.rules.explain import reference; print(reference(), end='')" > reports/rules.md
 

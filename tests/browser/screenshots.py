@@ -17,6 +17,7 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking",
 RANGE = (
     "const { range, timeline } = traceReport; range.set(timeline.data.end * 0.25, timeline.data.end * 0.4)"
 )
+TO_MEMORY = "document.querySelector('#memory').scrollIntoView()"
 WIDE, PHONE = {"width": 1280, "height": 960}, {"width": 390, "height": 844}
 
 
@@ -48,14 +49,15 @@ def has_chinese() -> bool:
     return bool(done.stdout.strip())
 
 
-def main(page: Path, chinese: Path, folder: Path) -> None:
-    """All pictures of one page."""
+def main(page: Path, chinese: Path, oom: Path, folder: Path) -> None:
+    """All pictures of one page, and the post-mortem of another."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
         for scheme in ("light", "dark"):
             take(browser, page, folder / f"page-{scheme}.png", scheme, WIDE)
             take(browser, page, folder / f"timeline-{scheme}.png", scheme, WIDE, "#timeline", RANGE)
             take(browser, page, folder / f"memory-{scheme}.png", scheme, WIDE, "#memory")
+            take(browser, oom, folder / f"oom-{scheme}.png", scheme, WIDE, do=TO_MEMORY)
         take(browser, page, folder / "phone-light.png", "light", PHONE)
         if has_chinese():
             take(browser, chinese, folder / "page-zh.png", "light", WIDE)

@@ -20,10 +20,10 @@ from tensorboard_server import tensorboard  # noqa: E402 - found by the line abo
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 RUNS = {
-    "baseline": "simulated/sim_training_mixed.json.gz",
-    "sync-loop": "simulated/sim_sync_loop.json.gz",
-    "two-gpus/overlapped": "simulated/sim_overlapped_allreduce.json.gz",
-    "two-gpus/exposed": "simulated/sim_exposed_allreduce.json.gz",
+    "train": "gpu/train.plain.trace.json.gz",
+    "slow-loader": "gpu/slow_loader.plain.trace.json.gz",
+    "small-kernels": "gpu/tiny_kernels.plain.trace.json.gz",
+    "small-kernels-compiled": "gpu/tiny_kernels_compiled.plain.trace.json.gz",
     "laptop": "recorded/cpu_train.json.gz",
 }
 
@@ -48,8 +48,8 @@ def take(page: Page, address: str, folder: Path, scheme: str) -> None:
 def take_comparison(page: Page, folder: Path, scheme: str) -> None:
     """What changed between two of them."""
     frame = tab(page)
-    frame.locator("tr", has_text="two-gpus/overlapped").get_by_role("button").click()
-    frame.locator("#base").select_option(label="two-gpus/exposed: rank0.pt.trace.json.gz")
+    frame.locator("tr", has_text="small-kernels-compiled").get_by_role("button").click()
+    frame.locator("#base").select_option(label="small-kernels: rank0.pt.trace.json.gz")
     page.frame_locator("iframe").frame_locator("#report").locator("#diff h1").wait_for()
     page.wait_for_timeout(500)
     palette.write(page.screenshot(), folder / f"diff-{scheme}.png")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pytest
 
 ROOT = Path(__file__).parents[2]
-TRACE = "fixtures/simulated/sim_training_mixed.json.gz"
+TRACE = "fixtures/gpu/train.plain.trace.json.gz"
 
 
 def test_the_sample_in_the_repository_is_what_the_program_writes(

@@ -47,7 +47,7 @@ def test_all_files_together_stay_small():
 @pytest.mark.parametrize("path", [*RECORDED, *TRACES], ids=lambda p: p.name)
 def test_a_recorded_file_tells_nothing_of_its_machine(path):
     text = gzip.decompress(path.read_bytes()).decode()
-    assert json.loads(text)["host_name"] == "recorder"
+    assert json.loads(text).get("host_name", "recorder") == "recorder", "which not every PyTorch writes"
     assert not re.search(r'"/|/(home|root|Users|tmp|var|opt|usr)/|site-packages', text), "an absolute path"
     assert not re.search(r"TOKEN|SECRET|PASSWORD|API_KEY", text)
     assert "metadata" not in json.loads(text), "where environments are dumped"

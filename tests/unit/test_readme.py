@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +18,10 @@ from traceanalyzer.cli import COMMANDS
 from traceanalyzer.ingest.cache import DIRECTORY_VARIABLE
 
 ROOT = Path(__file__).parents[2]
+MANIFEST = tomllib.loads((ROOT / "fixtures/MANIFEST.toml").read_text())
 README = (ROOT / "README.md").read_text()
-TRACE = ROOT / "fixtures/simulated/sim_training_mixed.json.gz"  # what `make demo` shows
-SNAPSHOT = ROOT / "fixtures/snapshots/oom.pickle.gz"
+TRACE = ROOT / "fixtures/simulated/sim_training_mixed.json.gz"  # small, with every kind of finding
+SNAPSHOT = ROOT / "fixtures/gpu/oom_leak.plain.snapshot.pickle.gz"
 ERROR = "CUDA out of memory. Tried to allocate 20.00 MiB (GPU 0; 7.80 GiB total capacity; 6.10 GiB already allocated)\n"
 INPUTS = (
     "run.json", "rank0.json.gz", "rank1.json.gz", "traces/run.json", "graphs.json", "eager.json",
@@ -109,6 +111,14 @@ def run_until_it_serves(command: list[str], place: Path) -> subprocess.Completed
 
 def test_the_first_commands_are_demo_and_test() -> None:
     assert SETUP[:2] == ["make demo", "make test"]
+
+
+def test_what_make_shows_was_recorded_on_a_gpu() -> None:
+    shown = dict(re.findall(r"^(TRACE|OOM) \?= (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for path in shown.values():
+        entry = MANIFEST[path.removeprefix("fixtures/")]
+        assert (entry["origin"], entry["device"]) == ("recorded", "NVIDIA H200")
+    assert set(shown) == {"TRACE", "OOM"}
 
 
 @pytest.mark.parametrize("command", SETUP)
