@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from io import StringIO
+from pathlib import Path
 
 import pytest
 import report_cases as cases
 from rich.console import Console
 
+from traceanalyzer import pipeline
 from traceanalyzer.errors import UsageError
 from traceanalyzer.reporters import REPORTERS, markdown, render, terminal
 
+GPU = Path(__file__).parents[2] / "fixtures" / "gpu"
 HOSTILE = "x](http://evil) <script> |a| `b` \x1b[31m\u202e @everyone [bold]\r\n# no"
 
 
@@ -40,6 +43,16 @@ def test_equal_analyses_give_equal_text(format_: str) -> None:
 @pytest.mark.parametrize("format_", list(REPORTERS))
 def test_simulated_traces_say_so(format_: str) -> None:
     assert "simulated" in render(cases.cpu_only(), format_).lower()
+
+
+@pytest.mark.parametrize("format_", ["html", "markdown", "text"])
+def test_what_the_device_did_before_the_first_step_is_told_apart(format_: str) -> None:
+    recorded = pipeline.analyze(pipeline.load(GPU / "gemm_fp32.plain.trace.json.gz"))
+    (device,) = recorded["breakdown"].devices
+    assert device.before_steps_ns > device.steps[0].wall_ns / 2, "the warm-up was still being worked on"
+    said = "went into work that was launched before the first step"
+    assert said in render(recorded, format_)
+    assert said not in render(cases.training(), format_)
 
 
 def test_an_unknown_format_is_refused_with_the_known_ones() -> None:

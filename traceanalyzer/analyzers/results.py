@@ -103,6 +103,11 @@ class DeviceBreakdown:
     copy_ns: int
     idle_causes: tuple[IdleCause, ...]
 
+    @property
+    def before_steps_ns(self) -> int:
+        """The part of the window in which the device still did what was launched before the first step."""
+        return self.whole.wall_ns - sum(step.wall_ns for step in self.steps)
+
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from traceanalyzer.rules.analysis import Analysis
     from traceanalyzer.rules.findings import Finding
 
+SMALL_SHARE = 0.01  # of the wall time: less goes without saying
 PARTS: Mapping[str, Text] = {
     "compute": say("Compute"),
     "communication": say("Exposed communication"),
@@ -245,6 +246,17 @@ class Facts:
 def _format(name: str) -> Text:
     known = {"memory snapshot": say("memory snapshot"), "oom text": say("oom text")}
     return known.get(name) or said(name)
+
+
+def before_steps(device: DeviceBreakdown) -> Text | None:
+    """What the wall time holds beside the steps; None where that is next to nothing."""
+    before = device.before_steps_ns
+    if before < SMALL_SHARE * device.whole.wall_ns:
+        return None
+    return say(
+        "The first {time} went into work that was launched before the first step.",
+        time=units.duration(before),
+    )
 
 
 def parts_of(partition: Partition) -> tuple[tuple[str, int], ...]:

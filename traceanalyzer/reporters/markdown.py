@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from traceanalyzer.languages import spoken
 from traceanalyzer.reporters import names, tables, units
 from traceanalyzer.reporters.costs import work_lines
-from traceanalyzer.reporters.facts import PARTS, Facts, cause_text, parts_of
+from traceanalyzer.reporters.facts import PARTS, Facts, before_steps, cause_text, parts_of
 from traceanalyzer.rules.vocabulary import word
 from traceanalyzer.text import join, say
 from traceanalyzer.version import __version__
@@ -111,6 +111,9 @@ def _device(device: DeviceBreakdown) -> Iterator[str]:
     )
     yield spoken(head)
     yield ""
+    if before := before_steps(device):
+        yield spoken(before)
+        yield ""
     yield _row(PARTS[key] for key, _ in parts)
     yield "|" + " ---: |" * len(parts)
     cells = (f"{units.duration(ns)} ({share})" for (_, ns), share in zip(parts, shares, strict=True))

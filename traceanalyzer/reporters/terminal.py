@@ -20,7 +20,7 @@ from rich.text import Text as Styled
 from traceanalyzer.languages import spoken
 from traceanalyzer.reporters import names, tables, units
 from traceanalyzer.reporters.costs import work_lines
-from traceanalyzer.reporters.facts import PARTS, Facts, cause_text, parts_of
+from traceanalyzer.reporters.facts import PARTS, Facts, before_steps, cause_text, parts_of
 from traceanalyzer.rules.vocabulary import word
 from traceanalyzer.text import Text, say
 
@@ -153,7 +153,9 @@ def _device(device: DeviceBreakdown, *, several: bool) -> Group:
             Styled(units.duration(cause.total_ns), style="dim"),
             Styled(units.share(cause.total_ns / wall) if wall else units.UNKNOWN, style="dim"),
         )
-    return Group(title, Bar(device.whole), legend, Styled(""))
+    before = before_steps(device)
+    above = [_said(before, "dim")] if before else []
+    return Group(title, *above, Bar(device.whole), legend, Styled(""))
 
 
 def _quality(facts: Facts) -> Iterator[RenderableType]:

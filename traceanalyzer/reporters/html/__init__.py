@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from traceanalyzer.reporters import assets, json_report, method, names, tables, timeline, units
 from traceanalyzer.reporters.costs import work_lines
-from traceanalyzer.reporters.facts import Facts, cause_text
+from traceanalyzer.reporters.facts import Facts, before_steps, cause_text
 from traceanalyzer.reporters.html import (
     charts,
     comparison,
@@ -52,6 +52,7 @@ class Device:
     table: tables.Sheet | None  # the same, in figures
     causes: tuple[tuple[str, int, int, float], ...]  # (words, ns, gaps, share of the wall time)
     outliers: tuple[Step, ...]
+    before_steps: Text | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +239,7 @@ def _device(number: int, device: DeviceBreakdown, facts: Facts) -> Device:
         tuple((cause_text(c.cause), c.total_ns, c.gaps, c.total_ns / wall if wall else 0.0)
               for c in device.idle_causes),
         tuple(s for s in outliers if s.rank == device.rank),
+        before_steps(device),
     )  # fmt: skip
 
 
