@@ -45,6 +45,10 @@ PAINTED = """([from, to]) => {
   return { missed: times.filter((n, i) => !n && seen(i)).length, twice: times.filter((n) => n > 1).length, wide,
     painted: times.filter(Boolean).length };
 }"""
+WATCH = """() => {
+  window.watched = new MutationObserver(() => {});
+  watched.observe(document, { subtree: true, childList: true, characterData: true, attributes: true });
+}"""
 
 # Pans a little at a time: what changed in the document, how many tiles were made, and whether the last picture is the
 # one that is painted without what was kept.
@@ -117,6 +121,24 @@ def test_panning_paints_what_is_new_in_view_and_leaves_the_page_alone(
     assert 0 < panned["made"] <= panned["first"] / 2, "a fifth of the width came into view"
     assert panned["same"]
     until(page, "document.getElementById('timeline-status').textContent.startsWith('Showing')")
+
+
+def test_a_drag_leaves_the_page_alone(open_page: Callable[..., Opened]) -> None:
+    page = open_page(many(2, 20_000)).page
+    until(page, "Boolean(window.traceReport.timeline)")
+    page.evaluate("traceReport.timeline.show(0, traceReport.timeline.data.end / 3)")
+    canvas = page.locator("#timeline-canvas")
+    canvas.hover(position={"x": 400, "y": 30})
+    page.mouse.down()
+    page.wait_for_timeout(300)
+    page.evaluate(WATCH)
+    before = page.evaluate("traceReport.timeline.t0")
+    box = canvas.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 100, box["y"] + 30, steps=10)
+    assert page.evaluate("watched.takeRecords().length") == 0
+    assert page.evaluate("traceReport.timeline.t0") != before
+    page.mouse.up()
 
 
 def test_what_is_merged_into_a_pixel_has_the_kind_with_most_time(open_page: Callable[..., Opened]) -> None:

@@ -16,6 +16,7 @@
       this.t1 = data.end;
       this.found = null;
       this.selected = null;
+      this.hovered = ""; // what the tip tells
       this.layers = []; // of others: { draw(view) } is called after each painting, { drag(…) } may take a gesture over
       this.listen();
       this.listenToSearch();
@@ -114,7 +115,7 @@
         },
       });
       this.canvas.addEventListener("keydown", (event) => this.key(event));
-      this.scroll.addEventListener("scroll", () => { this.tip.hidden = true; this.schedule(); });
+      this.scroll.addEventListener("scroll", () => { this.hover(null); this.schedule(); });
       document.querySelectorAll("[data-zoom]").forEach((button) => button.addEventListener("click", () => {
         if (button.dataset.zoom === "fit") this.show(0, this.data.end);
         else this.zoom(button.dataset.zoom === "in" ? 0.5 : 2);
@@ -155,7 +156,7 @@
         const before = [...pointers.values()].map((p) => p[0]);
         moved += Math.abs(x - pointers.get(event.pointerId)[0]);
         pointers.set(event.pointerId, [x, y]);
-        this.tip.hidden = true;
+        this.hover(null);
         if (drag) drag(x);
         else this.panBetween(before, [...pointers.values()].map((p) => p[0]));
       });
@@ -165,7 +166,7 @@
       };
       canvas.addEventListener("pointerup", release);
       canvas.addEventListener("pointercancel", release);
-      canvas.addEventListener("pointerleave", () => { this.tip.hidden = true; });
+      canvas.addEventListener("pointerleave", () => this.hover(null));
       if (open) canvas.addEventListener("dblclick", (event) => open(...place(event)));
     }
 
@@ -229,15 +230,23 @@
       this.nextFound(1);
     }
 
-    // What is under the pointer, beside a place within the box around the canvases.
+    // What is under the pointer, beside a place within the box around the canvases. The page changes only where this does: a
+    // box that is moved by a transform is not laid out or painted again.
     hover(hit, x, y) {
-      this.tip.hidden = !hit;
-      if (!hit) return;
-      const title = document.createElement("b");
-      title.textContent = hit.title.length > 300 ? `${hit.title.slice(0, 299)}…` : hit.title;
-      this.tip.replaceChildren(title, ...hit.lines.flatMap((line, i) => (i ? [document.createElement("br"), line] : [line])));
-      this.tip.style.left = `${Math.max(0, Math.min(x + 14, this.width - this.tip.offsetWidth - 4))}px`;
-      this.tip.style.top = `${y + 20}px`;
+      const told = hit ? [hit.title, ...hit.lines].join("\n") : "";
+      if (told !== this.hovered) {
+        this.hovered = told;
+        this.tip.hidden = !hit;
+        if (hit) this.fillTip(hit);
+      }
+      if (hit) this.tip.style.transform = `translate(${Math.max(0, Math.min(x + 14, this.width - this.tipWidth - 4))}px, ${y + 20}px)`;
+    }
+
+    fillTip({ title, lines }) {
+      const head = document.createElement("b");
+      head.textContent = title.length > 300 ? `${title.slice(0, 299)}…` : title;
+      this.tip.replaceChildren(head, ...lines.flatMap((line, i) => (i ? [document.createElement("br"), line] : [line])));
+      this.tipWidth = this.tip.offsetWidth;
     }
   }
 

@@ -18,7 +18,7 @@
         return mark;
       });
       timeline.axis.addEventListener("pointermove", (event) => this.hover(event));
-      timeline.axis.addEventListener("pointerleave", () => { timeline.tip.hidden = true; });
+      timeline.axis.addEventListener("pointerleave", () => timeline.hover(null));
       timeline.axis.addEventListener("click", (event) => {
         const mark = this.near(event.offsetX);
         if (mark) this.show(mark);
