@@ -132,6 +132,17 @@ def test_totals_stand_below_each_other(
     } == {13}
 
 
+@pytest.mark.parametrize("by", ["line", "category"])
+def test_categories_are_told_in_the_language(
+    by: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "a.pickle", holding({"user": 2}))
+    assert run(["diff", str(path), str(FIXTURE), "--no-cache", "--lang", "zh", "--by", by]) == 0
+    shown = capsys.readouterr().out
+    assert "优化器状态" in shown
+    assert "optimizer" not in shown
+
+
 def test_one_input_is_not_enough(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["diff", str(FIXTURE)]) == 2
     assert "two inputs" in capsys.readouterr().err

@@ -56,17 +56,21 @@ def _print_device(device: DeviceDiff, at: str, by: str, top: int) -> None:
     last = say("Told by") if by == "category" else say("Category")
     titles = (say("Change"), say("Before"), say("After"), say("Blocks"), TITLES[by], last)
     print_text(
-        [*map(spoken, titles)], [True, True, True, True, False, False], [_cells(row) for row in rows[:top]]
+        [*map(spoken, titles)],
+        [True, True, True, True, False, False],
+        [_cells(row, by) for row in rows[:top]],
     )
     remark_on_rest(len(rows) - top)
 
 
-def _cells(row: ChangedRow) -> list[str]:
+def _cells(row: ChangedRow, by: str) -> list[str]:
     from traceanalyzer.model.sizes import size
+    from traceanalyzer.rules.vocabulary import word
 
     blocks = f"{row.before_count:,} → {row.after_count:,}"
     held = [_signed(row.change_bytes), size(row.before_bytes), size(row.after_bytes), blocks]
-    return [*held, printable(row.key), printable(row.beside)]
+    names = (word(row.key), row.beside) if by == "category" else (row.key, word(row.beside))
+    return [*held, *map(printable, names)]
 
 
 def _signed(change: int) -> str:
