@@ -272,3 +272,11 @@ def test_torchs_own_viewer_starts_from_nothing_where_the_window_is_cut() -> None
     (device,) = results("cuda_full_step")["snapshot"].devices
     assert theirs.startswith("-")
     assert device.end.requested_bytes == ints(load("cuda_full_step").segments, "requested").sum() > 50e9
+
+
+@needs_corpus
+def test_the_leak_of_a_demo_of_leaks_is_found_though_it_marks_no_steps() -> None:
+    (device,) = results("npu_expandable")["snapshot"].devices
+    (row,) = device.growth
+    assert row.python.endswith("memory_leaks_demo.py:12")
+    assert not row.marked

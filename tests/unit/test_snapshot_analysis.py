@@ -206,3 +206,36 @@ def test_names_from_a_file_do_not_steer_the_terminal(
     assert run(["oom", str(write(tmp_path / "e.pickle", content))]) == 0
     assert "\x1b" not in (out := capsys.readouterr().out)
     assert "\x07" not in out
+
+
+def rounds_of(tmp_path: Path, loops: int, *, keeps: bool, forward: bool = False) -> Any:
+    """A loop without marked steps: a temporary comes and goes in each round, and a block stays or is released."""
+    around = [frame("/app/model.py", 9, "Model.forward")] if forward else []
+    loop = [*around, frame("/app/train.py", 7, "main")]
+    work, kept = [frame("/app/train.py", 20, "work"), *loop], [frame("/app/train.py", 30, "keep"), *loop]
+    trace, blocks, at, time = [entry("segment_alloc", BASE, 400 * MIB, 1)], [], BASE + 16 * MIB, 2
+    for _ in range(loops):
+        for stack, address, size, freed in ((work, BASE, 4 * MIB, True), (kept, at, 8 * MIB, not keeps)):
+            trace.append(entry("alloc", address, size, time, stack))
+            trace += [entry(a, address, size, time + 1, stack) for a in FREED] if freed else []
+            time += 2
+        blocks += [block(at, 8 * MIB, 8 * MIB, frames=kept)] if keeps else []
+        at += 8 * MIB if keeps else 0
+    before = block(BASE, 16 * MIB, 0, "inactive")
+    behind = block(at, BASE + 400 * MIB - at, 0, "inactive")
+    content = snapshot([segment(BASE, [before, *blocks, behind])], trace)
+    return results(tmp_path, content)["snapshot"].devices[0]
+
+
+def test_what_every_round_of_a_loop_leaves_is_growth_without_marked_steps(tmp_path: Path) -> None:
+    (row,) = rounds_of(tmp_path, 5, keeps=True).growth
+    assert (row.python, row.bytes_per_step, row.steps, row.marked) == ("/app/train.py:30", 8 * MIB, 5, False)
+    assert row.total_bytes == 5 * 8 * MIB
+
+
+def test_a_loop_that_releases_what_it_made_does_not_grow(tmp_path: Path) -> None:
+    assert not rounds_of(tmp_path, 5, keeps=False).growth
+
+
+def test_layers_of_one_forward_pass_are_no_rounds(tmp_path: Path) -> None:
+    assert not rounds_of(tmp_path, 5, keeps=True, forward=True).growth

@@ -38,7 +38,7 @@ def rounds(state: DeviceState) -> Ints:
     for kind in often[:_CANDIDATES]:
         begins = np.flatnonzero(which == kind)
         number = np.cumsum(which == kind) - 1
-        if not _alike(which, number, len(kinds)) or _within_forward(state, stack[begins[0] :]):
+        if not _alike(which[begins[0] :], number[begins[0] :]) or _within_forward(state, stack[begins[0] :]):
             continue
         found = np.searchsorted(made[begins], np.arange(len(none)), side="right") - 1
         last = len(begins) - 1
@@ -49,16 +49,21 @@ def rounds(state: DeviceState) -> Ints:
     return none
 
 
-def _alike(which: Ints, number: Ints, kinds: int) -> bool:
-    """Whether the rounds hold the same stacks: the last, which may be cut off, no others."""
-    pairs = np.unique(number * kinds + which)
-    pairs = pairs[pairs >= 0]
-    of_round, kind = pairs // kinds, pairs % kinds
-    last = int(of_round.max())
-    middle = np.zeros(kinds, np.bool_)
-    middle[kind[of_round == last // 2]] = True
-    held = np.bincount(of_round)
-    shared = np.bincount(of_round, middle[kind])
+def _alike(which: Ints, number: Ints) -> bool:
+    """Whether the rounds hold the same stacks: the last, which may be cut off, no others.
+
+    Args:
+        which: the stack of each allocation from the first round on.
+        number: its round.
+    """
+    present = np.bincount(which) > 0
+    count, kinds = int(number[-1]) + 1, int(present.sum())
+    if count * kinds > 4 * len(which):  # rounds that hold most of the stacks would have more allocations
+        return False
+    there = np.zeros((count, kinds), np.bool_)
+    there[number, (np.cumsum(present) - 1)[which]] = True
+    middle = there[(count - 1) // 2]
+    held, shared = there.sum(axis=1), there[:, middle].sum(axis=1)
     whole = shared[:-1] / (held[:-1] + middle.sum() - shared[:-1])
     least = thresholds.ROUNDS_ALIKE
     return bool((whole >= least).all() and shared[-1] >= least * held[-1])
