@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from compute_situations import FAST, STREAM, Computing
-from linked import Linked
+from linked import US, Linked
 from situations import NCCL
 
 from traceanalyzer.analyzers import run_analyzers
@@ -39,6 +39,16 @@ def test_a_chain_saves_what_it_hands_on() -> None:
     assert (row.count, row.total_ns, row.form, row.ops) == (1, 300_000, "pointwise", ("aten::sigmoid",) * 3)
     assert row.bytes == (2 * NBYTES, 4 * NBYTES)
     assert row.saving_ns == pytest.approx((2 * NBYTES / 3350, 4 * NBYTES / 3350), abs=1)
+
+
+def test_the_first_kernel_of_the_next_step_does_not_go_on_with_the_data_of_the_last() -> None:
+    b = unary(STREAM, STREAM, STREAM, STREAM).done()
+    b.rows["annotations"].clear()
+    half = b.rows["api_calls"][2]["ts"] / US - 1
+    b.step(1, 0, half)
+    b.step(2, half, b.now)
+    (row,) = run_analyzers(b.trace())[0]["fusion"].rows
+    assert (row.count, len(row.kernels)) == (2, 2)
 
 
 def test_no_handover_saves_more_than_a_kernel_takes() -> None:

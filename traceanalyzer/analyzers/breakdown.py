@@ -3,7 +3,8 @@
 Every nanosecond of the window gets exactly one label. Over all streams of the device: compute when any
 compute kernel runs; else communication when any communication kernel runs; else copy when a memcpy or
 memset runs; else idle. The window of a rank reaches from where the host begins its first step to the end of its
-last step's work; what the device still does of earlier steps then is in the window, but in no step.
+last step's work; what the device still does of earlier steps then is in the window, but in no step, and what
+ran before the first recorded work is unknown, not idle.
 """
 
 from __future__ import annotations
@@ -58,9 +59,11 @@ class BreakdownAnalyzer:
             if not own:
                 continue
             layers = _Layers(work)
-            found = explain(work, layers.any, (own[0].host_start_ns, own[-1].window_end_ns), host)
+            window = _window(work, own)
+            found = explain(work, layers.any, window, host)
             gaps.append(found)
-            devices.append(_breakdown(layers, own, found, device_names.get((work.rank, work.device))))
+            name = device_names.get((work.rank, work.device))
+            devices.append(_breakdown(layers, own, window, found, name))
         return Breakdown(tuple(devices), _largest(gaps, trace, host), idle_lines(gaps, trace, host))
 
 
@@ -85,16 +88,26 @@ class _Layers:
         return tuple(Partition(*row) for row in np.stack(columns, axis=1).tolist())
 
 
-def _breakdown(layers: _Layers, steps: list[Step], gaps: Gaps, name: str | None) -> DeviceBreakdown:
+def _window(work: DeviceWork, steps: list[Step]) -> tuple[int, int]:
+    """From the host's first step, or the first work that was recorded if it is earlier steps', to the end."""
+    low = steps[0].host_start_ns
+    if steps[0].start_ns > low and len(work.start):
+        low = min(max(low, int(work.start[0])), steps[0].start_ns)
+    return low, steps[-1].window_end_ns
+
+
+def _breakdown(
+    layers: _Layers, steps: list[Step], window: tuple[int, int], gaps: Gaps, name: str | None
+) -> DeviceBreakdown:
     start = np.array([s.start_ns for s in steps], np.int64)
     end = np.array([s.window_end_ns for s in steps], np.int64)
-    low, high = steps[0].host_start_ns, int(end[-1])
+    low, high = window
     return DeviceBreakdown(
         rank=layers.work.rank,
         device=layers.work.device,
         name=name,
         window_start_ns=low,
-        whole=layers.partition(np.array([low]), end[-1:])[0],
+        whole=layers.partition(np.array([low]), np.array([high]))[0],
         steps=layers.partition(start, end),
         communication_ns=total(clip(layers.communication, low, high)),
         copy_ns=total(clip(layers.copy, low, high)),

@@ -106,7 +106,7 @@ def _other_python(trace: Trace, works: tuple[DeviceWork, ...]) -> tuple[int, int
     own = np.zeros(frames.num_rows, np.bool_)
     for r, p, t in launchers:
         own |= (rank == r) & (pid == p) & (tid == t)
-    chosen = np.flatnonzero(leaf & ~waits & ~own)
+    chosen = np.flatnonzero(leaf & ~waits & ~own & ~_without_end(trace))
     if not len(chosen) or not launchers:
         return 0, None
     start = ints(frames, "ts")[chosen]
@@ -118,6 +118,19 @@ def _other_python(trace: Trace, works: tuple[DeviceWork, ...]) -> tuple[int, int
         idle = gaps(busy, int(busy.start[0]), int(busy.end[-1])) if len(busy.start) else busy
         spent += total(intersect(idle, union(start[mine], end[mine])))
     return spent, int(chosen[(end - start).argmax()])
+
+
+def _without_end(trace: Trace) -> NDArray[np.bool_]:
+    """Frames as long as the recording of their rank: with nothing called and no return, they may as well be blocked."""
+    frames = trace.python_calls
+    rank, start = ints(frames, "rank"), ints(frames, "ts")
+    end = start + np.maximum(ints(frames, "dur", 0), 0)
+    endless = np.zeros(len(rank), np.bool_)
+    for r in np.unique(rank).tolist():
+        mine = rank == r
+        recorded = int(end[mine].max() - start[mine].min())
+        endless |= mine & (end - start >= thresholds.ENDLESS_SHARE * recorded)
+    return endless
 
 
 def _threads(calls: Any) -> set[tuple[int, int, int]]:

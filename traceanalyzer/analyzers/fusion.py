@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from traceanalyzer.analyzers.results import Steps
     from traceanalyzer.analyzers.roofline_results import Roofline
     from traceanalyzer.model.trace import Capability, Trace
 
@@ -68,7 +69,7 @@ class FusionAnalyzer:
         """The chains of all devices and streams."""
         duration = np.maximum(ints(trace.kernels, "dur", 0), 0)
         whole = int(duration.sum())
-        chains = _Chains(trace, results["roofline"], duration)
+        chains = _Chains(trace, results["roofline"], duration, _step_of(trace, results["steps"]))
         rows = sorted(chains.rows(whole), key=lambda r: (-(r.saving_ns or (0, 0))[1], -r.total_ns, r.kernels))
         total = sum(row.total_ns for row in rows)
         return Fusion(tuple(rows[:MAX_ROWS]), total, total / whole if whole else 0.0)
@@ -77,7 +78,7 @@ class FusionAnalyzer:
 class _Chains:
     """Kernels in the order of their streams, cut into runs that could fuse."""
 
-    def __init__(self, trace: Trace, roofline: Roofline, duration: Ints) -> None:
+    def __init__(self, trace: Trace, roofline: Roofline, duration: Ints, step: Ints) -> None:
         table = trace.kernels
         name, self.names = texts(table, "name")
         kinds = list(KINDS)
@@ -98,6 +99,7 @@ class _Chains:
         self.bytes_per_ns = np.array([*speed, np.nan])[of]  # GB/s are bytes per ns
         lane = codes_of(rank, device, stream)[order] if len(order) else order
         joined = (self.kind[1:] >= 0) & (self.kind[:-1] >= 0) & (lane[1:] == lane[:-1])
+        joined &= step[order][1:] == step[order][:-1]  # the next step's first kernel does other data
         with np.errstate(invalid="ignore", divide="ignore"):
             apart = np.abs(np.log(self.bytes[1:] / self.bytes[:-1])) > np.log(SAME_DATA)
         self.joined = joined & ~apart  # unknown traffic does not take them apart
@@ -169,6 +171,16 @@ class _Chains:
         time = np.minimum(self.bytes[1:], self.bytes[:-1]) / self.bytes_per_ns[1:]
         low, high = (np.append(np.minimum(time * part, shorter), 0.0) for part in (0.5, 1.0))
         return self._sums(low, first, last, group), self._sums(high, first, last, group)
+
+
+def _step_of(trace: Trace, steps: Steps) -> Ints:
+    """The step of its rank in whose window each kernel begins; -1 before the first."""
+    rank, start = ints(trace.kernels, "rank"), ints(trace.kernels, "ts")
+    found = np.full(len(rank), -1, np.int64)
+    for r in np.unique(rank).tolist():
+        begins = np.array([step.start_ns for step in steps.steps if step.rank == r], np.int64)
+        found[rank == r] = np.searchsorted(begins, start[rank == r], side="right") - 1
+    return found
 
 
 def _kind(name: str, kinds: list[str]) -> int:

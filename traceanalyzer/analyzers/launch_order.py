@@ -31,6 +31,7 @@ def launch_moments(work: DeviceWork, trace: Trace) -> NDArray[np.int64]:
     stream = _streams(work, trace)
     for number in np.unique(stream[~known]).tolist():
         rows = np.flatnonzero(stream == number)
+        rows = rows[np.lexsort((moment[rows], ~known[rows], work.end[rows], work.start[rows]))]
         if known[rows].any():
             launched = np.where(known[rows], moment[rows], BEFORE_THE_RECORDING)
             moment[rows] = np.where(known[rows], moment[rows], np.maximum.accumulate(launched))

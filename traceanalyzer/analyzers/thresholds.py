@@ -59,6 +59,10 @@ PINNED_SAMPLE_BYTES: Final = 1 << 20
 FUSED_OPTIMIZER_SPEEDUP: Final = 3.0
 """What fusing saves on the device at best: 21 passes over the parameters in AdamW's eight operations become 7."""
 
+ENDLESS_SHARE: Final = 0.95
+"""A Python frame without calls that lasts for this part of the recording is not taken for work (own judgement: it began
+before the recording and did not return, as a thread does that is blocked in C code)."""
+
 # --- rules ---
 IDLE_SHARE: Final = 0.15
 """Idle share of the step above which it is a problem (NVIDIA's host analysis: 30 %, 15 % with graphs)."""

@@ -144,6 +144,15 @@ class Facts:
         steps = [partition.wall_ns for d in self.breakdown.devices for partition in d.steps]
         return max(1.0, len(steps) * self.wall_ns / sum(steps)) if sum(steps) else 1.0
 
+    @property
+    def lead_in(self) -> float:
+        """The windows of all devices as a multiple of their steps: more than 1 where earlier work was still to do.
+
+        Of that work no launch was recorded, so no operator is known: what is counted by operators is of the steps.
+        """
+        steps = sum(len(d.steps) for d in self.breakdown.devices)
+        return self.device_steps / steps if steps else 1.0
+
     def sum(self, part: str) -> int:
         """A part of the partition, a field of `Partition`, summed over devices."""
         return sum(getattr(d.whole, part) for d in self.breakdown.devices)

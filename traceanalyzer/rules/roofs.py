@@ -33,7 +33,12 @@ def time_of(rows: Iterable[RooflineRow]) -> int:
 
 def share_of(rows: Iterable[RooflineRow], facts: Facts) -> float:
     """Their part of the wall time, no more than compute takes: kernels on several streams overlap."""
-    return facts.share(min(time_of(rows), facts.sum("compute_ns")))
+    return facts.share(min(_in_window(rows, facts), facts.sum("compute_ns")))
+
+
+def _in_window(rows: Iterable[RooflineRow], facts: Facts) -> int:
+    """Their time if earlier work, of which no operator is known, was made of the same operators as the steps."""
+    return int(sum(row.total_ns * (facts.lead_in if row.op else 1.0) for row in rows))
 
 
 def described(row: RooflineRow) -> Evidence:
@@ -85,7 +90,7 @@ def cure(rows: Sequence[RooflineRow], slow_ns: float | None, fast_ns: float | No
     if any(device.bound == "host" for device in facts.launches.devices):
         return {"saving_reason": HOST_BOUND, "speedups": faster}
     now_ns = time_of(rows)
-    now = min(now_ns, facts.sum("compute_ns"))
+    now = min(_in_window(rows, facts), facts.sum("compute_ns"))
     part = now / now_ns if now_ns else 0.0
     low, high = (facts.per_step(max(0, int((now_ns - ns) * part))) for ns in (slow_ns, fast_ns))
     return {"saving_ns": (min(low, high), high), "speedups": faster}

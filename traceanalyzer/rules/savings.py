@@ -84,7 +84,10 @@ def with_savings(
     }
     together = replay.outcome("all", united(c[0] for c in cures), united(c[1] for c in cures))
     judged = tuple(
-        _with_saving(f, saved[id(f)]) if id(f) in saved else _bounded(f, _UNKNOWN_CURE) for f in findings
+        _with_saving(f, saved[id(f)], results["steps"].median_ns)
+        if id(f) in saved
+        else _bounded(f, _UNKNOWN_CURE)
+        for f in findings
     )
     return judged, _combined(replay, curable, together.saving_ns(replay.step_ns))
 
@@ -95,7 +98,9 @@ def _cure(replay: Replay, finding: Finding) -> tuple[Change, Change]:
     return replay.fixes.of_rule(finding.code)
 
 
-def _with_saving(finding: Finding, saving_ns: tuple[int, int]) -> Finding:
+def _with_saving(finding: Finding, saving_ns: tuple[int, int], step_ns: int) -> Finding:
+    """A saving of the mean step, which a long one lifts: never more than the step that is shown, the median."""
+    saving_ns = min(saving_ns[0], step_ns), min(saving_ns[1], step_ns)
     if saving_ns[1] == 0:
         reason = say("replayed, the step does not get shorter: something else holds it up")
         return replace(finding, saving_ns=None, saving_reason=reason)

@@ -25,6 +25,7 @@ from traceanalyzer.text import Text, join, say
 if TYPE_CHECKING:
     from traceanalyzer.analyzers.roofline_results import RooflineRow
     from traceanalyzer.rules.base import Facts
+    from traceanalyzer.rules.savings import Combined
 
 # Why the device is idle, as the second half of a headline.
 REASONS = {
@@ -52,7 +53,7 @@ LIMITS = {
 LESS_SURE: dict[Confidence, Confidence] = {"high": "medium", "medium": "low", "low": "low"}
 
 
-def verdict(facts: Facts) -> Verdict:
+def verdict(facts: Facts, replayed: Combined | None = None) -> Verdict:
     """The verdict on a trace."""
     if not facts.wall_ns:
         return memory_verdict(facts) or _without_device(facts)
@@ -67,7 +68,7 @@ def verdict(facts: Facts) -> Verdict:
     ranked = sorted(time, key=lambda label: -time[label])
     first, second = (facts.share(time[label]) for label in ranked[:2])
     if first >= thresholds.DOMINANT_SHARE or first - second >= thresholds.DOMINANT_LEAD:
-        return _dominant(ranked[0], facts)
+        return _dominant(ranked[0], facts, replayed)
     parts = [
         say("{part} {share}", part=_part(label, facts), share=percent(facts.share(time[label])))
         for label in ranked[:2]
@@ -79,7 +80,7 @@ def verdict(facts: Facts) -> Verdict:
     )
 
 
-def _dominant(label: str, facts: Facts) -> Verdict:
+def _dominant(label: str, facts: Facts, replayed: Combined | None) -> Verdict:
     if label == "compute":
         return _busy(facts)
     span = _span(facts)
@@ -89,7 +90,7 @@ def _dominant(label: str, facts: Facts) -> Verdict:
             "Communication alone takes {share} of the {span}: compute does not hide it{gain}",
             share=percent(facts.share(exposed)),
             span=span,
-            gain=_speedup(exposed, facts),
+            gain=_speedup(exposed, facts, replayed),
         )
         return Verdict(label, says, facts.confidence)
     idle = facts.sum("idle_ns")
@@ -100,11 +101,11 @@ def _dominant(label: str, facts: Facts) -> Verdict:
             "Copies and the waits for them take {share} of the {span}{gain}",
             share=percent(facts.share(cost)),
             span=span,
-            gain=_speedup(cost, facts),
+            gain=_speedup(cost, facts, replayed),
         )
         return Verdict(label, says, facts.confidence)
     unknown = reason == "unknown"
-    gain = "" if unknown else _speedup(reason_ns, facts)
+    gain = "" if unknown else _speedup(reason_ns, facts, replayed)
     headline = say(
         "GPU idle {share} of the {span}: {reason}{gain}",
         share=percent(facts.share(idle)),
@@ -241,9 +242,13 @@ def _span(facts: Facts) -> Text:
     return say("trace") if facts.steps.kind == "window" else say("step")
 
 
-def _speedup(removable_ns: int, facts: Facts) -> str:
-    rest = facts.wall_ns - removable_ns
-    factor = facts.wall_ns / rest if rest > 0 else 0.0
+def _speedup(removable_ns: int, facts: Facts, replayed: Combined | None) -> str:
+    """How many times as fast without this time; where the cures could be replayed, no more than all of them give."""
+    wall_ns = facts.wall_ns
+    if replayed and replayed.saving_ns and replayed.measured_ns:
+        removable_ns = min(removable_ns, int(wall_ns * replayed.saving_ns[1] / replayed.measured_ns))
+    rest = wall_ns - removable_ns
+    factor = wall_ns / rest if rest > 0 else 0.0
     if factor < 1.05:
         return ""
     return say("; up to {factor:.1f}×", factor=factor) if factor < 10 else "; more than 10×"
