@@ -193,6 +193,13 @@ def test_the_last_try_before_an_error_is_no_thrashing(name: str) -> None:
     assert "MEM005" not in {finding.code for finding in analysis(name).findings}
 
 
+def test_without_marked_steps_no_call_is_said_to_come_after_the_first() -> None:
+    (finding,) = [f for f in analysis("sequence_length").findings if f.code == "MEM005"]
+    told = " ".join(evidence.text for evidence in finding.evidence)
+    assert "32 cudaMalloc calls" in told
+    assert "after the first step" not in told
+
+
 @pytest.mark.parametrize("name", ["graph_pool", "model_load", "other_process", "training_batch"])
 def test_what_is_built_once_and_what_training_releases_is_no_leak(name: str) -> None:
     assert not device(name).growth

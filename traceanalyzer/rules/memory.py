@@ -121,6 +121,10 @@ class OutOfMemory:
 
 _LEAVES = say("{line} leaves {size} behind in every step")
 _LEAVES_IN_ROUNDS = say("{line} leaves {size} behind in every round of its loop")
+_GROWS = say("the KV cache grows by {per_step} per step")
+_GROWS_IN_ROUNDS = say("a cache such as that of keys and values grows by {per_step} per round of its loop")
+_STEPS = say("{line} {function}: {size} per step, {total} in {steps}")
+_ROUNDS = say("{line} {function}: {size} per round, {total} in {steps}")
 
 
 class Leak(SnapshotRule):
@@ -163,20 +167,18 @@ class KvCacheGrowth(SnapshotRule):
         rows = [g for g in device.growth if g.category == "kv_cache"]
         if not rows:
             return None
-        per_step = sum(g.bytes_per_step for g in rows)
-        claim = say("the KV cache grows by {per_step} per step", per_step=size(per_step))
+        says = _GROWS if rows[0].marked else _GROWS_IN_ROUNDS
+        claim = says.filled(per_step=size(sum(g.bytes_per_step for g in rows)))
         return claim, sum(g.total_bytes for g in rows) // 2, [_growth(device, g) for g in rows]
 
 
 def _growth(device: DeviceSnapshot, row: GrowthRow) -> Evidence:
-    total = size(row.total_bytes)
-    text = say(
-        "{line} {function}: {size} per step, {total} in {steps}",
+    text = (_STEPS if row.marked else _ROUNDS).filled(
         line=row.python,
         function=row.function,
         size=size(row.bytes_per_step),
-        total=total,
-        steps=count(row.steps, "step"),
+        total=size(row.total_bytes),
+        steps=count(row.steps, "step") if row.marked else count(row.steps, "round"),
     )
     return of_line(device, text, row.python, row.function)
 
@@ -274,7 +276,9 @@ class AllocatorThrash(SnapshotRule):
             return None
         told = [
             say("{retries} after a failed cudaMalloc", retries=count(churn.retries, "retry")),
-            say(
+            say("{count} cudaMalloc calls", count=churn.segment_allocs)
+            if churn.late_segment_allocs is None
+            else say(
                 "{late} of {all} cudaMalloc calls came after the first step",
                 late=late,
                 all=churn.segment_allocs,
