@@ -67,6 +67,11 @@ def test_a_snapshot_adds_up(path: Path) -> None:
         assert device.points[-1][2:] == (held, device.end.requested_bytes, reserved)
 
 
+def test_the_one_segment_of_small_tensors_is_no_waste() -> None:
+    findings = analyze(read(GPU / "tiny_kernels.plain.snapshot.pickle.gz")).findings
+    assert "MEM006" not in {finding.code for finding in findings}
+
+
 @pytest.mark.parametrize("path", PAGES, ids=workload)
 def test_every_kernel_that_ncu_measured_is_in_the_trace(path: Path) -> None:
     trace = read(GPU / f"{workload(path)}.plain.trace.json.gz", path)

@@ -193,6 +193,8 @@ SPIKE_SHARE: Final = 0.25
 """A request of this share of what is allocated counts as a spike (own judgement)."""
 UNUSED_RESERVED_SHARE: Final = 0.2
 """Reserved memory that is never used is told from this share of it on (own judgement)."""
+UNUSED_RESERVED_BYTES: Final = 20 << 20
+"""… when it is a segment's worth (CUDACachingAllocator's kLargeBuffer: less is reserved ahead on purpose)."""
 LOGITS_SHARE: Final = 0.2
 """Logits and loss are told when they take this share of the peak (own judgement)."""
 OPTIMIZER_STATE_SHARE: Final = 0.3

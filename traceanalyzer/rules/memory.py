@@ -309,7 +309,8 @@ class UnusedReserved(SnapshotRule):
     def look(self, device: DeviceSnapshot) -> Found | None:
         """Peak of reserved against peak of active."""
         unused = device.peak_reserved_bytes - device.peak.active_bytes
-        least = thresholds.UNUSED_RESERVED_SHARE * device.peak_reserved_bytes
+        of_peak = thresholds.UNUSED_RESERVED_SHARE * device.peak_reserved_bytes
+        least = max(of_peak, thresholds.UNUSED_RESERVED_BYTES)
         if not device.entries or not device.peak_reserved_bytes or unused < least:
             return None
         share = percent(unused / device.peak_reserved_bytes)
