@@ -123,7 +123,7 @@ def fake_ncu(monkeypatch, tmp_path, script):
 @pytest.mark.parametrize("scenario", oom.SCENARIOS, ids=lambda s: s.name)
 def test_every_program_runs_out_of_memory(scenario, tmp_path):
     with oom.Rehearsal(REHEARSAL_BYTES):
-        oom.observe(scenario, CPU, REHEARSAL_BYTES, tmp_path)
+        oom.observe(scenario, CPU, REHEARSAL_BYTES, tmp_path, lambda: None)
     (path,) = tmp_path.iterdir()
     assert path.name == f"oom_{scenario.name}.plain.oom.json"
     assert "CPU rehearsal" in path.read_text()
@@ -131,7 +131,7 @@ def test_every_program_runs_out_of_memory(scenario, tmp_path):
 
 def test_a_program_that_has_enough_memory_is_reported(tmp_path):
     with pytest.raises(RuntimeError, match="did not run out"):
-        oom.observe(oom.Scenario(lambda place: None), CPU, REHEARSAL_BYTES, tmp_path)
+        oom.observe(oom.Scenario(lambda place: None), CPU, REHEARSAL_BYTES, tmp_path, lambda: None)
 
 
 def test_an_error_that_hides_the_lack_of_memory_is_looked_behind(tmp_path):
@@ -141,7 +141,7 @@ def test_an_error_that_hides_the_lack_of_memory_is_looked_behind(tmp_path):
         finally:
             raise RuntimeError("capture failed")
 
-    oom.observe(oom.Scenario(program), CPU, REHEARSAL_BYTES, tmp_path)
+    oom.observe(oom.Scenario(program), CPU, REHEARSAL_BYTES, tmp_path, lambda: None)
     (path,) = tmp_path.iterdir()
     assert "tried to allocate" in path.read_text()
 
@@ -151,7 +151,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(tmp_path):
         raise ValueError("wrong shape")
 
     with pytest.raises(ValueError, match="wrong shape"):
-        oom.observe(oom.Scenario(program), CPU, REHEARSAL_BYTES, tmp_path)
+        oom.observe(oom.Scenario(program), CPU, REHEARSAL_BYTES, tmp_path, lambda: None)
 
 
 def test_the_rehearsal_counts_what_is_alive():

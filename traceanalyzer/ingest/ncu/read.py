@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from traceanalyzer.ingest.options import LoadOptions
 
-_HEAD = re.compile(rb'^"?ID"?,"?Process ID"?,("?(Process|Host) Name"?,)*"?Kernel Name"?,', re.MULTILINE)
+_HEAD = re.compile(rb'^"?ID"?,"?Process ID"?,(.*,)?"?Kernel Name"?,', re.MULTILINE)
 _TRIPLE = re.compile(r"\((\d+), *(\d+), *(\d+)\)")
 _LAUNCH_COLUMNS = frozenset(
     {"ID", "Process ID", "Process Name", "Host Name", "Kernel Name", "Kernel Time", "Context", "Stream", "Block Size",
