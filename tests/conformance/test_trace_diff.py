@@ -1,7 +1,7 @@
 """HTA's trace diff (`compare_traces`, first rank and iteration of each) against ours: counts, durations, categories.
 
 Ours differs in three ways, and by exactly that: work whose launch was not recorded counts in the step in which it
-began (HTA drops it), what the host does after a step's range counts for that step up to the next one's start (HTA
+must have been launched (HTA drops it), what the host does after a step's range counts for that step up to the next one's start (HTA
 drops it), and annotations of the program are no ops.
 """
 
@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from traceanalyzer.analyzers.launch_order import launch_moments
 from traceanalyzer.analyzers.matching import matched
 from traceanalyzer.analyzers.per_step import per_step
+from traceanalyzer.analyzers.work import COPY, device_work
 from traceanalyzer.model.columns import ints, texts
 
 from .corpus import CORPUS, load, needs_corpus, results
@@ -43,16 +45,18 @@ def ours(side: str, *subjects: str) -> Totals:
 
 @lru_cache(maxsize=2)
 def without_launch(side: str) -> Totals:
-    """Device work that began in the first step and whose launch was not recorded."""
-    trace, step = load(SIDES[side]), results(SIDES[side])["steps"].steps[0]
+    """Device work that counts for the first step although its launch was not recorded."""
+    trace, (step, *later) = load(SIDES[side]), results(SIDES[side])["steps"].steps
+    end = later[0].host_start_ns if later else step.window_end_ns
     totals: Totals = {}
-    for table in (trace.kernels, trace.copies):
-        codes, names = texts(table, "name")
-        ts = ints(table, "ts")
-        stray = (ints(table, "api_call") < 0) & (ts >= step.start_ns) & (ts < step.window_end_ns)
-        for row in np.flatnonzero(stray).tolist():
-            count, ns = totals.get(names[codes[row]], (0, 0))
-            totals[names[codes[row]]] = count + 1, ns + int(ints(table, "dur", 0)[row])
+    for work in device_work(trace):
+        moment = launch_moments(work, trace)
+        stray = (work.api_call < 0) & (moment >= step.host_start_ns) & (moment < end)
+        for at in np.flatnonzero(stray).tolist():
+            table = trace.copies if work.kind[at] == COPY else trace.kernels
+            name = table.column("name")[int(work.row[at])].as_py()
+            count, ns = totals.get(name, (0, 0))
+            totals[name] = count + 1, ns + int(work.end[at] - work.start[at])
     return totals
 
 

@@ -61,6 +61,33 @@ def test_what_the_device_still_did_when_the_first_step_began_is_no_part_of_it() 
     assert [(s.start_ns / US, s.window_end_ns / US) for s in steps_of(b).steps] == [(80, 130), (130, 180)]
 
 
+def test_work_whose_launch_is_lost_in_the_middle_moves_no_step() -> None:
+    for linked in ({9}, {0, 9}):
+        b = Linked()
+        for i in range(10):
+            b.step(i, 100 * i, 100 * i + 90)
+            if i in linked:
+                b.launch("linked", called=100 * i + 1, start=100 * i + 5, end=100 * i + 50)
+            b.kernel("launch lost", 100 * i + 51, 100 * i + 85)
+        assert {s.duration_ns / US for s in steps_of(b).steps[:-1]} == {100}
+
+
+def test_one_launch_for_several_steps_sets_no_pace() -> None:
+    b = Linked()
+    for i in range(4):
+        b.step(i, 100 * i, 100 * i + 90)
+    b.launch("all of them", called=1, start=5, end=395)
+    assert [s.duration_ns / US for s in steps_of(b).steps] == [100, 100, 100, 90]
+
+
+def test_without_steps_the_whole_window_begins_with_the_host() -> None:
+    b = Linked()
+    b.op("aten::mm", 0, 10)
+    b.kernel("launched before the recording", 5, 300)
+    b.launch("k", called=8, start=300, end=600)
+    assert spans(steps_of(b))[0][1] == 0
+
+
 def test_what_runs_beside_the_next_step_does_not_hold_it_up() -> None:
     b = Linked()
     b.step(1, 0, 100)

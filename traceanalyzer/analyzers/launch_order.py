@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from traceanalyzer.analyzers.work import DeviceWork
     from traceanalyzer.model.trace import Trace
 
-BEFORE_THE_RECORDING = np.iinfo(np.int64).min
+BEFORE_THE_RECORDING, LAST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 
 
 def launch_moments(work: DeviceWork, trace: Trace) -> NDArray[np.int64]:
     """The moment of each piece of work's launch, ns; shape (rows,).
 
-    Without a launch of its own it is that of the work before it on its stream; what comes before all launches of
-    its stream was launched `BEFORE_THE_RECORDING`. On a stream of which no launch is known, work counts as launched
-    when it began.
+    Without a launch of its own, work counts as launched when it began, or with the first launch of what follows it on
+    its stream, if that was called earlier: then the device was behind. Where no launch comes before it either, the
+    call lies `BEFORE_THE_RECORDING`.
     """
     known = work.api_call >= 0
     moment = work.start.copy()
@@ -32,9 +32,11 @@ def launch_moments(work: DeviceWork, trace: Trace) -> NDArray[np.int64]:
     for number in np.unique(stream[~known]).tolist():
         rows = np.flatnonzero(stream == number)
         rows = rows[np.lexsort((moment[rows], ~known[rows], work.end[rows], work.start[rows]))]
-        if known[rows].any():
-            launched = np.where(known[rows], moment[rows], BEFORE_THE_RECORDING)
-            moment[rows] = np.where(known[rows], moment[rows], np.maximum.accumulate(launched))
+        called = np.where(known[rows], moment[rows], LAST)
+        following = np.minimum.accumulate(called[::-1])[::-1]
+        behind = ~known[rows] & (following <= work.start[rows])
+        first = ~np.logical_or.accumulate(known[rows])
+        moment[rows[behind]] = np.where(first[behind], BEFORE_THE_RECORDING, following[behind])
     return moment
 
 

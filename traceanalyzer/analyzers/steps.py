@@ -59,7 +59,8 @@ class StepsAnalyzer:
             kind, ranges = "profiler_step", _profiler_steps(trace)
         if not ranges:
             kind, ranges = "window", _whole_window(trace)
-        steps = tuple(step for one_rank in _by_rank(ranges) for step in _timed(one_rank, trace, work))
+        timed = (_timed(one_rank, trace, work, follow=kind != "window") for one_rank in _by_rank(ranges))
+        steps = tuple(step for one_rank in timed for step in one_rank)
         durations = np.array([s.duration_ns for s in steps], np.int64)
         median = int(np.median(durations)) if len(durations) else 0
         return Steps(kind, steps, median, _outliers(durations, median))
@@ -163,8 +164,10 @@ def _by_rank(ranges: list[_Range]) -> Iterator[list[_Range]]:
         yield outermost
 
 
-def _timed(ranges: list[_Range], trace: Trace, work: tuple[DeviceWork, ...]) -> Iterator[Step]:
-    """The steps of one rank with the end of the device work that was launched in them."""
+def _timed(
+    ranges: list[_Range], trace: Trace, work: tuple[DeviceWork, ...], *, follow: bool
+) -> Iterator[Step]:
+    """The steps of one rank with the end of the device work launched in them; windows that may `follow` the device."""
     host_start = np.array([r.start for r in ranges], np.int64)
     host_end = np.array([r.end for r in ranges], np.int64)
     end, start = host_end.copy(), host_start.copy()
@@ -176,6 +179,9 @@ def _timed(ranges: list[_Range], trace: Trace, work: tuple[DeviceWork, ...]) -> 
         inside = (step >= 0) & (launched <= host_end[np.maximum(step, 0)])
         np.maximum.at(end, step[inside], device.end[inside])
         main = main_stream(device, trace)
+        launching = np.unique(step[main & (step >= 0)])
+        if not follow or 2 * len(launching) < len(ranges):
+            continue  # one launch for many steps sets no pace
         before = np.zeros(len(ranges) + 1, np.int64)
         np.maximum.at(before, step[main] + 1, device.end[main])
         start = np.maximum(start, np.maximum.accumulate(before)[:-1])

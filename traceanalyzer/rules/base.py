@@ -151,7 +151,7 @@ class Facts:
         Of that work no launch was recorded, so no operator is known: what is counted by operators is of the steps.
         """
         steps = sum(len(d.steps) for d in self.breakdown.devices)
-        return self.device_steps / steps if steps else 1.0
+        return max(1.0, self.device_steps / steps) if steps else 1.0
 
     def sum(self, part: str) -> int:
         """A part of the partition, a field of `Partition`, summed over devices."""

@@ -42,6 +42,9 @@ REASONS = {
     "no_more_work": say("nothing more is launched before the step ends"),
     "unknown": say("the trace does not show why, because the launches were not recorded"),
 }
+# The findings whose cures the replay knows.
+CURED_BY = {"slow_launches": "IDLE001", "pauses": "IDLE004", "host_sync": "SYNC001", "dataloader": "INPUT001",
+            "host_copy": "COPY001", "allocator": "ALLOC001", "gc": "GC001", "compile": "COMPILE001"}  # fmt: skip
 # What limits the kernels of a label, as part of a headline.
 LIMITS = {
     "compute": say("limited by arithmetic"),
@@ -90,7 +93,7 @@ def _dominant(label: str, facts: Facts, replayed: Combined | None) -> Verdict:
             "Communication alone takes {share} of the {span}: compute does not hide it{gain}",
             share=percent(facts.share(exposed)),
             span=span,
-            gain=_speedup(exposed, facts, replayed),
+            gain=_speedup(exposed, facts, _of_cause("COMM001", facts, replayed)),
         )
         return Verdict(label, says, facts.confidence)
     idle = facts.sum("idle_ns")
@@ -101,11 +104,11 @@ def _dominant(label: str, facts: Facts, replayed: Combined | None) -> Verdict:
             "Copies and the waits for them take {share} of the {span}{gain}",
             share=percent(facts.share(cost)),
             span=span,
-            gain=_speedup(cost, facts, replayed),
+            gain=_speedup(cost, facts, _of_cause("COPY001", facts, replayed)),
         )
         return Verdict(label, says, facts.confidence)
     unknown = reason == "unknown"
-    gain = "" if unknown else _speedup(reason_ns, facts, replayed)
+    gain = "" if unknown else _speedup(reason_ns, facts, _of_cause(CURED_BY.get(reason), facts, replayed))
     headline = say(
         "GPU idle {share} of the {span}: {reason}{gain}",
         share=percent(facts.share(idle)),
@@ -243,12 +246,17 @@ def _span(facts: Facts) -> Text:
 
 
 def _speedup(removable_ns: int, facts: Facts, replayed: Combined | None) -> str:
-    """How many times as fast without this time; where the cures could be replayed, no more than all of them give."""
-    wall_ns = facts.wall_ns
+    """How many times as fast without this time, at most; "" for next to nothing."""
+    rest = facts.wall_ns - removable_ns
     if replayed and replayed.saving_ns and replayed.measured_ns:
-        removable_ns = min(removable_ns, int(wall_ns * replayed.saving_ns[1] / replayed.measured_ns))
-    rest = wall_ns - removable_ns
-    factor = wall_ns / rest if rest > 0 else 0.0
+        rest = max(rest, int(facts.wall_ns * (1 - replayed.saving_ns[1] / replayed.measured_ns)))
+    factor = facts.wall_ns / rest if rest > 0 else 0.0
     if factor < 1.05:
         return ""
     return say("; up to {factor:.1f}×", factor=factor) if factor < 10 else "; more than 10×"
+
+
+def _of_cause(code: str | None, facts: Facts, replayed: Combined | None) -> Combined | None:
+    """The replay, where it speaks for the whole: of the only rank, with the cure of the cause among its cures."""
+    alone = len({device.rank for device in facts.breakdown.devices}) == 1
+    return replayed if replayed and alone and code in replayed.codes else None
