@@ -39,6 +39,33 @@ def test_evidence_stands_on_the_trace_s_own_axis() -> None:
     assert finding.evidence[0].text == "500 µs, cudaDeviceSynchronize, thread 1"
 
 
+def evidence(code: str, b: Linked) -> list[Any]:
+    (finding,) = [f for f in judged(b).findings if f.code == code]
+    return list(finding.evidence)
+
+
+def two_ranks_of_one_pid() -> Linked:
+    """As in two containers; rank 2 made no call that was recorded."""
+    b = Linked()
+    for rank in range(3):
+        b.kernel("gemm", 0, 5, rank=rank)
+        b.kernel("gemm", 700_000 + rank, 800_000, rank=rank)
+    for rank in range(2):
+        call = b.call("cudaMemcpyAsync", 5, 900 + rank, rank=rank, pid=100)
+        b.copy("HtoD", 5, 900 + rank, "pageable", "device", rank=rank, api_call=call, bytes=10)
+        b.call("cudaDeviceSynchronize", 1000, 2000 + rank, rank=rank, pid=100)
+    b.step(1, 0, 800_000)
+    return b
+
+
+@pytest.mark.parametrize(
+    ("code", "ranks"),
+    [("NSYS001", [1, 0]), ("NSYS004", [1, 0]), ("NSYS005", [2, 0, 1]), ("NSYS006", [2, 0, 1])],
+)
+def test_evidence_has_the_rank_of_its_row_whatever_its_process_is_called(code: str, ranks: list[int]) -> None:
+    assert [e.rank for e in evidence(code, two_ranks_of_one_pid())] == ranks
+
+
 def test_other_traces_are_not_asked() -> None:
     asked = judged(synced("cudaDeviceSynchronize"), format="chrome")
     codes = {row.code for group in asked[1:4] for row in group}

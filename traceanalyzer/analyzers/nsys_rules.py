@@ -68,29 +68,29 @@ def cuda_api_sync(trace: Trace) -> StatsTable:
     blocking = np.array([*(n.startswith(_BLOCKING) for n in names), False])[codes]
     pid, tid, start, length = (ints(calls, c) for c in ("pid", "tid", "ts", "dur"))
     rows = _longest(np.flatnonzero(blocking), length, start)
-    epoch = capture_start(trace)
+    epoch, rank = capture_start(trace), ints(calls, "rank")
     return StatsTable(
         "cuda_api_sync",
         ("Duration (ns)", "Start (ns)", "PID", "TID", "API Name"),
         tuple(
             (int(length[i]), int(start[i]) + epoch, int(pid[i]), int(tid[i]), names[codes[i]]) for i in rows
         ),
+        tuple(rank[rows].tolist()),
     )
 
 
 def gpu_gaps(trace: Trace, gap_ns: int = GAP_NS) -> StatsTable:
     """Stretches in which a device has nothing to do, between its first and its last work."""
-    found = []
-    for pid, device, context, begun, ended in _operations(trace):
+    found: list[tuple[int, tuple[Any, ...]]] = []
+    for rank, pid, device, context, begun, ended in _operations(trace):
         busy = union(begun, ended)
         end, gaps = busy.end, busy.start[1:] - busy.end[:-1]
         found += [
-            (int(gaps[i]), int(end[i]), pid, device, context) for i in np.flatnonzero(gaps > gap_ns).tolist()
+            (rank, (int(gaps[i]), int(end[i]), pid, device, context))
+            for i in np.flatnonzero(gaps > gap_ns).tolist()
         ]
-    found.sort(key=lambda row: (-row[0], row[1]))
-    return StatsTable(
-        "gpu_gaps", ("Duration (ns)", "Start (ns)", "PID", "Device ID", "Context ID"), tuple(found[:ROWS])
-    )
+    found.sort(key=lambda ranked: (-ranked[1][0], ranked[1][1]))
+    return _table("gpu_gaps", ("Duration (ns)", "Start (ns)", "PID", "Device ID", "Context ID"), found)
 
 
 def gpu_time_util(trace: Trace, percent: float = UTILISATION_PERCENT, chunks: int = CHUNKS) -> StatsTable:
@@ -98,8 +98,8 @@ def gpu_time_util(trace: Trace, percent: float = UTILISATION_PERCENT, chunks: in
 
     Work on several streams at once counts several times, as nsys has it.
     """
-    found: list[tuple[Any, ...]] = []
-    for pid, device, context, start, end in _operations(trace):
+    found: list[tuple[int, tuple[Any, ...]]] = []
+    for rank, pid, device, context, start, end in _operations(trace):
         first, last = int(start.min()), int(end.max())
         width = max(-(-(last - first) // chunks), 1)
         edges = np.append(np.arange(first, last, width), last)
@@ -108,10 +108,11 @@ def gpu_time_util(trace: Trace, percent: float = UTILISATION_PERCENT, chunks: in
         low = 100 * used < percent * length
         for a, b in _runs(low):
             whole = int(length[a:b].sum())
-            found.append((100 * int(used[a:b].sum()) / whole, whole, int(edges[a]), pid, device, context))
-    found.sort(key=lambda row: (row[0], row[2]))
+            percent_used = 100 * int(used[a:b].sum()) / whole
+            found.append((rank, (percent_used, whole, int(edges[a]), pid, device, context)))
+    found.sort(key=lambda ranked: (ranked[1][0], ranked[1][2]))
     columns = ("In-Use (%)", "Duration (ns)", "Start (ns)", "PID", "Device ID", "Context ID")
-    return StatsTable("gpu_time_util", columns, tuple(found[:ROWS]))
+    return _table("gpu_time_util", columns, found)
 
 
 ANALYSES: tuple[Callable[[Trace], StatsTable], ...] = (
@@ -127,14 +128,10 @@ ANALYSES: tuple[Callable[[Trace], StatsTable], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class NsysRules:
-    """The tables of the rules by name; their times count from the start of the capture, `capture_start_ns`.
-
-    `ranks` tells the rank of each process in them.
-    """
+    """The tables of the rules by name; their times count from the start of the capture, `capture_start_ns`."""
 
     tables: Mapping[str, StatsTable]
     capture_start_ns: int
-    ranks: Mapping[int, int]
 
 
 class NsysRulesAnalyzer:
@@ -147,8 +144,13 @@ class NsysRulesAnalyzer:
         """One table per rule."""
         of_nsys = any(source.of_nsys for source in trace.sources)
         tables = [analysis(trace) for analysis in ANALYSES] if of_nsys else []
-        ranks = {pid: rank for rank, pid in _pids(trace).items()}
-        return NsysRules({table.name: table for table in tables}, capture_start(trace), ranks)
+        return NsysRules({table.name: table for table in tables}, capture_start(trace))
+
+
+def _table(name: str, columns: tuple[str, ...], found: list[tuple[int, tuple[Any, ...]]]) -> StatsTable:
+    """The first of the rows, each of which comes with its rank."""
+    first = found[:ROWS]
+    return StatsTable(name, columns, tuple(row for _, row in first), tuple(rank for rank, _ in first))
 
 
 def _covered(start: Ints, end: Ints, low: int, high: int) -> int:
@@ -161,8 +163,11 @@ def _runs(flags: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
     yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
 
 
-def _operations(trace: Trace) -> Iterator[tuple[int, int, int, Ints, Ints]]:
-    """Per process, device and context: pid, device, context, starts and ends of its work, on the capture's clock."""
+def _operations(trace: Trace) -> Iterator[tuple[int, int, int, int, Ints, Ints]]:
+    """Per process, device and context: rank, pid (-1: unknown), device, context, starts and ends of its work.
+
+    The times are on the capture's clock.
+    """
     columns = ("rank", "device", "context", "ts", "dur")
     rows = [np.stack([ints(t, c, 0) for c in columns]) for t in (trace.kernels, trace.copies) if t.num_rows]
     if not rows:
@@ -174,6 +179,7 @@ def _operations(trace: Trace) -> Iterator[tuple[int, int, int, Ints, Ints]]:
     for at in first.tolist():
         own = group == group[at]
         yield (
+            int(rank[at]),
             pids.get(int(rank[at]), -1),
             int(device[at]),
             int(context[at]),
@@ -196,14 +202,15 @@ def _copies(name: str, trace: Trace, chosen: NDArray[np.bool_]) -> StatsTable:
     )
     source, target, calls = _kinds(trace, "src_kind"), _kinds(trace, "dst_kind"), _api_names(trace)
     pids, epoch = _pids(trace), capture_start(trace)
+    longest = _longest(np.flatnonzero(chosen), length, start)
     rows = tuple(
         (
             int(length[i]), int(start[i]) + epoch, source[i].title(), target[i].title(), int(nbytes[i]) / _MB,
             pids.get(int(rank[i]), -1), int(device[i]), int(context[i]), int(stream[i]), calls[i],
         )
-        for i in _longest(np.flatnonzero(chosen), length, start)
+        for i in longest
     )  # fmt: skip
-    return StatsTable(name, _COPY_COLUMNS, rows)
+    return StatsTable(name, _COPY_COLUMNS, rows, tuple(rank[longest].tolist()))
 
 
 def _longest(rows: Ints, length: Ints, start: Ints) -> list[int]:

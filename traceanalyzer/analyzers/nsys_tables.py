@@ -30,11 +30,15 @@ _WAYS = {"H": "Host", "D": "Device", "A": "Array", "P": "Peer"}
 
 @dataclass(frozen=True)
 class StatsTable:
-    """One table: columns as nsys calls them, rows of int, float (not rounded), text or None."""
+    """One table: columns as nsys calls them, rows of int, float (not rounded), text or None.
+
+    `ranks` is the rank of each row, which no column of nsys tells; empty where rows sum up several.
+    """
 
     name: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
+    ranks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

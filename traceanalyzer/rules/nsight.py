@@ -44,7 +44,7 @@ class _NsysRule:
             return
         rows = [dict(zip(found.columns, row, strict=True)) for row in found.rows]
         total = sum(row["Duration (ns)"] for row in rows)
-        ranks, offset = facts.results["nsys_rules"].ranks, facts.results["nsys_rules"].capture_start_ns
+        offset = facts.results["nsys_rules"].capture_start_ns
         yield Finding(
             code=self.code,
             title=self.title,
@@ -55,13 +55,13 @@ class _NsysRule:
                     _described(row),
                     start_ns=row["Start (ns)"] - offset,
                     duration_ns=row["Duration (ns)"],
-                    rank=ranks.get(row["PID"], 0),
+                    rank=rank,
                     device=row.get("Device ID"),
                     stream=row.get("Stream ID"),
                     pid=row["PID"] if "TID" in row else None,
                     tid=row.get("TID"),
                 )
-                for row in rows[:SHOWN]
+                for row, rank in zip(rows[:SHOWN], found.ranks[:SHOWN], strict=True)
             ),
             fix=self.fix,
             confidence="high",
