@@ -10,11 +10,11 @@ from situations import CASES, communicating, pausing, queued_kernels
 from traceanalyzer.analyzers import run_analyzers
 from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability, Note
 from traceanalyzer.rules import RULES, Judgement, judge
+from traceanalyzer.rules.findings import Evidence, Finding
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from linked import Linked
-
-    from traceanalyzer.rules.findings import Finding
 
 
 def judged(b: Linked, capabilities: set[Capability] | None = None, **source: Any) -> Judgement:
@@ -112,3 +112,34 @@ def test_a_broken_rule_of_a_third_party_is_reported(monkeypatch: pytest.MonkeyPa
         ("PLUGIN", "p could not be loaded"),
         ("X001", "the rule failed with ZeroDivisionError: oops"),
     ]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"evidence": (Evidence(say("x"), table="kernels", row="0"),)},
+        {"evidence": (Evidence(say("x"), table="kernels", row=0.5),)},
+        {"evidence": None},
+        {"severity": "critical"},
+        {"confidence": "certain"},
+        {"saving_ns": ("1", "2")},
+    ],
+    ids=str,
+)
+def test_a_finding_of_a_third_party_that_cannot_be_shown_is_reported(
+    monkeypatch: pytest.MonkeyPatch, wrong: dict[str, Any]
+) -> None:
+    right: dict[str, Any] = {"severity": "low", "evidence": (), "confidence": "low"}
+    texts = {name: say("x") for name in ("title", "claim", "fix")}
+
+    class Broken:
+        code, title, requires = "X001", "A broken rule", frozenset()
+
+        def check(self, facts: Any) -> list[Finding]:
+            return [Finding(code="X001", **texts, **(right | wrong))]
+
+    monkeypatch.setattr("traceanalyzer.rules.load_plugins", lambda group: ([Broken()], []))
+    found = judged(queued_kernels())
+    (reported,) = [n.needs for n in found.not_assessed if n.code == "X001"]
+    assert reported.startswith("the rule failed with ")
+    assert "X001" not in codes(found)

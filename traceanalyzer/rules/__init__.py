@@ -90,18 +90,21 @@ def judge(trace: Trace, results: Mapping[str, Any]) -> Judgement:
     passed: list[Passed] = []
     for rule in ALL_RULES if facts.of_nsys else RULES:
         _apply(rule, facts, findings, not_assessed, passed)
+    findings = [placed(trace, finding) for finding in findings]
     plugins, problems = load_plugins(ENTRY_POINTS)
     not_assessed += [
         NotAssessed("PLUGIN", say("A plugin with rules could not be loaded"), said(p)) for p in problems
     ]
     for plugin in plugins:
+        found: list[Finding] = []
         try:
-            _apply(plugin, facts, findings, not_assessed, passed)
+            _apply(plugin, facts, found, not_assessed, passed)
+            # evidence or a severity that cannot be is met here, and not when all are put in order
+            findings += sorted((placed(trace, finding) for finding in found), key=_importance)
         except Exception as error:  # a broken plugin must not take the report down
             code, title = str(getattr(plugin, "code", "PLUGIN")), said(str(getattr(plugin, "title", plugin)))
             failed = say("the rule failed with {kind}: {error}", kind=type(error).__name__, error=error)
             not_assessed.append(NotAssessed(code, title, failed))
-    findings = [placed(trace, finding) for finding in findings]
     findings.sort(key=_importance)  # by what is at stake: that order stays where no saving can be told
     replayed, combined = with_savings(trace, results, findings)
     distrusted = combined is not None and bool(combined.distrust)
