@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _CANDIDATES = 50
 _MOMENTS = 32
-_FOREVER = np.iinfo(np.int64).max
 
 
 def rounds(state: DeviceState) -> Ints:
@@ -111,19 +110,26 @@ def caches(state: DeviceState) -> dict[int, tuple[int, int, int]]:
         return {}
     chosen = np.unique(np.linspace(0, count - 1, min(count, _MOMENTS)).astype(np.int64))
     ends = np.searchsorted(np.maximum.accumulate(number), chosen, side="right") - 1
-    made = np.flatnonzero((state.alloc >= 0) & (state.block_stack >= 0))
-    gone = np.where(state.completed < 0, _FOREVER, state.completed)
+    # a block is live at the moments from `since` on until before `gone`
+    since = np.searchsorted(ends, state.alloc)
+    gone = np.where(state.completed < 0, len(ends), np.searchsorted(ends, state.completed))
+    made = np.flatnonzero((state.alloc >= 0) & (state.block_stack >= 0) & (since < gone))
     found = {}
     for mine in group_rows(state.block_stack[made]):
         blocks = made[mine]
         stack = int(state.block_stack[blocks[0]])
         if state.categories.of_stack(stack)[0] not in {"activations", "kv_cache"}:
             continue
-        live = (state.alloc[blocks] <= ends[:, None]) & (gone[blocks] > ends[:, None])
-        held = (live * state.block_requested[blocks]).sum(axis=1)
+        came, went = (_bytes_at(at[blocks], state.block_requested[blocks], len(ends)) for at in (since, gone))
+        held = np.cumsum(came - went)
         grows = np.diff(held) > 0
-        replaced = (gone[blocks] < ends[-1]).any()
+        replaced = 2 * went.sum() > held[:-1].sum()  # most of what one moment holds is gone at the next
         if replaced and held[-1] > held[0] and grows.mean() >= thresholds.GROWTH_SHARE_OF_STEPS:
             per_round = int(held[-1] - held[0]) // int(chosen[-1] - chosen[0])
             found[stack] = (per_round, int(held[-1]), count)
     return found
+
+
+def _bytes_at(moments: Ints, sizes: Ints, count: int) -> Ints:
+    """The bytes that fall on each of `count` moments."""
+    return np.bincount(moments, sizes, count + 1)[:count].astype(np.int64)
