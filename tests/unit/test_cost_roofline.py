@@ -161,6 +161,22 @@ def test_a_name_does_not_make_a_few_blocks_use_the_whole_device() -> None:
     b.rows["kernels"][0] |= {"grid": [8, 1, 1], "block": [128, 1, 1]}
     row = only(b)
     assert (row.bound, row.confidence, row.reason) == ("latency", "low", "8 blocks for 132 multiprocessors")
+    assert row.source == "blocks"
+    results = run_analyzers(b.trace())[0]
+    coverage = results["roofline"].coverage
+    assert (coverage.blocks_only, coverage.name_only) == (1, 0)
+    assert any(
+        str(line).startswith("100 % of the kernel time is labelled by blocks") for line in cost_lines(results)
+    )
+
+
+def test_a_few_blocks_tell_the_same_with_a_cost_on_a_gpu_whose_peaks_are_unknown() -> None:
+    b = Computing(gpu={"rank": 0, "device": 0, "name": "Some GPU", "sms": 132})
+    b.work("aten::mm", FAST, 200, [4096, 4096], [4096, 4096])
+    b.rows["kernels"][0] |= {"grid": [4, 1, 1], "block": [128, 1, 1]}
+    row = only(b)
+    assert (row.bound, row.confidence, row.source) == ("latency", "low", "shapes")
+    assert row.reason == "the peaks of the GPU are not known: 4 blocks for 132 multiprocessors"
 
 
 def test_an_unknown_gpu_has_costs_but_no_roof() -> None:

@@ -6,7 +6,7 @@ peaks hold for the boost clock, so half of the arithmetic's peak is taken.
 
 Below, something else does. A device that is full for several waves hides latency: what is left is the instructions
 of a kernel that calculates, and the accesses of one that only moves data. Otherwise it is latency: too few blocks, too
-few warps, too little work. Without a cost the name tells, with low confidence.
+few warps, too little work. Without a roof a few blocks tell, otherwise the name, with low confidence.
 """
 
 from __future__ import annotations
@@ -66,14 +66,15 @@ class Work:
         return self.bytes < self.working_set * self.count * 0.99
 
 
-def told_by_name(name: str, filling: Filling) -> tuple[str, str]:
-    """The label of a kernel without a cost, and what makes it unsure.
+def guessed(name: str, filling: Filling) -> tuple[str, str, str]:
+    """The label of a kernel without a roof, what tells it (blocks, name or none), and what makes it unsure.
 
     Blocks that leave half of the device empty cannot use half of any of its units.
     """
     if 0 < filling.blocks < thresholds.COMPUTE_BOUND * filling.sms:
-        return "latency", filling.small
-    return BY_NAME[family(without_types(name))], "told by its name only"
+        return "latency", "blocks", filling.small
+    bound = BY_NAME[family(without_types(name))]
+    return bound, "none" if bound == "unknown" else "name", "told by its name only"
 
 
 def judged(work: Work, cost: Cost, name: str, gpu: Gpu | None, source: Source) -> dict[str, Any]:
@@ -84,9 +85,9 @@ def judged(work: Work, cost: Cost, name: str, gpu: Gpu | None, source: Source) -
     peak = gpu.peak_flops(dtype, matrix=on_matrix) if gpu else None
     bandwidth = gpu.bandwidth if gpu else None
     if gpu is None or peak_figure is None or peak is None or bandwidth is None or not work.duration_ns:
-        bound = BY_NAME[family(without_types(name))]
+        bound, _, teller = guessed(name, work.filling)
         unknown = dict.fromkeys(("roof_ns", "efficiency", "limit"))
-        reason = "the peaks of the GPU are not known: told by the name"
+        reason = f"the peaks of the GPU are not known: {teller}"
         return {**unknown, "bound": bound, "confidence": "low", "dtype": dtype, "reason": reason}
     compute_ns, memory_ns = work.flops / peak * 1e9, work.bytes / bandwidth * 1e9
     roof_ns = max(compute_ns, memory_ns)

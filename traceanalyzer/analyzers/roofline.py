@@ -16,7 +16,7 @@ from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.attributed import kernel_ops
 from traceanalyzer.analyzers.communication import communication_kernels
 from traceanalyzer.analyzers.groups import group_rows
-from traceanalyzer.analyzers.kernel_bound import SURE, Filling, Work, judged, told_by_name
+from traceanalyzer.analyzers.kernel_bound import SURE, Filling, Work, guessed, judged
 from traceanalyzer.analyzers.messages import message_bytes
 from traceanalyzer.analyzers.roofline_results import (
     Coverage,
@@ -206,7 +206,9 @@ class _Labels:
 
     def _without_cost(self, rows: NDArray[np.int64], name: str) -> RooflineRow:
         communicates = bool(self.communication[rows].any())
-        bound, reason = ("communication", "") if communicates else told_by_name(name, self._filling(rows))
+        bound, source, reason = (
+            ("communication", "name", "") if communicates else guessed(name, self._filling(rows))
+        )
         op, gpu, message = int(self.op[rows[0]]), int(self.gpu_of[rows[0]]), self.message[rows]
         return RooflineRow(
             kernel=name,
@@ -221,7 +223,7 @@ class _Labels:
             limit=None,
             bound=bound,
             confidence="high" if communicates else "low",
-            source="none" if bound == "unknown" else "name",
+            source=source,
             dtype=None,
             matrix_units=matrix_units(name),
             reason=reason,
@@ -235,14 +237,14 @@ class _Labels:
 
 def _coverage(rows: Sequence[RooflineRow]) -> Coverage:
     time = dict.fromkeys(
-        ("cost", "communication", "name_only", "unknown", "messages", "mapping", "replayed"), 0
+        ("cost", "communication", "name_only", "blocks_only", "unknown", "messages", "mapping", "replayed"), 0
     )
     for row in rows:
         if row.bound == "communication":
             time["communication"] += row.total_ns
             time["messages"] += row.total_ns if row.bytes is not None else 0
         elif row.flops is None:
-            time["unknown" if row.source == "none" else "name_only"] += row.total_ns
+            time["unknown" if row.source == "none" else f"{row.source}_only"] += row.total_ns
         else:
             time["cost"] += row.total_ns
             if row.source in ("mapping", "replayed"):

@@ -58,9 +58,9 @@ class RooflineRow:
     limit: str | None
     bound: str
     confidence: str  # high | medium | low
-    source: (
-        str  # shapes | around | forward | signature | ambiguous | experts | mapping | replayed | name | none
-    )
+    source: str
+    """Of a cost: shapes, around, forward, signature, ambiguous, experts, mapping or replayed. Of a label without
+    one: blocks or name; or none."""
     dtype: str | None
     matrix_units: bool | None  # Tensor Cores or Matrix Cores, told by the name
     reason: str = ""
@@ -85,14 +85,16 @@ class KernelRoof:
 class Coverage:
     """Where the labels come from: shares of the summed kernel time; 0 without kernels.
 
-    cost, communication, name_only and unknown add up to 1. `messages` is the part of communication whose bytes are
-    known, `mapping` and `replayed` are the parts of cost that a second trace gave, and torch on the meta device.
+    cost, communication, name_only, blocks_only and unknown add up to 1; `blocks_only` has no cost and blocks too few
+    for half of the GPU. `messages` is the part of communication whose bytes are known, `mapping` and `replayed` are
+    the parts of cost that a second trace gave, and torch on the meta device.
     """
 
     cost: float
     communication: float
     name_only: float
     unknown: float
+    blocks_only: float = 0.0
     messages: float = 0.0
     mapping: float = 0.0
     replayed: float = 0.0

@@ -71,6 +71,11 @@ def _coverage(coverage: Coverage) -> Text:
 
 
 def _origins(coverage: Coverage) -> Iterator[Text]:
+    if coverage.blocks_only:
+        yield say(
+            "{share} of the kernel time is labelled by blocks too few for half of the GPU.",
+            share=units.share(coverage.blocks_only),
+        )
     if coverage.messages:
         yield say(
             "{share} of the kernel time is communication whose message sizes are known.",
