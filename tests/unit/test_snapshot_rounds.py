@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import tracemalloc
+from time import process_time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import pyarrow as pa
+import pytest
 from memory_situations import FREED, START, steps
 from snapshot_files import BASE, MIB, block, entry, frame, segment, snapshot, write
 
-from traceanalyzer.analyzers.snapshot_rounds import caches
+from traceanalyzer.analyzers.snapshot_rounds import caches, rounds
+from traceanalyzer.analyzers.snapshot_stacks import StackTable
+from traceanalyzer.analyzers.snapshot_state import device_states
 from traceanalyzer.pipeline import analyze, load
 
 if TYPE_CHECKING:
@@ -69,3 +74,52 @@ def test_telling_caches_takes_memory_for_the_blocks_and_not_for_every_moment_of_
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 12 * numbers.nbytes
+
+
+def state_of(stack: np.ndarray[Any, Any], parent: list[int], names: list[str]) -> DeviceState:
+    """One allocation per stack given, the first of them released; a frame for each row of the tree of stacks."""
+    rows = pa.array(np.arange(len(parent)))
+    trace = SimpleNamespace(
+        stacks=pa.table({"parent": pa.array(parent), "frame": rows}),
+        frames=pa.table({"name": names, "file": ["/app/model.py"] * len(names), "line": rows}),
+    )
+    positions = {"alloc": np.arange(len(stack)), "free_completed": np.zeros(1, np.int64)}
+    found = SimpleNamespace(
+        rows=positions["alloc"], stack=stack, positions=positions.get, stacks=StackTable(cast("Any", trace))
+    )
+    return cast("DeviceState", found)
+
+
+@pytest.mark.parametrize("within", ["forward", "main"])
+def test_a_million_entries_of_twenty_thousand_stacks_take_a_moment(within: str) -> None:
+    depth, kinds = 60, 20_000
+    parent = [*range(-1, depth - 1), *[depth - 1] * kinds]
+    names = [within, *["call"] * (depth + kinds - 1)]
+    state = state_of(depth + np.tile(np.arange(kinds), 50), parent, names)
+    began = process_time()
+    number = rounds(state)
+    assert process_time() - began < 3
+    assert number.max() == (-1 if within == "forward" else 49)
+
+
+def growing_batches() -> dict[str, Any]:
+    """Five times the same twelve requests, the last time for twice the bytes, of which the last does not fit."""
+    lines = [[frame("/app/train.py", 10 + i, "step")] for i in range(12)]
+    trace, time = [entry("segment_alloc", BASE, 100 * MIB, START)], START + 1
+    for i in range(5):
+        size, where, made = (8 if i == 4 else 4) * MIB, BASE, []
+        for line in lines[: 11 if i == 4 else 12]:
+            trace.append(entry("alloc", where, size, time, line))
+            made.append(where)
+            where, time = where + size, time + 1
+        if i < 4:
+            trace += [entry(action, at, size, time) for at in made for action in FREED]
+    trace.append(entry("oom", 0, 8 * MIB, time, lines[-1]))
+    blocks = [block(at, 8 * MIB, 8 * MIB, frames=line) for at, line in zip(made, lines, strict=False)]
+    return snapshot([segment(BASE, [*blocks, block(where, 12 * MIB, 0, "inactive")])], trace)
+
+
+def test_the_rounds_before_an_error_begin_with_the_first_line_of_the_loop(tmp_path: Path) -> None:
+    (state,) = device_states(load(write(tmp_path / "s.pickle", growing_batches())))
+    made = state.positions("alloc")
+    assert state.loop[made].tolist() == [*np.repeat(range(4), 12), *[-1] * 11]

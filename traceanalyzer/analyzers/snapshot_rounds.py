@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _CANDIDATES = 50
 _MOMENTS = 32
+_FOREVER = np.iinfo(np.int64).max
 
 
 def rounds(state: DeviceState) -> Ints:
@@ -33,45 +34,70 @@ def rounds(state: DeviceState) -> Ints:
     if not len(made) or not len(state.positions("free_completed")):
         return none
     kinds, which, times = np.unique(stack, return_inverse=True, return_counts=True)
-    often = [k for k in np.argsort(times, kind="stable").tolist() if kinds[k] >= 0 and times[k] >= 3]
-    for kind in often[:_CANDIDATES]:
-        begins = np.flatnonzero(which == kind)
+    first, last = _first_and_last(which, len(kinds))
+    forward = _in_one_forward_from(state, kinds, last)
+    often = np.flatnonzero((kinds >= 0) & (times >= 3) & (first < forward))
+    # where an error cuts the last round off, stacks before it occur once more than those behind
+    rarest = (times[often] - times[often].min(initial=_FOREVER)) // 2
+    for kind in often[np.lexsort((first[often], rarest))][:_CANDIDATES].tolist():
+        begin, count = first[kind], int(times[kind])
+        present = last >= begin
+        if count * int(present.sum()) > 4 * (len(which) - begin):
+            continue  # rounds that hold most of the stacks would have more allocations
         number = np.cumsum(which == kind) - 1
-        if not _alike(which[begins[0] :], number[begins[0] :]) or _within_forward(state, stack[begins[0] :]):
+        if not _alike(which[begin:], number[begin:], present):
             continue
+        begins = np.flatnonzero(which == kind)
         found = np.searchsorted(made[begins], np.arange(len(none)), side="right") - 1
-        last = len(begins) - 1
         # the last round counts when it went as far as the others did
-        if len(np.unique(which[number == last])) < len(np.unique(which[number == last - 1])):
-            found[found == last] = -1
+        if len(np.unique(which[number == count - 1])) < len(np.unique(which[number == count - 2])):
+            found[found == count - 1] = -1
         return found
     return none
 
 
-def _alike(which: Ints, number: Ints) -> bool:
+def _first_and_last(which: Ints, kinds: int) -> tuple[Ints, Ints]:
+    """Where each kind occurs first and last."""
+    first, last = np.zeros(kinds, np.int64), np.zeros(kinds, np.int64)
+    first[which[::-1]] = np.arange(len(which))[::-1]
+    last[which] = np.arange(len(which))
+    return first, last
+
+
+def _in_one_forward_from(state: DeviceState, kinds: Ints, last: Ints) -> int:
+    """From which allocation on all stacks pass through the same forward: its layers, which are no loop of steps.
+
+    Args:
+        state: the device.
+        kinds: the distinct stacks, -1 for none known.
+        last: where each occurs last.
+    """
+    known = np.flatnonzero(kinds >= 0)
+    if not len(known):
+        return 0
+    forward = state.stacks.outermost("forward", kinds[known])
+    end = last[known].argmax()
+    if forward[end] < 0:
+        return _FOREVER
+    return int(last[known][forward != forward[end]].max(initial=-1)) + 1
+
+
+def _alike(which: Ints, number: Ints, present: NDArray[np.bool_]) -> bool:
     """Whether the rounds hold the same stacks: the last, which may be cut off, no others.
 
     Args:
         which: the stack of each allocation from the first round on.
         number: its round.
+        present: which stacks there are among them.
     """
-    present = np.bincount(which) > 0
-    count, kinds = int(number[-1]) + 1, int(present.sum())
-    if count * kinds > 4 * len(which):  # rounds that hold most of the stacks would have more allocations
-        return False
-    there = np.zeros((count, kinds), np.bool_)
+    count = int(number[-1]) + 1
+    there = np.zeros((count, int(present.sum())), np.bool_)
     there[number, (np.cumsum(present) - 1)[which]] = True
     middle = there[(count - 1) // 2]
     held, shared = there.sum(axis=1), there[:, middle].sum(axis=1)
     whole = shared[:-1] / (held[:-1] + middle.sum() - shared[:-1])
     least = thresholds.ROUNDS_ALIKE
     return bool((whole >= least).all() and shared[-1] >= least * held[-1])
-
-
-def _within_forward(state: DeviceState, stacks: Ints) -> bool:
-    """Whether all stacks pass through the same forward: its layers follow each other, which is no loop of steps."""
-    shared = state.stacks.shared(set(stacks.tolist()) - {-1})
-    return any(frame.name.split(".")[-1] == "forward" for frame in shared)
 
 
 def asked_now_and_before(state: DeviceState, entry: int) -> tuple[int, int] | None:

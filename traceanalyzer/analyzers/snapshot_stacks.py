@@ -8,13 +8,19 @@ from functools import cache
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from traceanalyzer.analyzers.evidence import origin
 from traceanalyzer.model.columns import ints, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from numpy.typing import NDArray
+
     from traceanalyzer.model.trace import Trace
+
+    Ints = NDArray[np.int64]
 
 _AUTOGRAD_C = re.compile(r"torch::autograd::(Engine|python::PythonEngine|Node|generated|AccumulateGrad)")
 
@@ -74,6 +80,15 @@ class StackTable:
                 break
             common.append(frames[0])
         return tuple(common[::-1])
+
+    def outermost(self, method: str, stacks: Ints) -> Ints:
+        """The outermost call of a method that each stack passes through, as its row; -1 where it does not."""
+        named = np.array([f.name.split(".")[-1] == method for f in self._frames], np.bool_)
+        found, at = np.full(len(stacks), -1, np.int64), stacks
+        while (at >= 0).any():
+            found = np.where((at >= 0) & named[self._frame[at]], at, found)
+            at = np.where(at >= 0, self._parent[at], -1)
+        return found
 
     def place_of_all(self, stacks: Sequence[int]) -> Place:
         """The innermost line of the user's own code through which all of some stacks pass, else that of the first."""
