@@ -11,8 +11,9 @@ import webbrowser
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Thread
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -144,6 +145,41 @@ def test_perfetto_gets_what_is_good_of_a_damaged_zstd(serving: Callable[..., str
     whole = zstandard.compress((place / "run.json").read_bytes())
     (place / "cut.zst").write_bytes(whole[: len(whole) // 2])
     assert (place / "run.json").read_bytes().startswith(get(serving("cut.zst", "--perfetto") + "trace"))
+
+
+def damaged() -> bytes:
+    frame = zstandard.ZstdCompressor(write_checksum=True).compress(b"trace")
+    return frame[:-1] + bytes([frame[-1] ^ 1])
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        pytest.param(damaged(), "压缩数据", id="damaged"),
+        pytest.param(zstandard.compress(bytes(70 << 20)), "--max-ratio", id="inflates without end"),
+    ],
+)
+def test_what_ends_a_trace_early_is_told_in_the_language_of_the_command(
+    content: bytes,
+    told: str,
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def asked_once(contents: dict[str, Any], **_: Any) -> None:
+        answer = Thread(target=lambda: list(contents["trace"][1]()))  # as the server does
+        answer.start()
+        answer.join()
+
+    monkeypatch.setattr("traceanalyzer.cli.open.serve", asked_once)
+    monkeypatch.chdir(place)
+    Path("bad.zst").write_bytes(content)
+    assert run(["open", "--perfetto", "--lang", "zh", "bad.zst"]) == 0
+    line = capsys.readouterr().err
+    assert told in line
+    assert line.count("bad.zst") == 1
+    assert "compressed data" not in line
+    assert "inflates" not in line
 
 
 @pytest.mark.parametrize("inputs", [["run.json", "run.json"], ["."], ["-"], ["missing.json"]])

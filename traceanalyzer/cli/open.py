@@ -19,7 +19,7 @@ from traceanalyzer.cli.inputs import analysis_options, analyze, reads_inputs
 from traceanalyzer.cli.sources import source_options
 from traceanalyzer.cli.table import printable
 from traceanalyzer.errors import TraceAnalyzerError
-from traceanalyzer.languages import spoken
+from traceanalyzer.languages import current, speaking, spoken
 from traceanalyzer.text import say
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from traceanalyzer.cli.inputs import Wanted
     from traceanalyzer.ingest.options import LoadOptions
     from traceanalyzer.source_links import SourceLinks
+    from traceanalyzer.text import Text
 
     Content = tuple[str, Callable[[], Iterable[bytes]]]  # its type, and its bytes in blocks
 
@@ -166,15 +167,16 @@ def _for_perfetto(inputs: Sequence[str], options: LoadOptions) -> dict[str, Cont
     assets = files("traceanalyzer.cli").joinpath("perfetto")
     page, script = (assets.joinpath(name).read_bytes() for name in ("page.html", "handover.js"))
     path.open("rb").close()  # what cannot be read is said before a browser opens
+    language = current()  # the server's threads speak none yet
     return {
         "": (HTML, lambda: [page]),
         "handover.js": (SCRIPT, lambda: [script]),
         "name": ("text/plain; charset=utf-8", lambda: [path.name.encode()]),
-        "trace": (BYTES, lambda: _trace_bytes(path, options)),
+        "trace": (BYTES, lambda: _trace_bytes(path, options, language)),
     }
 
 
-def _trace_bytes(path: Path, options: LoadOptions) -> Iterable[bytes]:
+def _trace_bytes(path: Path, options: LoadOptions, language: str) -> Iterable[bytes]:
     """The file as it is, or inflated where Perfetto could not do it: it reads gzip, but not zstd."""
     from traceanalyzer.ingest.source import Truncated, blocks, compression_of
 
@@ -183,8 +185,16 @@ def _trace_bytes(path: Path, options: LoadOptions) -> Iterable[bytes]:
             try:
                 yield from blocks(path, options)
             except (Truncated, TraceAnalyzerError) as error:  # Perfetto shows what came before
-                click.echo(printable(say("{path}: {problem}", path=path, problem=error)), err=True)
+                with speaking(language):
+                    click.echo(printable(_ended_early(path, error)), err=True)
             return
         file.seek(0)
         while block := file.read(1 << 20):
             yield block
+
+
+def _ended_early(path: Path, error: Exception) -> Text:
+    if isinstance(error, TraceAnalyzerError):
+        return error.message
+    problem = say("the compressed data is damaged or cut off: {error}", error=str(error))
+    return say("{path}: {problem}", path=path, problem=problem)
