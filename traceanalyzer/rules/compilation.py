@@ -190,7 +190,7 @@ class CompiledWithoutGraphs:
                     say(
                         "{kernels} kernels in {steps} steps",
                         kernels=f"{kernels:,}",
-                        steps=f"{facts.device_steps:.3g}",
+                        steps=f"{len(facts.steps.steps):,}",
                     )
                 ),
                 *places([g for g in facts.largest_gaps(*ORDINARY) if g not in facts.pauses()]),
