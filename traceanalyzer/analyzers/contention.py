@@ -59,15 +59,14 @@ class ContentionAnalyzer:
         slow = [_slow(trace, work) for work in works]
         python_ns, frame = _other_python(trace, works)
         duration = ints(trace.api_calls, "dur", 0)
+        late = np.concatenate([np.zeros(0, np.int64), *(late for _, late, _ in slow)])
         return Contention(
             sum(calls for calls, _, _ in slow),
-            sum(len(late) for _, late, _ in slow),
+            len(late),
             sum(excess for _, _, excess in slow),
             python_ns,
             None if frame is None else trace.python_calls.column("name")[frame].as_py(),
-            max(
-                (int(row) for _, late, _ in slow for row in late), key=lambda row: duration[row], default=None
-            ),
+            int(late[duration[late].argmax()]) if len(late) else None,
             frame,
         )
 
