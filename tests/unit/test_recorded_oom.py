@@ -54,7 +54,7 @@ TRUTHS = {
                            "the largest free block had 45.0 MiB", "expandable_segments:True"),
     "fragmentation_expandable": Truth("growth", line("fragmentation", "torch.empty(size, "), KEPT,
                                       "keep less from round to round"),
-    "graph_pool": Truth("graph_pool", line("step", "kept.append"), "the private pool of a CUDA graph",
+    "graph_pool": Truth("graph_pool", line("step", "kept.append"), "in private pools, such as those of CUDA graphs",
                         "within the captured region"),
     "leak": Truth("leak", line("forward", "return x + self.mlp", MODEL), line("leak", "loss ="),
                   "append loss.item()"),

@@ -154,6 +154,18 @@ def test_a_single_large_request_is_a_spike(tmp_path: Path) -> None:
     assert request(tmp_path).causes[0].name == "spike"
 
 
+def test_a_private_pool_that_many_lines_hold_may_be_of_graphs_or_of_others(tmp_path: Path) -> None:
+    lines = [frame("/app/many.py", i, "f") for i in range(600)]
+    size = 64 * 1024
+    blocks = [block(BASE + i * size, size, size, frames=[line]) for i, line in enumerate(lines)]
+    private = segment(BASE, blocks, segment_pool_id=(1, 0))
+    trace = [entry("oom", 0, 36 * MIB, 5, [USER], pool_id=(0, 0))]
+    (oom,) = results(tmp_path, snapshot([private], trace))["oom"].rows
+    cause = next(c for c in oom.causes if c.name == "graph_pool")
+    assert (cause.bytes, cause.confidence) == (600 * size, "medium")
+    assert "in private pools, such as those of CUDA graphs" in cause.evidence
+
+
 @pytest.fixture(scope="module")
 def leaking() -> Any:
     return analyze(load(FIXTURE, options=NO_CACHE))

@@ -102,11 +102,17 @@ def test_a_million_entries_of_twenty_thousand_stacks_take_a_moment(within: str) 
     assert number.max() == (-1 if within == "forward" else 49)
 
 
-def growing_batches() -> dict[str, Any]:
-    """Five times the same twelve requests, the last time for twice the bytes, of which the last does not fit."""
+def growing_batches(marked: str = "") -> dict[str, Any]:
+    """Five times the same twelve requests, the last time for twice the bytes, of which the last does not fit.
+
+    Args:
+        marked: "ended" for steps that all have an end, "cut off" for a last one without.
+    """
     lines = [[frame("/app/train.py", 10 + i, "step")] for i in range(12)]
-    trace, time = [entry("segment_alloc", BASE, 100 * MIB, START)], START + 1
+    trace, marks, time = [entry("segment_alloc", BASE, 100 * MIB, START)], list[dict[str, Any]](), START + 1
     for i in range(5):
+        mark = {"name": f"ProfilerStep#{i}", "device": 0}
+        marks.append({"stage": "START", "time_us": time, **mark})
         size, where, made = (8 if i == 4 else 4) * MIB, BASE, []
         for line in lines[: 11 if i == 4 else 12]:
             trace.append(entry("alloc", where, size, time, line))
@@ -114,12 +120,30 @@ def growing_batches() -> dict[str, Any]:
             where, time = where + size, time + 1
         if i < 4:
             trace += [entry(action, at, size, time) for at in made for action in FREED]
-    trace.append(entry("oom", 0, 8 * MIB, time, lines[-1]))
+        else:
+            trace.append(entry("oom", 0, 8 * MIB, time, lines[-1]))
+        time += 1
+        if i < 4 or marked == "ended":
+            marks.append({"stage": "END", "time_us": time, **mark})
     blocks = [block(at, 8 * MIB, 8 * MIB, frames=line) for at, line in zip(made, lines, strict=False)]
-    return snapshot([segment(BASE, [*blocks, block(where, 12 * MIB, 0, "inactive")])], trace)
+    segments = [segment(BASE, [*blocks, block(where, 12 * MIB, 0, "inactive")])]
+    return snapshot(segments, trace, marks if marked else [])
 
 
 def test_the_rounds_before_an_error_begin_with_the_first_line_of_the_loop(tmp_path: Path) -> None:
     (state,) = device_states(load(write(tmp_path / "s.pickle", growing_batches())))
     made = state.positions("alloc")
     assert state.loop[made].tolist() == [*np.repeat(range(4), 12), *[-1] * 11]
+
+
+@pytest.mark.parametrize(
+    ("marked", "before"),
+    [("", "round of their loop before"), ("ended", "step before"), ("cut off", "step before")],
+)
+def test_a_step_that_asks_for_more_than_the_one_before_is_why_it_does_not_fit(
+    tmp_path: Path, marked: str, before: str
+) -> None:
+    (oom,) = analyze(load(write(tmp_path / "s.pickle", growing_batches(marked))))["oom"].rows
+    cause = oom.causes[0]
+    assert (cause.name, cause.bytes) == ("larger_step", 11 * 4 * MIB)
+    assert f"2.0 times as much as in the {before}, " in cause.evidence

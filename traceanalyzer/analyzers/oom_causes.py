@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.snapshot_results import Cause, Change
 from traceanalyzer.analyzers.snapshot_rounds import asked_now_and_before
@@ -65,7 +67,7 @@ def causes(
         *_elsewhere(free, requested),
         *_growth(device, requested),
         *_larger(state, moment, requested),
-        *_graph_pools(moment, requested),
+        *_graph_pools(state, moment, requested),
         *_others(request),
     ]
     enough.sort(key=lambda cause: -(cause.bytes or 0))
@@ -180,12 +182,25 @@ def _growth(device: DeviceSnapshot, requested: int) -> list[Cause]:
             continue
         first = together[0]
         evidence = _GROWS[name, first.marked].filled(
-            line=first.python if name == "kv_cache_growth" else device.growth_python,
+            line=(first.python if name == "kv_cache_growth" else device.growth_python)
+            or say("an unknown line"),
             per_step=size(sum(row.bytes_per_step for row in together)),
             total=size(total),
         )
         found.append(Cause(name, total, evidence, "high" if first.steps > 5 else "medium"))
     return found
+
+
+_LARGER = {
+    True: say(
+        "the same lines asked for {times} times as much as in the step before, {now} instead of {before}: a larger "
+        "batch or longer sequences"
+    ),
+    False: say(
+        "the same lines asked for {times} times as much as in the round of their loop before, {now} instead of "
+        "{before}: a larger batch or longer sequences"
+    ),
+}
 
 
 def _larger(state: DeviceState, moment: Moment, requested: int) -> list[Cause]:
@@ -194,28 +209,26 @@ def _larger(state: DeviceState, moment: Moment, requested: int) -> list[Cause]:
     if asked is None or asked[0] < thresholds.LARGER_ROUND * asked[1] or asked[0] - asked[1] < requested:
         return []
     now, before = asked
-    evidence = say(
-        "the same lines asked for {times} times as much as in the step before, {now} instead of {before}: a larger "
-        "batch or longer sequences",
-        times=f"{now / before:.1f}",
-        now=size(now),
-        before=size(before),
-    )
+    marked = bool((state.step >= 0).any())
+    evidence = _LARGER[marked].filled(times=f"{now / before:.1f}", now=size(now), before=size(before))
     return [Cause("larger_step", now - before, evidence, "high")]
 
 
-def _graph_pools(moment: Moment, requested: int) -> list[Cause]:
-    """Pools of CUDA graphs that hold more than was asked for."""
-    held = sum(h.bytes for h in moment.holders if h.pool not in (None, "0,0"))
+def _graph_pools(state: DeviceState, moment: Moment, requested: int) -> list[Cause]:
+    """Private pools, such as those of CUDA graphs, that hold more than was asked for."""
+    pool, names = state.block_pool
+    live = state.live_after(moment.entry)
+    private = np.array([*(name != "0,0" for name in names), False], np.bool_)[pool[live]]
+    held = int(state.block_bytes[live][private].sum())
     if held < requested or 2 * held < moment.active_bytes:
         return []
     evidence = say(
-        "{held} of {active} are in the private pool of a CUDA graph: what is alive there when it is captured stays as "
-        "long as the graph",
+        "{held} of {active} are in private pools, such as those of CUDA graphs: what is alive there when a graph is "
+        "captured stays as long as the graph",
         held=size(held),
         active=size(moment.active_bytes),
     )
-    return [Cause("graph_pool", held, evidence, "high")]
+    return [Cause("graph_pool", held, evidence, "medium")]
 
 
 def _others(request: Request) -> list[Cause]:

@@ -101,16 +101,21 @@ def _alike(which: Ints, number: Ints, present: NDArray[np.bool_]) -> bool:
 
 
 def asked_now_and_before(state: DeviceState, entry: int) -> tuple[int, int] | None:
-    """Bytes asked for in the step or round that an entry cuts off, and by as many requests of the last whole one.
+    """Bytes asked for in an entry's step or round as far as it, and by as many requests of the one before.
 
-    None where the requests are too few, or come from other stacks than they did.
+    None where the requests are too few, or come from other stacks than they did. A step that has no end is what
+    follows the last whole one.
     """
+    made = state.positions("alloc")
+    number = state.loop[made]
     whole = np.flatnonzero(state.loop[: entry + 1] >= 0)
     if not len(whole):
         return None
-    made = state.positions("alloc")
-    now = made[(made > whole[-1]) & (made <= entry)]
-    last = made[state.loop[made] == state.loop[whole[-1]]][: len(now)]
+    ended = int(state.loop[entry])
+    begun = number == ended if ended >= 0 else made > whole[-1]
+    now = made[begun & (made <= entry)]
+    before = ended - 1 if ended >= 0 else int(state.loop[whole[-1]])
+    last = made[(number == before) & (number >= 0)][: len(now)]
     if len(now) < thresholds.ROUND_REQUESTS or len(last) < len(now):
         return None
     if (state.stack[now] != state.stack[last]).mean() > 1 - thresholds.ROUNDS_ALIKE:

@@ -77,7 +77,7 @@ _CAUSES_OF_OOM = {
     "kv_cache_growth": say("kv cache growth"),
     "leak": say("leak"),
     "growth": say("growth"),
-    "graph_pool": say("pool of a CUDA graph"),
+    "graph_pool": say("private pools"),
     "device_full": say("full device"),
     "larger_step": say("larger step"),
     "spike": say("spike"),
