@@ -49,7 +49,7 @@ def per_step(trace: Trace, steps: Steps) -> dict[str, dict[Key, PerStep]]:
     A subject that was not recorded is empty.
     """
     size = len(steps.steps)
-    kernels, copies = (_launched(trace, name, steps.steps) for name in ("kernels", "copies"))
+    kernels, copies = _launched(trace, steps.steps)
     kernel_ns, copy_ns = ints(trace.kernels, "dur", 0), ints(trace.copies, "dur", 0)
     name, names = texts(trace.kernels, "name")
     moves = communication_kernels(trace)
@@ -104,14 +104,17 @@ def _op_column(trace: Trace, table: str, column: str) -> tuple[Ints, list[str]]:
     return found, words
 
 
-def _launched(trace: Trace, table: str, steps: Sequence[Step]) -> Ints:
-    """The step in which each row of device work was launched."""
-    rows = trace.tables[table]
-    when = ints(rows, "ts").copy()
+def _launched(trace: Trace, steps: Sequence[Step]) -> tuple[Ints, Ints]:
+    """The step in which each row of `kernels`, and each of `copies`, was launched."""
+    kernels, copies = (np.zeros(table.num_rows, np.int64) for table in (trace.kernels, trace.copies))
     for work in device_work(trace):
-        own = (work.kind == COPY) == (table == "copies")
-        when[work.row[own]] = launch_moments(work, trace)[own]
-    return _step_at(ints(rows, "rank"), when, steps)
+        moment, copied = launch_moments(work, trace), work.kind == COPY
+        kernels[work.row[~copied]] = moment[~copied]
+        copies[work.row[copied]] = moment[copied]
+    return (
+        _step_at(ints(trace.kernels, "rank"), kernels, steps),
+        _step_at(ints(trace.copies, "rank"), copies, steps),
+    )
 
 
 def _host(trace: Trace, table: str, steps: Sequence[Step]) -> Ints:

@@ -50,7 +50,7 @@ class PhasesAnalyzer:
         """The phases of all ranks and devices."""
         kind, names, calls, phase = _phases(trace)
         work = device_work(trace)
-        for device in work:
+        for device in work if kind else ():
             _set_earlier(phase, device, launch_moments(device, trace) == BEFORE_THE_RECORDING)
         rows = _rows(trace, results["roofline"], work, names, calls, phase) if kind else ()
         busy = sum(total(device.busy()) for device in work)
