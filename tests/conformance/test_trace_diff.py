@@ -1,8 +1,8 @@
 """HTA's trace diff (`compare_traces`, first rank and iteration of each) against ours: counts, durations, categories.
 
 Ours differs in three ways, and by exactly that: work whose launch was not recorded counts in the step in which it
-must have been launched (HTA drops it), what the host does after a step's range counts for that step up to the next one's start (HTA
-drops it), and annotations of the program are no ops.
+must have been launched (HTA drops it), what the host does after a step's range counts for that step up to the next
+one's start (HTA drops it), and annotations of the program are no ops.
 """
 
 from __future__ import annotations
