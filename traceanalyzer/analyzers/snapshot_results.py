@@ -128,13 +128,15 @@ class Churn:
 
     segment_allocs: int
     segment_frees: int
-    late_segment_allocs: int | None  # after the second step began; None without steps
+    late_segment_allocs: int | None  # after the second step began, without mappings; None without steps
     retries: int  # after the driver refused memory
     empty_cache_runs: int
     empty_cache_python: str | None
     empty_cache_lines: tuple[tuple[str, int], ...] = ()  # (line, calls), most calls first
     at_ns: int | None = None  # when memory was first given back, or asked for after the first step
     errors: int = 0  # retries that did not help
+    mappings: int = 0  # of segment_allocs: expandable segments grow by them, as they are meant to
+    unmappings: int = 0  # of segment_frees
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,8 +119,8 @@ def cache_runs(state: DeviceState) -> tuple[Ints, Ints, NDArray[np.bool_]]:
 
 def churn(state: DeviceState) -> Churn:
     """Segments that were made and given back; an oom without a retry before it had nothing to give back."""
-    allocs = np.union1d(state.positions("segment_alloc"), state.positions("segment_map"))
-    frees = np.union1d(state.positions("segment_free"), state.positions("segment_unmap"))
+    allocs, maps = state.positions("segment_alloc"), state.positions("segment_map")
+    frees, unmaps = state.positions("segment_free"), state.positions("segment_unmap")
     ooms = state.positions("oom")
     starts, ends, retry = cache_runs(state)
     alone = ~np.isin(ooms - 1, ends)
@@ -128,8 +128,10 @@ def churn(state: DeviceState) -> Churn:
     second = np.flatnonzero(state.step >= _SKIPPED)
     lines = [state.place(int(state.stack[entry])).python for entry in emptied.tolist()]
     return Churn(
-        segment_allocs=len(allocs),
-        segment_frees=len(frees),
+        segment_allocs=len(allocs) + len(maps),
+        segment_frees=len(frees) + len(unmaps),
+        mappings=len(maps),
+        unmappings=len(unmaps),
         late_segment_allocs=int((allocs >= second[0]).sum()) if len(second) else None,
         retries=int(retry.sum() + alone.sum()),
         errors=len(ooms),

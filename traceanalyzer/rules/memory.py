@@ -47,6 +47,12 @@ def _where(device: DeviceSnapshot) -> Text:
     return say("rank {rank}, device {device}", rank=device.rank, device=device.device)
 
 
+def _expandable(device: DeviceSnapshot) -> bool:
+    """Whether the run has expandable segments: it was set so, or mapped memory, which only they do."""
+    chosen = dict(device.settings).get("PYTORCH_CUDA_ALLOC_CONF", "")
+    return "expandable_segments:True" in chosen or device.churn.mappings > 0
+
+
 class SnapshotRule:
     """A rule that looks at each device of each snapshot; what it wastes is `saving_bytes` per device."""
 
@@ -54,6 +60,8 @@ class SnapshotRule:
     title: ClassVar[Text]
     severity: ClassVar[Severity] = "medium"
     fix: ClassVar[Text]
+    fix_of_expandable: ClassVar[Text | None] = None
+    """What is left of the fix where the run has expandable segments already."""
     requires: ClassVar[frozenset[Capability]] = frozenset({Capability.MEMORY_SNAPSHOT})
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -62,13 +70,14 @@ class SnapshotRule:
             found = self.look(device)
             if found is not None:
                 claim, nbytes, evidence = found
+                left = self.fix_of_expandable if _expandable(device) else None
                 yield Finding(
                     code=self.code,
                     title=self.title,
                     severity=self.severity,
                     claim=say("On {device}, {claim}.", device=_where(device), claim=claim),
                     evidence=tuple(evidence[:SHOWN]),
-                    fix=self.fix,
+                    fix=left or self.fix,
                     confidence="medium",
                     saving_bytes=nbytes,
                     saving_reason=NO_TIME,
@@ -123,8 +132,27 @@ _LEAVES = say("{line} leaves {size} behind in every step")
 _LEAVES_IN_ROUNDS = say("{line} leaves {size} behind in every round of its loop")
 _GROWS = say("the KV cache grows by {per_step} per step")
 _GROWS_IN_ROUNDS = say("a cache such as that of keys and values grows by {per_step} per round of its loop")
-_STEPS = say("{line} {function}: {size} per step, {total} in {steps}")
-_ROUNDS = say("{line} {function}: {size} per round, {total} in {steps}")
+_STEPS = say("{line}: {size} per step, {total} in {steps}")
+_ROUNDS = say("{line}: {size} per round, {total} in {steps}")
+
+
+def leaves(device: DeviceSnapshot) -> tuple[Text, list[GrowthRow]] | None:
+    """What all stacks that grow and are no KV cache leave behind together, and these; None without any."""
+    rows = [g for g in device.growth if g.category != "kv_cache"]
+    if not rows:
+        return None
+    says = _LEAVES if rows[0].marked else _LEAVES_IN_ROUNDS
+    line = device.growth_python or say("an unknown line")
+    return says.filled(line=line, size=size(sum(g.bytes_per_step for g in rows))), rows
+
+
+def cache_grows(device: DeviceSnapshot) -> tuple[Text, list[GrowthRow]] | None:
+    """By how much all KV caches grow together, and their stacks; None without any."""
+    rows = [g for g in device.growth if g.category == "kv_cache"]
+    if not rows:
+        return None
+    says = _GROWS if rows[0].marked else _GROWS_IN_ROUNDS
+    return says.filled(per_step=size(sum(g.bytes_per_step for g in rows))), rows
 
 
 class Leak(SnapshotRule):
@@ -141,11 +169,10 @@ class Leak(SnapshotRule):
 
     def look(self, device: DeviceSnapshot) -> Found | None:
         """The stacks that grow and are no KV cache."""
-        rows = [g for g in device.growth if g.category != "kv_cache"]
-        if not rows:
+        found = leaves(device)
+        if found is None:
             return None
-        says = _LEAVES if rows[0].marked else _LEAVES_IN_ROUNDS
-        claim = says.filled(line=device.growth_python, size=size(sum(g.bytes_per_step for g in rows)))
+        claim, rows = found
         return claim, sum(g.total_bytes for g in rows), [_growth(device, g) for g in rows]
 
 
@@ -164,18 +191,16 @@ class KvCacheGrowth(SnapshotRule):
 
     def look(self, device: DeviceSnapshot) -> Found | None:
         """The stacks that grow and are a KV cache."""
-        rows = [g for g in device.growth if g.category == "kv_cache"]
-        if not rows:
+        found = cache_grows(device)
+        if found is None:
             return None
-        says = _GROWS if rows[0].marked else _GROWS_IN_ROUNDS
-        claim = says.filled(per_step=size(sum(g.bytes_per_step for g in rows)))
+        claim, rows = found
         return claim, sum(g.total_bytes for g in rows) // 2, [_growth(device, g) for g in rows]
 
 
 def _growth(device: DeviceSnapshot, row: GrowthRow) -> Evidence:
     text = (_STEPS if row.marked else _ROUNDS).filled(
-        line=row.python,
-        function=row.function,
+        line=f"{row.python} {row.function}" if row.python else say("an unknown line"),
         size=size(row.bytes_per_step),
         total=size(row.total_bytes),
         steps=count(row.steps, "step") if row.marked else count(row.steps, "round"),
@@ -232,6 +257,7 @@ class FragmentationGrowth(SnapshotRule):
 
     code, title = "MEM010", say("Fragmentation grows from step to step")
     fix = say("PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True, or make sizes repeat (pad, bucket).")
+    fix_of_expandable = say("Make sizes repeat (pad, bucket).")
 
     def look(self, device: DeviceSnapshot) -> Found | None:
         """Medians of unused memory early and late."""
@@ -264,6 +290,9 @@ class AllocatorThrash(SnapshotRule):
         "Take empty_cache() out of the loop; make sizes repeat (pad, bucket); lower the peak, or set "
         "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True."
     )
+    fix_of_expandable = say(
+        "Take empty_cache() out of the loop; make sizes repeat (pad, bucket); lower the peak."
+    )
 
     def look(self, device: DeviceSnapshot) -> Found | None:
         """Driver calls after the first step, retries and empty_cache."""
@@ -274,17 +303,22 @@ class AllocatorThrash(SnapshotRule):
         # the retry before an error is part of the error
         if not (many or often or churn.retries > churn.errors):
             return None
+        allocs, frees = churn.segment_allocs - churn.mappings, churn.segment_frees - churn.unmappings
         told = [
             say("{retries} after a failed cudaMalloc", retries=count(churn.retries, "retry")),
-            say("{count} cudaMalloc calls", count=churn.segment_allocs)
+            say("{count} cudaMalloc calls", count=allocs)
             if churn.late_segment_allocs is None
-            else say(
-                "{late} of {all} cudaMalloc calls came after the first step",
-                late=late,
-                all=churn.segment_allocs,
-            ),
-            say("{count} cudaFree calls", count=churn.segment_frees),
+            else say("{late} of {all} cudaMalloc calls came after the first step", late=late, all=allocs),
+            say("{count} cudaFree calls", count=frees),
         ]
+        if churn.mappings:
+            told.append(
+                say(
+                    "expandable segments grew {mappings} and shrank {unmappings}",
+                    mappings=count(churn.mappings, "time"),
+                    unmappings=count(churn.unmappings, "time"),
+                )
+            )
         told += [
             say("empty_cache() {times} by {line}", times=count(calls, "time"), line=line)
             for line, calls in churn.empty_cache_lines
@@ -305,6 +339,7 @@ class UnusedReserved(SnapshotRule):
 
     code, title, severity = "MEM006", say("Reserved memory is never used"), "low"
     fix = say("PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True, or make sizes repeat (pad, bucket).")
+    fix_of_expandable = say("Make sizes repeat (pad, bucket).")
 
     def look(self, device: DeviceSnapshot) -> Found | None:
         """Peak of reserved against peak of active."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from traceanalyzer.model.sizes import size
 from traceanalyzer.rules.findings import Verdict
+from traceanalyzer.rules.memory import cache_grows, leaves
 from traceanalyzer.rules.vocabulary import word
 from traceanalyzer.text import say
 
@@ -38,20 +39,9 @@ def memory_verdict(facts: Facts) -> Verdict | None:
         held = say(", {size} of it allocated before the window", size=size(worst.peak.unseen_bytes))
     elif top is not None:
         held = say(", {size} of it {use}", size=size(top[1]), use=word(top[0]))
-    grows = worst.growth[0] if worst.growth else None
-    left: str = (
-        ""
-        if grows is None
-        else say(
-            "; {line} leaves {size} behind in every step", line=grows.python, size=size(grows.bytes_per_step)
-        )
-        if grows.marked
-        else say(
-            "; {line} leaves {size} behind in every round of its loop",
-            line=grows.python,
-            size=size(grows.bytes_per_step),
-        )
-    )
+    of_cache = bool(worst.growth) and worst.growth[0].category == "kv_cache"
+    grows = cache_grows(worst) if of_cache else leaves(worst)
+    left: str = "" if grows is None else say("; {what}", what=grows[0])
     headline = say(
         "Memory peaks at {active} of {reserved} reserved{held}{left}",
         active=size(worst.peak.active_bytes),
