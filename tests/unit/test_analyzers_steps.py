@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from linked import US, Linked
 
+from traceanalyzer.analyzers.launch_order import BEFORE_THE_RECORDING, launch_moments
 from traceanalyzer.analyzers.results import Steps
 from traceanalyzer.analyzers.steps import StepsAnalyzer
+from traceanalyzer.analyzers.work import device_work
 from traceanalyzer.errors import UsageError
 
 
@@ -70,6 +72,16 @@ def test_work_whose_launch_is_lost_in_the_middle_moves_no_step() -> None:
                 b.launch("linked", called=100 * i + 1, start=100 * i + 5, end=100 * i + 50)
             b.kernel("launch lost", 100 * i + 51, 100 * i + 85)
         assert {s.duration_ns / US for s in steps_of(b).steps[:-1]} == {100}
+
+
+def test_what_began_before_the_host_was_recorded_was_launched_before() -> None:
+    b = Linked()
+    b.kernel("early", 1, 3)
+    b.step(1, 2, 100)
+    b.launch("k", called=10, start=15, end=60)
+    trace = b.trace()
+    (work,) = device_work(trace)
+    assert launch_moments(work, trace).tolist() == [BEFORE_THE_RECORDING, 10 * US]
 
 
 def test_one_launch_for_several_steps_sets_no_pace() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from traceanalyzer.analyzers.work import COMPUTE, COPY
+from traceanalyzer.model.annotations import host_ranges
 from traceanalyzer.model.columns import ints
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def launch_moments(work: DeviceWork, trace: Trace) -> NDArray[np.int64]:
     known = work.api_call >= 0
     moment = work.start.copy()
     moment[known] = ints(trace.api_calls, "ts")[work.api_call[known]]
+    moment[~known & (work.start < _host_begins(work.rank, trace))] = BEFORE_THE_RECORDING
     stream = _streams(work, trace)
     for number in np.unique(stream[~known]).tolist():
         rows = np.flatnonzero(stream == number)
@@ -38,6 +40,15 @@ def launch_moments(work: DeviceWork, trace: Trace) -> NDArray[np.int64]:
         first = ~np.logical_or.accumulate(known[rows])
         moment[rows[behind]] = np.where(first[behind], BEFORE_THE_RECORDING, following[behind])
     return moment
+
+
+def _host_begins(rank: int, trace: Trace) -> int:
+    """When the first row of the host on a rank begins, ns; the least number where there is none."""
+    begins = []
+    for table, rows in ((trace.api_calls, slice(None)), (trace.annotations, host_ranges(trace.annotations))):
+        ts = ints(table, "ts")[rows][ints(table, "rank")[rows] == rank]
+        begins += [int(ts.min())] if len(ts) else []
+    return min(begins, default=BEFORE_THE_RECORDING)
 
 
 def main_stream(work: DeviceWork, trace: Trace) -> NDArray[np.bool_]:
