@@ -1,4 +1,4 @@
-"""Rules about memory: out of memory, growth, fragmentation, and memory that is held for nothing."""
+"""Rules about memory: out of memory, fragmentation, and memory that is held for nothing."""
 
 from __future__ import annotations
 
@@ -8,84 +8,20 @@ from typing import TYPE_CHECKING, ClassVar
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.sizes import size
 from traceanalyzer.model.trace import Capability
-from traceanalyzer.rules.findings import Evidence, Finding, Severity
+from traceanalyzer.rules.findings import Evidence, Finding
+from traceanalyzer.rules.memory_growth import KvCacheGrowth, Leak
+from traceanalyzer.rules.snapshot_rule import NO_TIME, SHOWN, SnapshotRule, at_moment, of_line
 from traceanalyzer.rules.vocabulary import word
 from traceanalyzer.rules.wording import count, percent
-from traceanalyzer.text import Text, join, say
+from traceanalyzer.text import join, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot, GrowthRow, Oom
+    from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot, Oom
     from traceanalyzer.rules.base import Facts
-
-NO_TIME = say("it saves memory, not time")
-SHOWN = 5
-
-
-Found = tuple[Text, int | None, list[Evidence]]
-"""The claim, the bytes it is about and the evidence."""
-
-
-def of_line(device: DeviceSnapshot, text: Text, python: str | None, function: str | None) -> Evidence:
-    """What a line of the program holds: a row of the tables of who holds memory."""
-    return Evidence(
-        text,
-        name=f"{python} {function}" if python else None,
-        rank=device.rank,
-        device=device.device,
-        sheet="held-by-line",
-    )
-
-
-def at_moment(device: DeviceSnapshot, text: Text, at_ns: int | None) -> Evidence:
-    """What is so at a moment; where entries carry no time, the tables of who holds memory are all there is."""
-    return Evidence(text, start_ns=at_ns, rank=device.rank, device=device.device, sheet="held-by-category")
-
-
-def _where(device: DeviceSnapshot) -> Text:
-    return say("rank {rank}, device {device}", rank=device.rank, device=device.device)
-
-
-def _expandable(device: DeviceSnapshot) -> bool:
-    """Whether the run has expandable segments: it was set so, or mapped memory, which only they do."""
-    chosen = dict(device.settings).get("PYTORCH_CUDA_ALLOC_CONF", "")
-    return "expandable_segments:True" in chosen or device.churn.mappings > 0
-
-
-class SnapshotRule:
-    """A rule that looks at each device of each snapshot; what it wastes is `saving_bytes` per device."""
-
-    code: ClassVar[str]
-    title: ClassVar[Text]
-    severity: ClassVar[Severity] = "medium"
-    fix: ClassVar[Text]
-    fix_of_expandable: ClassVar[Text | None] = None
-    """What is left of the fix where the run has expandable segments already."""
-    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.MEMORY_SNAPSHOT})
-
-    def check(self, facts: Facts) -> Iterable[Finding]:
-        """One finding per device that has the problem."""
-        for device in facts.snapshot.devices:
-            found = self.look(device)
-            if found is not None:
-                claim, nbytes, evidence = found
-                left = self.fix_of_expandable if _expandable(device) else None
-                yield Finding(
-                    code=self.code,
-                    title=self.title,
-                    severity=self.severity,
-                    claim=say("On {device}, {claim}.", device=_where(device), claim=claim),
-                    evidence=tuple(evidence[:SHOWN]),
-                    fix=left or self.fix,
-                    confidence="medium",
-                    saving_bytes=nbytes,
-                    saving_reason=NO_TIME,
-                )
-
-    def look(self, device: DeviceSnapshot) -> Found | None:
-        """The claim, the bytes it is about and the evidence; None when all is well."""
-        raise NotImplementedError
+    from traceanalyzer.rules.snapshot_rule import Found
+    from traceanalyzer.text import Text
 
 
 class OutOfMemory:
@@ -126,86 +62,6 @@ class OutOfMemory:
                 device=oom.device,
                 sheet="ooms",
             )
-
-
-_LEAVES = say("{line} leaves {size} behind in every step")
-_LEAVES_IN_ROUNDS = say("{line} leaves {size} behind in every round of its loop")
-_GROWS = say("the KV cache grows by {per_step} per step")
-_GROWS_IN_ROUNDS = say("a cache such as that of keys and values grows by {per_step} per round of its loop")
-_STEPS = say("{line}: {size} per step, {total} in {steps}")
-_ROUNDS = say("{line}: {size} per round, {total} in {steps}")
-
-
-def leaves(device: DeviceSnapshot) -> tuple[Text, list[GrowthRow]] | None:
-    """What all stacks that grow and are no KV cache leave behind together, and these; None without any."""
-    rows = [g for g in device.growth if g.category != "kv_cache"]
-    if not rows:
-        return None
-    says = _LEAVES if rows[0].marked else _LEAVES_IN_ROUNDS
-    line = device.growth_python or say("an unknown line")
-    return says.filled(line=line, size=size(sum(g.bytes_per_step for g in rows))), rows
-
-
-def cache_grows(device: DeviceSnapshot) -> tuple[Text, list[GrowthRow]] | None:
-    """By how much all KV caches grow together, and their stacks; None without any."""
-    rows = [g for g in device.growth if g.category == "kv_cache"]
-    if not rows:
-        return None
-    says = _GROWS if rows[0].marked else _GROWS_IN_ROUNDS
-    return says.filled(per_step=size(sum(g.bytes_per_step for g in rows))), rows
-
-
-class Leak(SnapshotRule):
-    """Blocks of the same call stack stay from step to step.
-
-    Something keeps references: a list of losses with their graphs, a cache without a limit, hooks. KV caches
-    grow by design and are told apart by their names, or by what they do: they grow while the shorter one goes.
-    Counted are blocks that nothing released before the end, in most of the steps after the first; where no steps
-    were marked, in every round of a loop that calls the same lines again and again.
-    """
-
-    code, title, severity = "MEM002", say("Memory grows from step to step"), "high"
-    fix = say("Keep no reference from step to step: append loss.item(), detach what is kept, bound caches.")
-
-    def look(self, device: DeviceSnapshot) -> Found | None:
-        """The stacks that grow and are no KV cache."""
-        found = leaves(device)
-        if found is None:
-            return None
-        claim, rows = found
-        return claim, sum(g.total_bytes for g in rows), [_growth(device, g) for g in rows]
-
-
-class KvCacheGrowth(SnapshotRule):
-    """The KV cache grows with every step.
-
-    It does by design, with the tokens and sequences that are kept. The finding says how fast, so that it can be
-    told how long the memory lasts.
-    """
-
-    code, title, severity = "MEM003", say("The KV cache grows with every step"), "low"
-    fix = say(
-        "Limit the tokens or sequences kept at once, keep the cache in 8 bits, or allocate it once "
-        "(paged, static)."
-    )
-
-    def look(self, device: DeviceSnapshot) -> Found | None:
-        """The stacks that grow and are a KV cache."""
-        found = cache_grows(device)
-        if found is None:
-            return None
-        claim, rows = found
-        return claim, sum(g.total_bytes for g in rows) // 2, [_growth(device, g) for g in rows]
-
-
-def _growth(device: DeviceSnapshot, row: GrowthRow) -> Evidence:
-    text = (_STEPS if row.marked else _ROUNDS).filled(
-        line=f"{row.python} {row.function}" if row.python else say("an unknown line"),
-        size=size(row.bytes_per_step),
-        total=size(row.total_bytes),
-        steps=count(row.steps, "step") if row.marked else count(row.steps, "round"),
-    )
-    return of_line(device, text, row.python, row.function)
 
 
 class PinnedSegments(SnapshotRule):

@@ -8,7 +8,7 @@ from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.sizes import size
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.findings import Evidence, Finding, Severity
-from traceanalyzer.rules.memory import NO_TIME, SnapshotRule, of_line
+from traceanalyzer.rules.snapshot_rule import NO_TIME, SnapshotRule, of_line
 from traceanalyzer.rules.wording import percent
 from traceanalyzer.text import Text, say
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot
     from traceanalyzer.rules.base import Facts
-    from traceanalyzer.rules.memory import Found
+    from traceanalyzer.rules.snapshot_rule import Found
 
 
 class UseRule(SnapshotRule):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from traceanalyzer.model.sizes import size
 from traceanalyzer.rules.findings import Verdict
-from traceanalyzer.rules.memory import cache_grows, leaves
+from traceanalyzer.rules.memory_growth import cache_grows, leaves
 from traceanalyzer.rules.vocabulary import word
 from traceanalyzer.text import say
 
