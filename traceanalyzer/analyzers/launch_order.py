@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from traceanalyzer.analyzers.work import COMPUTE, COPY
+from traceanalyzer.analyzers.work import COMPUTE, streams
 from traceanalyzer.model.annotations import host_ranges
 from traceanalyzer.model.columns import ints
 
@@ -30,7 +30,7 @@ def launch_moments(work: DeviceWork, trace: Trace) -> NDArray[np.int64]:
     moment = work.start.copy()
     moment[known] = ints(trace.api_calls, "ts")[work.api_call[known]]
     moment[~known & (work.start < _host_begins(work.rank, trace))] = BEFORE_THE_RECORDING
-    stream = _streams(work, trace)
+    stream = streams(work, trace)
     for number in np.unique(stream[~known]).tolist():
         rows = np.flatnonzero(stream == number)
         rows = rows[np.lexsort((moment[rows], ~known[rows], work.end[rows], work.start[rows]))]
@@ -53,15 +53,7 @@ def _host_begins(rank: int, trace: Trace) -> int:
 
 def main_stream(work: DeviceWork, trace: Trace) -> NDArray[np.bool_]:
     """Which work ran on the stream where compute kernels take most time; shape (rows,)."""
-    streams, code = np.unique(_streams(work, trace), return_inverse=True)
+    code = np.unique(streams(work, trace), return_inverse=True)[1]
     kernel_ns = np.where(work.kind == COMPUTE, work.end - work.start, 0)
-    main = int(np.bincount(code, weights=kernel_ns, minlength=len(streams)).argmax())
+    main = int(np.bincount(code, weights=kernel_ns).argmax())
     return np.asarray(code == main)
-
-
-def _streams(work: DeviceWork, trace: Trace) -> NDArray[np.int64]:
-    stream = np.empty(len(work.row), np.int64)
-    copies = work.kind == COPY
-    stream[copies] = ints(trace.copies, "stream")[work.row[copies]]
-    stream[~copies] = ints(trace.kernels, "stream")[work.row[~copies]]
-    return stream

@@ -233,13 +233,11 @@ def _graph_pools(state: DeviceState, moment: Moment, requested: int) -> list[Cau
 
 def _others(request: Request) -> list[Cause]:
     """Other users of a full device, as the text of the error tells."""
-    text, found = request.text, []
-    if request.had_room:
+    held = request.text.other_processes
+    if request.had_room or held is None or held < request.requested:
         return []
-    if text.other_processes is not None and text.other_processes >= request.requested:
-        evidence = say("other processes hold {held} of the device", held=size(text.other_processes))
-        found.append(Cause("other_process", text.other_processes, evidence, "high"))
-    return found
+    evidence = say("other processes hold {held} of the device", held=size(held))
+    return [Cause("other_process", held, evidence, "high")]
 
 
 def _full(moment: Moment, request: Request) -> list[Cause]:

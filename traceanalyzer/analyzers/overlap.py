@@ -8,7 +8,7 @@ import numpy as np
 
 from traceanalyzer.analyzers.groups import group_rows
 from traceanalyzer.analyzers.opportunities_results import Overlap, OverlapRow
-from traceanalyzer.analyzers.work import COMMUNICATION, COMPUTE, COPY, DeviceWork, device_work
+from traceanalyzer.analyzers.work import COMMUNICATION, COMPUTE, COPY, DeviceWork, device_work, streams
 from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.model.intervals import covered, subtract, total
 
@@ -49,12 +49,7 @@ class _Device:
 
     def __init__(self, trace: Trace, work: DeviceWork) -> None:
         self.trace, self.work = trace, work
-        is_copy = work.kind == COPY
-        stream = {table: ints(trace.tables[table], "stream") for table in ("kernels", "copies")}
-        self.stream = np.empty(len(work.row), np.int64)
-        self.stream[is_copy], self.stream[~is_copy] = (
-            stream["copies"][work.row[is_copy]], stream["kernels"][work.row[~is_copy]]
-        )  # fmt: skip
+        self.stream = streams(work, trace)
         called = ints(trace.api_calls, "ts")
         self.called = (
             np.where(work.api_call >= 0, called[work.api_call], -1) if len(called) else work.api_call

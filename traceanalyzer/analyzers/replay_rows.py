@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from traceanalyzer.analyzers.host import STALLS, HostActivity
-from traceanalyzer.analyzers.work import COPY, device_work
+from traceanalyzer.analyzers.work import device_work, streams
 from traceanalyzer.model.columns import ints
 from traceanalyzer.model.tree import nest
 
@@ -108,10 +108,7 @@ def select(
     call_row = np.concatenate([d.api_call for d in devices])
     linked = call_row >= 0
     call_row[linked] = outermost[call_row[linked]]
-    is_copy = kind == COPY
-    stream = np.empty(len(row), np.int64)
-    stream[is_copy] = ints(trace.copies, "stream")[row[is_copy]]
-    stream[~is_copy] = ints(trace.kernels, "stream")[row[~is_copy]]
+    stream = np.concatenate([streams(d, trace) for d in devices])
 
     syncs, frees = api.named(STALLS["host_sync"]), api.named(FREES)
     copies = (host.waits | host.copies) & ~syncs

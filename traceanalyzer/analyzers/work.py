@@ -43,6 +43,15 @@ class DeviceWork:
         return union(self.start[chosen], self.end[chosen])
 
 
+def streams(work: DeviceWork, trace: Trace) -> NDArray[np.int64]:
+    """The stream of each piece of work, shape (rows,)."""
+    stream = np.empty(len(work.row), np.int64)
+    copies = work.kind == COPY
+    stream[copies] = ints(trace.copies, "stream")[work.row[copies]]
+    stream[~copies] = ints(trace.kernels, "stream")[work.row[~copies]]
+    return stream
+
+
 def device_work(trace: Trace) -> tuple[DeviceWork, ...]:
     """The work of every device that executed any, by rank and device."""
     kernels, copies = trace.kernels, trace.copies

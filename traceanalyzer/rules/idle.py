@@ -14,6 +14,7 @@ from traceanalyzer.text import Text, join, say
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from traceanalyzer.analyzers.ranges import RangeRow
     from traceanalyzer.analyzers.results import ApiRow, IdleGap
     from traceanalyzer.rules.base import Facts
 
@@ -315,6 +316,20 @@ def called(api: ApiRow) -> Evidence:
         ),
         table="api_calls",
         name=api.name,
+    )
+
+
+def ran(row: RangeRow) -> Evidence:
+    """The calls of one range or function of the program."""
+    return Evidence(
+        say(
+            "{calls} of {name}, {time}",
+            calls=count(row.count, "call"),
+            name=row.name,
+            time=duration(row.total_ns),
+        ),
+        table=row.table,
+        name=row.name,
     )
 
 

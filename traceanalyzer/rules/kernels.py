@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.findings import Evidence, Finding
-from traceanalyzer.rules.idle import called
+from traceanalyzer.rules.idle import called, ran
 from traceanalyzer.rules.wording import count, duration, percent
 from traceanalyzer.text import Text, say
 
@@ -118,19 +118,7 @@ class UnfusedOptimizer:
                 Evidence(
                     say("{share} of the step is idle within the optimizer", share=percent(facts.share(idle)))
                 ),
-                *(
-                    Evidence(
-                        say(
-                            "{calls} of {name}, {time}",
-                            calls=count(r.count, "call"),
-                            name=r.name,
-                            time=duration(r.total_ns),
-                        ),
-                        table=r.table,
-                        name=r.name,
-                    )
-                    for r in ranges.annotated(_STEP)
-                ),
+                *map(ran, ranges.annotated(_STEP)),
             ),
             fix=(
                 say(

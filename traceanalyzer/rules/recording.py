@@ -10,6 +10,7 @@ from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.base import ORDINARY
 from traceanalyzer.rules.capture import described_step
 from traceanalyzer.rules.findings import Evidence, Finding
+from traceanalyzer.rules.idle import ran
 from traceanalyzer.rules.wording import count, duration, percent
 from traceanalyzer.text import Text, say
 
@@ -134,19 +135,7 @@ class SingleProcessLoader:
                 "num_workers is 0: the launching process prepares batches for {share} of the step.",
                 share=percent(spent),
             ),
-            evidence=tuple(
-                Evidence(
-                    say(
-                        "{calls} of {name}, {time}",
-                        calls=count(r.count, "call"),
-                        name=r.name,
-                        time=duration(r.total_ns),
-                    ),
-                    table=r.table,
-                    name=r.name,
-                )
-                for r in rows
-            ),
+            evidence=tuple(map(ran, rows)),
             fix=say("DataLoader(dataset, num_workers=8, persistent_workers=True, pin_memory=True)"),
             confidence="high",
             saving_reason=say("the time is that of INPUT001; it is not saved twice"),
