@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from compute_situations import FAST, STREAM, Computing
+from compute_situations import BF16, FAST, STREAM, Computing
 from linked import US, Linked
 from situations import NCCL
 
@@ -68,6 +68,26 @@ def test_kernels_of_very_different_traffic_are_no_chain() -> None:
         .work("aten::sigmoid", STREAM, 10, [1 << 10, 1 << 10])
     )
     assert fusion(b).rows == ()
+
+
+def sums(*, out: bool) -> Computing:
+    """Three times the sum of two tensors with the same op, into a tensor that the program gives where `out`."""
+    inputs = [(BIG, BF16), (BIG, BF16), ([], "Scalar"), *([(BIG, BF16)] if out else [])]
+    b = Computing()
+    for _ in range(3):
+        b.work("aten::add", STREAM, 150, *(shape for shape, _ in inputs), types=[kind for _, kind in inputs])
+    return b
+
+
+def test_repeats_of_an_op_that_writes_where_it_is_told_are_no_chain() -> None:
+    """`torch.add(a, b, out=c)` again and again overwrites what the one before wrote, and hands nothing on."""
+    assert fusion(sums(out=True)).rows == ()
+    assert [len(row.kernels) for row in fusion(sums(out=False)).rows] == [3]
+
+
+def test_another_op_may_go_on_with_what_was_written_where_it_was_told() -> None:
+    b = sums(out=True).work("aten::sigmoid", STREAM, 100, BIG)
+    assert [row.ops for row in fusion(b).rows] == [("aten::add", "aten::sigmoid")]
 
 
 def test_equal_chains_are_one_row_whatever_is_unknown_elsewhere() -> None:

@@ -2,7 +2,8 @@
 
 A chain is a run of pointwise, norm, quantisation, rotary, activation and cast kernels on one stream with nothing else
 between. That each works on what the one before wrote is not in a trace: kernels whose traffic differs by more than a
-factor of four are taken apart, and nothing is promised with more than low confidence.
+factor of four are taken apart, and so are repeats of one op with `out=`, which overwrite each other's result. Nothing
+is promised with more than low confidence.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from traceanalyzer.analyzers.attributed import kernel_ops
 from traceanalyzer.analyzers.groups import longest_of
 from traceanalyzer.analyzers.opportunities_results import Fusion, FusionRow
+from traceanalyzer.cost.pointwise import writes_where_told
 from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.model.join import codes_of
 
@@ -102,6 +104,10 @@ class _Chains:
         joined &= step[order][1:] == step[order][:-1]  # the next step's first kernel does other data
         with np.errstate(invalid="ignore", divide="ignore"):
             apart = np.abs(np.log(self.bytes[1:] / self.bytes[:-1])) > np.log(SAME_DATA)
+        told = np.array(
+            [writes_where_told(r.op, r.input_dims, r.input_types) for r in roofline.rows] + [False]
+        )
+        apart |= told[of[1:]] & told[of[:-1]] & (self.op[1:] == self.op[:-1])
         self.joined = joined & ~apart  # unknown traffic does not take them apart
 
     def rows(self, whole: int) -> list[FusionRow]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING
 
-from traceanalyzer.cost.call import Call, Cost, Tensor, Unknown
+from traceanalyzer.cost.call import Call, Cost, Tensor, Unknown, parse_call
 from traceanalyzer.cost.gemm import broadcast
 
 if TYPE_CHECKING:
@@ -48,6 +48,10 @@ _COMPARISONS = {
     "eq": 2, "ne": 2, "lt": 2, "le": 2, "gt": 2, "ge": 2, "logical_and": 2, "logical_or": 2,
     "logical_xor": 2, "logical_not": 1, "isnan": 1, "isinf": 1, "isfinite": 1, "isclose": 2,
 }  # fmt: skip
+_READS = {
+    **{f"aten::{name}": reads for name, (reads, _) in _ARITHMETIC.items()},
+    **{f"aten::{name}": reads for name, reads in _COMPARISONS.items()},
+}
 _RANDOM = ("uniform_", "normal_", "random_", "bernoulli_", "exponential_")
 
 
@@ -68,6 +72,23 @@ def output_of(inputs: list[Tensor]) -> tuple[int, float, str]:
     if widest.itemsize == 2 and {"bf16", "fp16"} <= {t.dtype for t in floating}:
         return prod(shape), 4.0, "fp32"
     return prod(shape), widest.itemsize, widest.dtype
+
+
+def writes_where_told(name: str | None, dims: str | None, types: str | None) -> bool:
+    """Whether an op was called with `out=`: it ends with a tensor of the result's shape that it does not read.
+
+    Args:
+        name: of the op.
+        dims: shapes of the arguments, the JSON that the tables keep.
+        types: their types, likewise.
+    """
+    reads = _READS.get(name or "")
+    call = None if reads is None else parse_call(name or "", dims, types, None, None)
+    if call is None or reads is None or len(call.inputs) <= reads:
+        return False
+    told = call.optional(len(call.inputs) - 1)
+    read = [t.shape for t in (call.optional(i) for i in range(reads)) if t is not None]
+    return told is not None and bool(read) and told.shape == broadcast(*read)
 
 
 def pointwise(reads: int, flops: float, in_place: bool, out_bytes: float | None = None) -> Formula:

@@ -53,7 +53,8 @@ class UnfusedChains:
     kernel for the chain keeps what they hand on in registers. The saving is the traffic for what is handed on, at the
     bandwidth of the memory: at least the second reading, at most the writing too; half of the smaller traffic of two
     neighbours is taken for what goes between them. That they work on the same data is not in a trace; it is taken
-    from their order and from traffic of about the same size.
+    from their order and from traffic of about the same size. Repeats of one op with `out=` overwrite what the one
+    before wrote and are no chain.
     """
 
     code: ClassVar[str] = "FUSE001"
