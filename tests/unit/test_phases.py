@@ -128,6 +128,22 @@ def test_use_of_the_peak_is_flops_by_wall_time() -> None:
     assert (use.dtype, use.costed) == ("bf16", 1)
 
 
+def test_use_of_the_peak_counts_the_work_of_steps_alone() -> None:
+    """What the device still did of the warm-up is in no step: with its FLOPs, a busy GPU came out above 100 %."""
+    b = Computing()
+    square = [4096, 4096]
+    b.kernel(FAST, 10, 210)  # launched before the recording began
+    b.work("aten::mm", FAST, 200, square, square)
+    b.rows["kernels"][-1].update(ts=210_000)
+    b.step(1, 0, 410)
+    once = phases(b).utilisation
+    b.work("aten::mm", FAST, 200, square, square)  # launched after the last step
+    b.rows["api_calls"][-1].update(ts=420_000)
+    b.rows["kernels"][-1].update(ts=430_000)
+    assert phases(b).utilisation.model == pytest.approx(once.model)
+    assert once.flops == 2 * 4096**3
+
+
 def test_use_of_the_peak_is_unknown_without_shapes_or_gpu() -> None:
     assert phases(training()).utilisation is None
     b = Computing(gpu=None).work("aten::mm", FAST, 200, [4096, 4096], [4096, 4096]).done()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from traceanalyzer.analyzers.results import Breakdown
+    from traceanalyzer.analyzers.results import Breakdown, Steps
     from traceanalyzer.analyzers.roofline_results import Roofline
     from traceanalyzer.model.trace import Capability, Trace
 
@@ -63,7 +63,7 @@ class PhasesAnalyzer:
             recompute_share=sum(recomputed) / busy if kind == "training" and busy else None,
             graph_share=results["kernels"].graph_share,
             compiled=compiled(trace),
-            utilisation=_utilisation(results["roofline"], results["breakdown"], redone),
+            utilisation=_utilisation(trace, results, redone),
         )
 
 
@@ -161,8 +161,13 @@ def _rows(
     return tuple(rows)
 
 
-def _utilisation(roofline: Roofline, breakdown: Breakdown, redone: NDArray[np.bool_]) -> Utilisation | None:
-    """None unless most kernels have a cost and the peak for the type of most products is known."""
+def _utilisation(trace: Trace, results: Mapping[str, Any], redone: NDArray[np.bool_]) -> Utilisation | None:
+    """None unless most kernels have a cost and the peak for the type of most products is known.
+
+    Both time and FLOPs are those of the steps: what the device still does of the warm-up is in no step.
+    """
+    roofline: Roofline = results["roofline"]
+    breakdown: Breakdown = results["breakdown"]
     wall = sum(step.wall_ns for device in breakdown.devices for step in device.steps)
     products: dict[str, float] = {}
     for row in roofline.rows:
@@ -175,8 +180,21 @@ def _utilisation(roofline: Roofline, breakdown: Breakdown, redone: NDArray[np.bo
     peak = peaks.pop() if len(peaks) == 1 else None
     if peak is None:
         return None
-    times = np.bincount(roofline.of_kernel[redone], minlength=len(roofline.rows))
-    flops = sum(row.flops or 0.0 for row in roofline.rows)
-    again = sum((row.flops or 0.0) / row.count * int(n) for row, n in zip(roofline.rows, times, strict=True))
+    stepped = _in_steps(trace, results["steps"])
+    each = np.array([(row.flops or 0.0) / row.count for row in roofline.rows])
+    flops, again = (each[roofline.of_kernel[chosen]].sum() for chosen in (stepped, stepped & redone))
     could = peak * wall / 1e9
-    return Utilisation((flops - again) / could, flops / could, flops, peak, dtype, roofline.coverage.cost)
+    return Utilisation(
+        float(flops - again) / could, float(flops) / could, float(flops), peak, dtype, roofline.coverage.cost
+    )
+
+
+def _in_steps(trace: Trace, steps: Steps) -> NDArray[np.bool_]:
+    """Which kernels begin within a step of their rank, as the device sees steps."""
+    rank, at = ints(trace.kernels, "rank"), ints(trace.kernels, "ts")
+    found = np.zeros(len(at), np.bool_)
+    for r in {step.rank for step in steps.steps}:
+        windows = np.array([(s.start_ns, s.window_end_ns) for s in steps.steps if s.rank == r], np.int64)
+        mine = rank == r
+        found[mine] = contains(union(windows[:, 0], windows[:, 1]), at[mine])
+    return found
