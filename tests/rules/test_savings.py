@@ -77,6 +77,26 @@ def test_fixes_that_remove_the_same_time_do_not_add_up() -> None:
     assert combined.findings == 2  # type: ignore[attr-defined]
 
 
+def test_a_replay_that_saves_more_than_was_thought_at_stake_makes_a_finding_severe() -> None:
+    faster = (Speedup("add", 1.0, 0.5),)
+    (mild, severe), _ = saved(
+        queued().trace(),
+        a_finding(severity="low", speedups=faster),
+        a_finding(severity="high", speedups=faster),
+    )
+    assert (mild.severity, severe.severity) == ("high", "high")
+
+
+def test_a_replay_that_saves_little_leaves_what_is_at_stake_as_it_is() -> None:
+    (finding,), _ = saved(queued().trace(), a_finding(speedups=(Speedup("add", 1.0, 0.999),)))
+    assert (finding.saving_basis, finding.severity) == ("replay", "medium")
+
+
+def test_what_is_told_for_information_is_not_made_severe_by_a_replay() -> None:
+    (finding,), _ = saved(queued().trace(), a_finding(severity="info", speedups=(Speedup("add", 1.0, 0.5),)))
+    assert finding.severity == "info"
+
+
 def test_what_the_replay_does_not_know_keeps_its_bound() -> None:
     (judged,), combined = saved(queued().trace(), a_finding())
     assert "cannot be replayed" in judged.saving_reason

@@ -93,7 +93,7 @@ def test_select_and_ignore_go_by_the_beginning_of_codes(capsys: pytest.CaptureFi
 
 def test_a_gate_fails_from_its_severity_on(capsys: pytest.CaptureFixture[str]) -> None:
     printed(capsys, "findings", TRACE, "--fail-on", "high", code=1)
-    printed(capsys, "findings", TRACE, "--fail-on", "high", "--ignore", "INPUT", code=0)
+    printed(capsys, "findings", TRACE, "--fail-on", "high", "--ignore", "INPUT,SYNC", code=0)
 
 
 def test_explain_lists_every_rule_and_prints_its_page(capsys: pytest.CaptureFixture[str]) -> None:

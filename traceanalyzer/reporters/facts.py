@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from traceanalyzer.model.trace import Capability, how_to_capture
 from traceanalyzer.reporters import names, units
+from traceanalyzer.rules.findings import SEVERITIES
 from traceanalyzer.text import Text, join, said, say
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ PARTS: Mapping[str, Text] = {
 """The parts of a partition in the order in which bars stack them."""
 
 _SURE = {"high": 1.0, "medium": 0.6, "low": 0.3}  # weight of a saving when findings are put in order
-_SEVERE = ("high", "medium", "low", "info")
 
 _MISSING: Mapping[Capability, tuple[Text, Text]] = {
     Capability.DEVICE_WORK: (say("work on an accelerator"), say("only the host can be looked at")),
@@ -278,7 +278,7 @@ def cause_text(cause: str) -> str:
 
 def _priority(finding: Finding) -> tuple[Any, ...]:
     saving = sum(finding.saving_ns) / 2 * _SURE[finding.confidence] if finding.saving_ns else 0.0
-    return (-saving, _SEVERE.index(finding.severity), finding.code, finding.claim)
+    return (-saving, SEVERITIES.index(finding.severity), finding.code, finding.claim)
 
 
 _VERSION_KEYS = (

@@ -29,7 +29,7 @@ from traceanalyzer.rules import (
     waits,
 )
 from traceanalyzer.rules.base import Facts, Particular, Rule
-from traceanalyzer.rules.findings import Finding, NotAssessed, Passed, Verdict
+from traceanalyzer.rules.findings import SEVERITIES, Finding, NotAssessed, Passed, Verdict
 from traceanalyzer.rules.places import placed
 from traceanalyzer.rules.savings import Combined, with_savings
 from traceanalyzer.rules.verdict import verdict
@@ -66,7 +66,6 @@ RULES: tuple[Rule, ...] = (
 ALL_RULES: tuple[Rule, ...] = (*RULES, *nsight.RULES)
 """Those of nsys too, which are asked about exports of Nsight Systems only."""
 _SURENESS = {"high": 1.0, "medium": 0.6, "low": 0.3}
-_SEVERITY = ("high", "medium", "low", "info")
 
 
 class Judgement(NamedTuple):
@@ -132,7 +131,7 @@ def _apply(
 
 def _importance(finding: Finding) -> tuple[float, int, str]:
     saving = finding.saving_ns[1] if finding.saving_ns else 0
-    return (-saving * _SURENESS[finding.confidence], _SEVERITY.index(finding.severity), finding.code)
+    return (-saving * _SURENESS[finding.confidence], SEVERITIES.index(finding.severity), finding.code)
 
 
 __all__ = ["ALL_RULES", "ENTRY_POINTS", "RULES", "Facts", "Judgement", "Rule", "judge"]

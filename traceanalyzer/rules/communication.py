@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.trace import Capability
-from traceanalyzer.rules.findings import Evidence, Finding
-from traceanalyzer.rules.idle import severity
+from traceanalyzer.rules.findings import Evidence, Finding, severity
 from traceanalyzer.rules.wording import count, duration, percent, size
 from traceanalyzer.text import Text, say
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.cost.names import does_products
 from traceanalyzer.model.trace import Capability
-from traceanalyzer.rules.findings import Evidence, Finding
-from traceanalyzer.rules.idle import severity
+from traceanalyzer.rules.findings import Evidence, Finding, severity
 from traceanalyzer.rules.roofs import (
     attainable,
     cure,

@@ -9,8 +9,7 @@ from traceanalyzer.analyzers import thresholds
 from traceanalyzer.cost.names import does_products
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.compute import unaligned_products
-from traceanalyzer.rules.findings import Evidence, Finding, Speedup
-from traceanalyzer.rules.idle import severity
+from traceanalyzer.rules.findings import Evidence, Finding, Speedup, severity
 from traceanalyzer.rules.roofs import attainable, cure, evidence, roofline, share_of
 from traceanalyzer.rules.wording import duration, percent
 from traceanalyzer.text import Text, say

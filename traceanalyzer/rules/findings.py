@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from traceanalyzer.analyzers import thresholds
 from traceanalyzer.display import Displayed
 
 if TYPE_CHECKING:
@@ -12,6 +13,15 @@ if TYPE_CHECKING:
 
 Severity = Literal["high", "medium", "low", "info"]
 Confidence = Literal["high", "medium", "low"]
+SEVERITIES: tuple[Severity, ...] = ("high", "medium", "low", "info")
+"""The worst first."""
+
+
+def severity(share: float) -> Severity:
+    """How bad a loss of this share of the step is."""
+    if share >= thresholds.SEVERE_SHARE:
+        return "high"
+    return "medium" if share >= thresholds.CAUSE_SHARE else "low"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +61,7 @@ class Speedup:
 class Finding(Displayed):
     """A cause, its evidence and its cure.
 
+    `severity` is by what is at stake: the share of the step that the cure is aimed at, or that it saves when replayed.
     `saving_ns` is the (low, high) range per step; None when it cannot be told, and `saving_reason` says why.
     `saving_basis` says where it comes from: `replay`, the recorded steps run again with the cure, or `bound`, the
     time that the cure is aimed at. `speedups` is what the cure does to kernels, for the replay.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.base import ORDINARY
-from traceanalyzer.rules.findings import Evidence, Finding, Severity
+from traceanalyzer.rules.findings import Evidence, Finding, severity
 from traceanalyzer.rules.wording import count, duration, percent
 from traceanalyzer.text import Text, join, say
 
@@ -331,13 +331,6 @@ def ran(row: RangeRow) -> Evidence:
         table=row.table,
         name=row.name,
     )
-
-
-def severity(share: float) -> Severity:
-    """How bad a loss of this share of the step is."""
-    if share >= thresholds.SEVERE_SHARE:
-        return "high"
-    return "medium" if share >= thresholds.CAUSE_SHARE else "low"
 
 
 def places(gaps: list[IdleGap]) -> list[Evidence]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.trace import Capability
-from traceanalyzer.rules.findings import Evidence, Finding
+from traceanalyzer.rules.findings import Evidence, Finding, severity
 from traceanalyzer.rules.idle import called, ran
 from traceanalyzer.rules.wording import count, duration, percent
 from traceanalyzer.text import Text, say
@@ -112,7 +112,7 @@ class UnfusedOptimizer:
         yield Finding(
             code=self.code,
             title=self.title,
-            severity="medium" if costs else "low",
+            severity=severity(facts.share(idle)),
             claim=say("One optimizer step launches {launched:,.0f} kernels.", launched=launched),
             evidence=(
                 Evidence(

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.trace import Capability
-from traceanalyzer.rules.findings import Evidence, Finding
-from traceanalyzer.rules.idle import severity
+from traceanalyzer.rules.findings import Evidence, Finding, severity
 from traceanalyzer.rules.roofs import cure, evidence, roofline, share_of, time_of
 from traceanalyzer.rules.wording import count, duration, percent
 from traceanalyzer.text import Text, say

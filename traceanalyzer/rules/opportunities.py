@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.trace import Capability
-from traceanalyzer.rules.findings import Evidence, Finding
+from traceanalyzer.rules.findings import Evidence, Finding, severity
 from traceanalyzer.rules.roofs import HOST_BOUND
 from traceanalyzer.rules.wording import count, duration, percent, size
 from traceanalyzer.text import Text, say
@@ -72,7 +72,7 @@ class UnfusedChains:
         yield Finding(
             code=self.code,
             title=self.title,
-            severity="medium" if facts.share(high) >= thresholds.CAUSE_SHARE else "low",
+            severity=severity(facts.share(high)),
             claim=say(
                 "Chains of memory-bound kernels take {share} of the kernel time; fused, they would save {low} to "
                 "{high} of traffic with memory.",
@@ -132,7 +132,7 @@ class ExposedTransfers:
         yield Finding(
             code=self.code,
             title=self.title,
-            severity="medium" if facts.share(exposed) >= thresholds.CAUSE_SHARE else "low",
+            severity=severity(facts.share(exposed)),
             claim=say(
                 "Transfers run alone for {share} of the time, and no event makes the next kernel wait for them.",
                 share=percent(facts.share(exposed)),

@@ -13,6 +13,7 @@ from traceanalyzer.analyzers.replay_fixes import RULES
 from traceanalyzer.analyzers.replay_rows import node_times, stretch
 from traceanalyzer.analyzers.replay_whatif import Replay
 from traceanalyzer.model.trace import Capability
+from traceanalyzer.rules.findings import SEVERITIES, severity
 from traceanalyzer.rules.wording import percent
 from traceanalyzer.text import say
 
@@ -99,12 +100,20 @@ def _cure(replay: Replay, finding: Finding) -> tuple[Change, Change]:
 
 
 def _with_saving(finding: Finding, saving_ns: tuple[int, int], step_ns: int) -> Finding:
-    """A saving of the mean step, which a long one lifts: never more than the step that is shown, the median."""
+    """A saving of the mean step, which a long one lifts: never more than the step that is shown, the median.
+
+    A cure that saves more than the rule thought at stake, such as device work where it looked at idle time, is as
+    urgent as what it saves.
+    """
     saving_ns = min(saving_ns[0], step_ns), min(saving_ns[1], step_ns)
     if saving_ns[1] == 0:
         reason = say("replayed, the step does not get shorter: something else holds it up")
         return replace(finding, saving_ns=None, saving_reason=reason)
-    return replace(finding, saving_ns=saving_ns, saving_basis="replay", saving_reason="")
+    worth = severity(saving_ns[1] / step_ns)
+    worst = (
+        finding.severity if finding.severity == "info" else min(finding.severity, worth, key=SEVERITIES.index)
+    )
+    return replace(finding, severity=worst, saving_ns=saving_ns, saving_basis="replay", saving_reason="")
 
 
 def _bounded(finding: Finding, reason: str) -> Finding:
