@@ -17,6 +17,7 @@ import numpy as np
 from traceanalyzer.analyzers.attributed import kernel_ops
 from traceanalyzer.analyzers.groups import longest_of
 from traceanalyzer.analyzers.opportunities_results import Fusion, FusionRow
+from traceanalyzer.analyzers.steps import step_of
 from traceanalyzer.cost.pointwise import writes_where_told
 from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.model.join import codes_of
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from traceanalyzer.analyzers.results import Steps
     from traceanalyzer.analyzers.roofline_results import Roofline
     from traceanalyzer.model.trace import Capability, Trace
 
@@ -71,7 +71,7 @@ class FusionAnalyzer:
         """The chains of all devices and streams."""
         duration = np.maximum(ints(trace.kernels, "dur", 0), 0)
         whole = int(duration.sum())
-        chains = _Chains(trace, results["roofline"], duration, _step_of(trace, results["steps"]))
+        chains = _Chains(trace, results["roofline"], duration, step_of(trace.kernels, results["steps"]))
         rows = sorted(chains.rows(whole), key=lambda r: (-(r.saving_ns or (0, 0))[1], -r.total_ns, r.kernels))
         total = sum(row.total_ns for row in rows)
         return Fusion(tuple(rows[:MAX_ROWS]), total, total / whole if whole else 0.0)
@@ -177,16 +177,6 @@ class _Chains:
         time = np.minimum(self.bytes[1:], self.bytes[:-1]) / self.bytes_per_ns[1:]
         low, high = (np.append(np.minimum(time * part, shorter), 0.0) for part in (0.5, 1.0))
         return self._sums(low, first, last, group), self._sums(high, first, last, group)
-
-
-def _step_of(trace: Trace, steps: Steps) -> Ints:
-    """The step of its rank in whose window each kernel begins; -1 before the first."""
-    rank, start = ints(trace.kernels, "rank"), ints(trace.kernels, "ts")
-    found = np.full(len(rank), -1, np.int64)
-    for r in np.unique(rank).tolist():
-        begins = np.array([step.start_ns for step in steps.steps if step.rank == r], np.int64)
-        found[rank == r] = np.searchsorted(begins, start[rank == r], side="right") - 1
-    return found
 
 
 def _kind(name: str, kinds: list[str]) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.communication import communication_kernels
 from traceanalyzer.analyzers.groups import group_rows
+from traceanalyzer.analyzers.steps import step_of
 from traceanalyzer.analyzers.waves import multiprocessors, waves
 from traceanalyzer.model.columns import floats, ints, texts, triples
 
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 class GridRow:
     """The executions of one kernel name that do not fill a device, ns of kernel time.
 
-    `small_ns`: fewer blocks than multiprocessors. `tail_ns`: what the last, partly filled wave of blocks leaves
-    unused of the whole. `low_ns`: estimated occupancy below `thresholds.LOW_OCCUPANCY` with blocks enough.
+    `all_ns` is the time of every execution of that name in the steps, also of those that fill a device. `small_ns`:
+    fewer blocks than multiprocessors. `tail_ns`: what the last, partly filled wave of blocks leaves unused of the
+    whole. `low_ns`: estimated occupancy below `thresholds.LOW_OCCUPANCY` with blocks enough.
     """
 
     kernel: str
@@ -37,6 +39,7 @@ class GridRow:
     small_ns: int
     tail_ns: int
     low_ns: int
+    all_ns: int
     longest: int | None = None  # row of `kernels`
 
 
@@ -54,8 +57,8 @@ class GridsAnalyzer:
     name: ClassVar[str] = "grids"
     requires: ClassVar[frozenset[Capability]] = frozenset()
 
-    def analyze(self, trace: Trace, results: Mapping[str, Any]) -> Grids:  # noqa: ARG002
-        """The kernels of all ranks that compute, over the whole trace."""
+    def analyze(self, trace: Trace, results: Mapping[str, Any]) -> Grids:
+        """The kernels of all ranks that compute, in the steps: earlier work may be any part of one."""
         table = trace.kernels
         blocks = triples(table, "grid").prod(axis=1)
         threads = triples(table, "block").prod(axis=1)
@@ -65,11 +68,13 @@ class GridsAnalyzer:
             return Grids(False, ())
         duration = np.maximum(ints(table, "dur", 0), 0)
         occupancy = floats(table, "occupancy")
-        long = use & (duration >= thresholds.TINY_KERNEL_NS)
+        within = step_of(table, results["steps"]) >= 0
+        long = use & within & (duration >= thresholds.TINY_KERNEL_NS)
         small = long & (blocks < sms)
         tail = np.where(long & ~small, _unused_in_last_wave(waves(blocks, threads, sms, occupancy)), 0.0)
         low = long & ~small & (occupancy > 0) & (occupancy < thresholds.LOW_OCCUPANCY * 100)
         codes, names = texts(table, "name")
+        every_ns = np.bincount(codes[within] + 1, duration[within], len(names) + 1)
         any_ = np.flatnonzero(small | low | (tail > 0))
         rows = []
         for group in group_rows(codes[any_]):
@@ -87,6 +92,7 @@ class GridsAnalyzer:
                     int(duration[mine][small[mine]].sum()),
                     int((duration[mine] * tail[mine]).sum()),
                     int(duration[mine][low[mine]].sum()),
+                    int(every_ns[codes[longest] + 1]),
                     longest,
                 )
             )

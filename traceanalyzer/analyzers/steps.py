@@ -66,6 +66,18 @@ class StepsAnalyzer:
         return Steps(kind, steps, median, _outliers(durations, median))
 
 
+def step_of(work: pa.Table, steps: Steps) -> NDArray[np.int64]:
+    """The step in whose window each row of kernels or copies begins, counted on its rank; -1 outside of all."""
+    rank, start = ints(work, "rank"), ints(work, "ts")
+    found = np.full(len(rank), -1, np.int64)
+    for r in np.unique(rank).tolist():
+        own = [step for step in steps.steps if step.rank == r]
+        rows = np.flatnonzero((rank == r) & (start < max((step.window_end_ns for step in own), default=0)))
+        begins = np.array([step.start_ns for step in own], np.int64)
+        found[rows] = np.searchsorted(begins, start[rows], side="right") - 1
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class _Range:
     rank: int

@@ -47,11 +47,11 @@ class GridRule:
         """One finding when such kernels cost enough of the step."""
         grids: Grids = facts.results["grids"]
         rows = sorted((r for r in grids.rows if self.lost_ns(r)), key=lambda r: (-self.lost_ns(r), r.kernel))
-        lost = min(sum(self.lost_ns(r) for r in rows), facts.sum("compute_ns"))
+        # grids are of the steps, and the wall time is of what the device did before them, too
+        lost = min(int(sum(self.lost_ns(r) for r in rows) * facts.lead_in), facts.sum("compute_ns"))
         share = facts.share(lost)
         if share < thresholds.CAUSE_SHARE:
             return
-        total = {k.name: k.total_ns for k in facts.kernels.rows}
         yield Finding(
             code=self.code,
             title=self.title,
@@ -62,11 +62,7 @@ class GridRule:
             confidence="low",
             saving_ns=(0, facts.per_step(int(lost * self.most))),
             speedups=tuple(
-                Speedup(
-                    r.kernel,
-                    1.0,
-                    1 - self.most * self.lost_ns(r) / max(total.get(r.kernel, 0), r.total_ns, 1),
-                )
+                Speedup(r.kernel, 1.0, 1 - self.most * self.lost_ns(r) / max(r.all_ns, 1))
                 for r in sorted(rows, key=lambda r: r.kernel)
             ),
         )
