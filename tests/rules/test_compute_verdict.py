@@ -6,8 +6,9 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from compute_situations import FAST, STREAM, Computing, attention, product, streaming
+from compute_situations import FAST, H100, STREAM, Computing, attention, product, streaming
 from jsonschema import Draft202012Validator
+from linked import Linked
 
 from traceanalyzer.analyzers import run_analyzers
 from traceanalyzer.hardware import Choice
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from traceanalyzer.rules.findings import Finding, Verdict
 
 
-def judged(b: Computing, hardware: Choice | None = None) -> tuple[Verdict, dict[str, Finding]]:
+def judged(b: Linked, hardware: Choice | None = None) -> tuple[Verdict, dict[str, Finding]]:
     trace = b.trace()
     judgement = judge(trace, run_analyzers(trace, hardware=hardware)[0])
     return judgement.verdict, {f.code: f for f in judgement.findings}
@@ -109,6 +110,32 @@ def test_fused_attention_saves_up_to_what_the_scores_cost() -> None:
     saving = findings["SDPA001"].saving_ns
     assert saving is not None
     assert saving[1] == pytest.approx(1_400_000 - 69_470 / 0.7, rel=0.001)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "asks_for", "not_for"),
+    [
+        ("NVIDIA H100 80GB HBM3", "allow_tf32", "GradScaler"),
+        ("Tesla V100-SXM2-32GB", "GradScaler", "allow_tf32"),
+        ("AMD Instinct MI210", "torch.autocast with bfloat16", "allow_tf32"),
+    ],
+)
+def test_no_gpu_is_asked_for_a_type_that_it_does_not_have(gpu: str, asks_for: str, not_for: str) -> None:
+    b = product("ampere_sgemm_128x64_nn", 9_000, 4096, "float", gpu={**H100, "name": gpu})
+    finding = judged(b)[1]["TC001"]
+    assert asks_for in finding.fix
+    assert not_for not in finding.fix
+    assert finding.saving_ns
+
+
+def test_a_busy_device_without_a_leading_kind_of_kernel_tells_the_share_of_the_longest() -> None:
+    b = Linked()
+    b.launch("yours", 0, 10, 20)
+    b.launch("theirs", 1, 20, 30)
+    b.launch("void mine<float>(int)", 2, 30, 50)
+    b.step(1, 0, 50)
+    headline = judged(b)[0].headline
+    assert "no kind of kernel dominates; the longest, mine, has 50 %" in headline
 
 
 def test_unaligned_sizes_are_named() -> None:

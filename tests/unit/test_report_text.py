@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from rich.console import Console
 from traceanalyzer import pipeline
 from traceanalyzer.errors import UsageError
 from traceanalyzer.reporters import REPORTERS, markdown, render, terminal
+from traceanalyzer.reporters.facts import Facts
+from traceanalyzer.rules.savings import Combined
 
 GPU = Path(__file__).parents[2] / "fixtures" / "gpu"
 HOSTILE = "x](http://evil) <script> |a| `b` \x1b[31m\u202e @everyone [bold]\r\n# no"
@@ -53,6 +56,31 @@ def test_what_the_device_did_before_the_first_step_is_told_apart(format_: str) -
     said = "went into work that was launched before the first step"
     assert said in render(recorded, format_)
     assert said not in render(cases.training(), format_)
+
+
+def a_replay(*codes: str, saves: tuple[int, int], steps: int = 3) -> Combined:
+    return Combined(codes, len(codes), 0, 0, steps, steps, 1_000_000, 0.01, saves)
+
+
+def combined(found: Combined) -> str:
+    return Facts.of(replace(cases.training(), combined=found)).combined
+
+
+def test_what_fixes_save_together_is_told_where_it_adds_to_what_was_said() -> None:
+    assert combined(a_replay("A1", "B2", saves=(1000, 2000))).startswith(
+        "All 2 fixes that can be replayed (A1, B2)"
+    )
+    assert combined(a_replay("A1", saves=(1000, 2000))) == (
+        "The saving of A1 comes from a replay of steps 0 to 2 of rank 0, which gives the recorded time within 1.0 %."
+    )
+    assert combined(a_replay("A1", "B2", saves=(0, 0), steps=1)) == (
+        "A replay of step 0 of rank 0 gets no shorter by A1, B2; without a change it comes out within 1.0 %."
+    )
+
+
+def test_what_is_none_of_the_time_is_not_told() -> None:
+    recorded = pipeline.analyze(pipeline.load(GPU / "add.plain.trace.json.gz"))
+    assert "Work is known for 100 % of the kernel time.\n" in terminal.render(recorded)
 
 
 def test_an_unknown_format_is_refused_with_the_known_ones() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from traceanalyzer.reporters import names, units
 from traceanalyzer.reporters.phases import phase_lines
-from traceanalyzer.text import Text, say
+from traceanalyzer.text import Text, join, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -61,13 +61,13 @@ def _measured(metrics: KernelMetrics | None, kernels: Kernels | None) -> Iterato
 
 
 def _coverage(coverage: Coverage) -> Text:
-    return say(
-        "Work is known for {costed} of the kernel time; {name_only} is labelled by kernel names alone, {unknown} is "
-        "unknown.",
-        costed=units.share(coverage.costed),
-        name_only=units.share(coverage.name_only),
-        unknown=units.share(coverage.unknown + coverage.communication - coverage.messages),
-    )
+    unknown = coverage.unknown + coverage.communication - coverage.messages
+    parts = [say("Work is known for {share} of the kernel time", share=units.share(coverage.costed))]
+    if coverage.name_only:
+        parts.append(say("{share} is labelled by kernel names alone", share=units.share(coverage.name_only)))
+    if unknown > 1e-9:  # not what rounding left
+        parts.append(say("{share} is unknown", share=units.share(unknown)))
+    return say("{parts}.", parts=join("; ", parts))
 
 
 def _origins(coverage: Coverage) -> Iterator[Text]:

@@ -213,16 +213,33 @@ class Facts:
             return say("No saving is given in time: {reason}.", reason=found.distrust)
         which = say("steps {first} to {last} of rank {rank}", first=found.first_step,
                     last=found.first_step + found.steps - 1, rank=found.rank)  # fmt: skip
+        if found.steps == 1:
+            which = say("step {first} of rank {rank}", first=found.first_step, rank=found.rank)
+        codes, error = ", ".join(found.codes), units.share(abs(found.error_share))
+        if not found.saving_ns[1]:
+            return say(
+                "A replay of {which} gets no shorter by {codes}; without a change it comes out within {error}.",
+                codes=codes,
+                which=which,
+                error=error,
+            )
+        if found.findings == 1:
+            return say(
+                "The saving of {codes} comes from a replay of {which}, which gives the recorded time within {error}.",
+                codes=codes,
+                which=which,
+                error=error,
+            )
         return say(
             "All {count} fixes that can be replayed ({codes}) save {saving} together, up to {share} of "
             "{step}; replayed on {which}, the recorded steps come out within {error}.",
             count=found.findings,
-            codes=", ".join(found.codes),
+            codes=codes,
             saving=units.saving(found.saving_ns),
             share=units.share(found.saving_ns[1] / found.measured_ns),
             step=units.duration(found.measured_ns),
             which=which,
-            error=units.share(abs(found.error_share)),
+            error=error,
         )
 
     def saving_share(self, finding: Finding) -> float | None:

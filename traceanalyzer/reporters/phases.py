@@ -62,19 +62,24 @@ def _row(row: PhaseRow) -> Text:
 
 
 def _utilisation(use: Utilisation) -> Text:
+    again = (
+        say(", {hardware} with recomputed work", hardware=units.share(use.hardware))
+        if use.hardware > use.model
+        else ""
+    )
     return say(
-        "Model FLOPs utilisation is at least {model} of the {dtype} peak ({hardware} with recomputed work; FLOPs are "
-        "known for {costed} of the kernel time).",
+        "Model FLOPs utilisation is at least {model} of the {dtype} peak{again} (FLOPs are known for {costed} of the "
+        "kernel time).",
         model=units.share(use.model),
         dtype=use.dtype,
-        hardware=units.share(use.hardware),
+        again=again,
         costed=units.share(use.costed),
     )
 
 
 def _compiled(found: Compiled) -> Iterator[Text]:
     yield say(
-        "torch.compile: {regions} compiled regions ran {calls} times and hold {share} of the kernel time.",
+        "torch.compile: compiled regions {regions}, calls {calls}, {share} of the kernel time.",
         regions=units.count(found.regions),
         calls=units.count(found.calls),
         share=units.share(found.share),

@@ -79,7 +79,8 @@ def _blocks(facts: Facts, top: int) -> Iterator[RenderableType]:
         for number, finding in enumerate(facts.findings[:top], 1):
             yield _finding(number, finding, facts)
         if len(facts.findings) > top:
-            yield _said(say("… and {count} more findings", count=len(facts.findings) - top), "dim", end="\n")
+            more = say("… and {count} more: trace-analyze findings", count=len(facts.findings) - top)
+            yield _said(more, "dim", end="\n")
         if facts.combined:
             yield Styled(spoken(facts.combined) + "\n")
     if facts.kernels and facts.kernels.rows:
@@ -100,7 +101,7 @@ def _subtitle(facts: Facts) -> str:
     parts = [
         say("{step} per step (median of {count})", step=step, count=units.count(len(facts.steps.steps)))
         if facts.has_steps and facts.steps
-        else say("{time} traced", time=step),
+        else say("{time} traced, taken as one step", time=step),
         say("GPU busy {share}", share=units.share(facts.busy_share)) if facts.devices else "",
         names.cut(facts.device_text, 60),
         ", ".join(f"{what} {names.cut(version, 24)}" for what, version in facts.versions),

@@ -44,7 +44,7 @@ class OutlierSteps:
             severity="low",
             claim=(
                 say(
-                    "{steps} of {all} lie far from the median of {median}.",
+                    "Far from the median of {median}: {steps} of {all}.",
                     steps=count(len(far), "step"),
                     all=len(steps.steps),
                     median=duration(steps.median_ns),

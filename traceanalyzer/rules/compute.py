@@ -55,6 +55,8 @@ class Fp32Products:
     to 16 times the rate of the vector units; the sum is kept in fp32. PyTorch leaves it off for matrix products.
     In bf16 or fp16, with autocast, products run at twice that rate and move half of the bytes.
 
+    Before Ampere there is no TF32 and no bf16: Volta's and Turing's Tensor Cores multiply float16 numbers.
+
     Told by the names of the kernels: `sgemm`, `simt` and `scudnn` are the vector units.
     """
 
@@ -68,12 +70,13 @@ class Fp32Products:
         share = share_of(rows, facts)
         if share < thresholds.CAUSE_SHARE:
             return
-        tf32 = [d.tf32_tflops for d in roofline(facts).devices if d.tf32_tflops]
+        dtype, fix = _faster_type(facts)
+        peaks = [d.peaks[dtype] for d in roofline(facts).devices if dtype in d.peaks]
         flops = [r.flops for r in rows]
         slow = fast = None
-        if tf32 and None not in flops:
+        if peaks and None not in flops:
             floor = sum(r.count for r in rows) * thresholds.KERNEL_FLOOR_NS
-            ideal = sum(f for f in flops if f is not None) / (min(tf32) * 1e12) * 1e9
+            ideal = sum(f for f in flops if f is not None) / min(peaks) * 1e9
             slow = max(ideal / thresholds.ATTAINABLE_LOW, floor)
             fast = max(ideal / thresholds.ATTAINABLE_HIGH, floor)
         yield Finding(
@@ -82,15 +85,26 @@ class Fp32Products:
             severity=severity(share),
             claim=say("fp32 products on the vector units take {share} of the step.", share=percent(share)),
             evidence=evidence(rows),
-            fix=(
-                say(
-                    'torch.set_float32_matmul_precision("high") and torch.backends.cudnn.allow_tf32 = True; or '
-                    "torch.autocast with bfloat16 (float16 before Ampere)."
-                )
-            ),
+            fix=fix,
             confidence=facts.confidence,
             **cure(rows, slow, fast, facts),
         )
+
+
+def _faster_type(facts: Facts) -> tuple[str, Text]:
+    """The type that this GPU multiplies faster with the least change to a program, and how to ask for it."""
+    known = [device.peaks for device in roofline(facts).devices if device.peaks]
+    if not known or any("tf32" in peaks for peaks in known):
+        return "tf32", say(
+            'torch.set_float32_matmul_precision("high") and torch.backends.cudnn.allow_tf32 = True; or '
+            "torch.autocast with bfloat16 (float16 before Ampere)."
+        )
+    if all("bf16" in peaks for peaks in known):
+        return "bf16", say("torch.autocast with bfloat16: this GPU has no units for TF32.")
+    return "fp16", say(
+        "torch.autocast with float16, and torch.amp.GradScaler in training: this GPU's Tensor Cores know neither TF32 "
+        "nor bfloat16."
+    )
 
 
 def unaligned_products(facts: Facts) -> list[RooflineRow]:

@@ -207,17 +207,22 @@ def _told_by_names(head: str, tail: str, facts: Facts) -> Verdict:
                 ),
                 "low",
             )
-    longest = facts.kernels.rows[0].name[:60] if facts.kernels.rows else say("unnamed kernels")
+    longest = facts.kernels.rows[0] if facts.kernels.rows else None
+    most = (
+        say("; the longest, {name}, has {share}", name=_short(longest.name), share=percent(longest.share))
+        if longest
+        else ""
+    )
     return Verdict(
         "unknown",
-        say(
-            "{head}; no kind of kernel dominates, most time is in {longest}{tail}",
-            head=head,
-            longest=longest,
-            tail=tail,
-        ),
+        say("{head}; no kind of kernel dominates{most}{tail}", head=head, most=most, tail=tail),
         "low",
     )
+
+
+def _short(kernel: str) -> str:
+    """The name of a kernel without its template arguments."""
+    return kernel.removeprefix("void ").split("<", 1)[0][:60]
 
 
 def _without_device(facts: Facts) -> Verdict:
