@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from linked import Linked
 
-from traceanalyzer.analyzers import launch_order, per_step, run_analyzers
+from traceanalyzer.analyzers import launch_order, per_step, run_analyzers, steps
 
 if TYPE_CHECKING:
     import pytest
@@ -36,13 +36,12 @@ def test_kernels_and_copies_count_in_the_step_that_launched_them() -> None:
 
 def test_the_order_of_launches_is_found_once_for_each_device(monkeypatch: pytest.MonkeyPatch) -> None:
     trace = late().trace()
-    steps = run_analyzers(trace)[0]["steps"]
     devices = []
 
     def counted(work: Any, trace: Any) -> Any:
         devices.append(work.device)
         return launch_order.launch_moments(work, trace)
 
-    monkeypatch.setattr(per_step, "launch_moments", counted)
-    per_step.per_step(trace, steps)
+    monkeypatch.setattr(steps, "launch_moments", counted)
+    per_step.per_step(trace, run_analyzers(trace)[0]["steps"])
     assert devices == [0, 1]

@@ -13,8 +13,6 @@ import numpy as np
 
 from traceanalyzer.analyzers.attributed import kernel_modules, kernel_ops
 from traceanalyzer.analyzers.communication import communication_kernels
-from traceanalyzer.analyzers.launch_order import launch_moments
-from traceanalyzer.analyzers.work import COPY, device_work
 from traceanalyzer.model.columns import has_any, ints, texts
 
 if TYPE_CHECKING:
@@ -49,7 +47,10 @@ def per_step(trace: Trace, steps: Steps) -> dict[str, dict[Key, PerStep]]:
     A subject that was not recorded is empty.
     """
     size = len(steps.steps)
-    kernels, copies = _launched(trace, steps.steps)
+    kernels, copies = (
+        _step_at(ints(trace.tables[table], "rank"), steps.launched_ns[table], steps.steps)
+        for table in ("kernels", "copies")
+    )
     kernel_ns, copy_ns = ints(trace.kernels, "dur", 0), ints(trace.copies, "dur", 0)
     name, names = texts(trace.kernels, "name")
     moves = communication_kernels(trace)
@@ -102,19 +103,6 @@ def _op_column(trace: Trace, table: str, column: str) -> tuple[Ints, list[str]]:
     found = np.full(len(op), -1, np.int64)
     found[op >= 0] = codes[op[op >= 0]]
     return found, words
-
-
-def _launched(trace: Trace, steps: Sequence[Step]) -> tuple[Ints, Ints]:
-    """The step in which each row of `kernels`, and each of `copies`, was launched."""
-    kernels, copies = (np.zeros(table.num_rows, np.int64) for table in (trace.kernels, trace.copies))
-    for work in device_work(trace):
-        moment, copied = launch_moments(work, trace), work.kind == COPY
-        kernels[work.row[~copied]] = moment[~copied]
-        copies[work.row[copied]] = moment[copied]
-    return (
-        _step_at(ints(trace.kernels, "rank"), kernels, steps),
-        _step_at(ints(trace.copies, "rank"), copies, steps),
-    )
 
 
 def _host(trace: Trace, table: str, steps: Sequence[Step]) -> Ints:

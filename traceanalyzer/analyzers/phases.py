@@ -14,7 +14,7 @@ import numpy as np
 
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.compiled import compiled
-from traceanalyzer.analyzers.launch_order import BEFORE_THE_RECORDING, launch_moments
+from traceanalyzer.analyzers.launch_order import BEFORE_THE_RECORDING
 from traceanalyzer.analyzers.limits import Weigher
 from traceanalyzer.analyzers.phases_results import PhaseRow, Phases, Utilisation
 from traceanalyzer.analyzers.serving import serving_ranges
@@ -50,8 +50,8 @@ class PhasesAnalyzer:
         """The phases of all ranks and devices."""
         kind, names, calls, phase = _phases(trace)
         work = device_work(trace)
-        for device in work if kind else ():
-            _set_earlier(phase, device, launch_moments(device, trace) == BEFORE_THE_RECORDING)
+        for table, launched in results["steps"].launched_ns.items():
+            phase[table][launched == BEFORE_THE_RECORDING] = _EARLIER
         rows = _rows(trace, results["roofline"], work, names, calls, phase) if kind else ()
         busy = sum(total(device.busy()) for device in work)
         busy -= sum(row.busy_ns for row in rows if row.phase == "earlier")
@@ -91,12 +91,6 @@ def _phases(trace: Trace) -> tuple[str | None, tuple[str, ...], list[int | None]
         for table, rows in call.items()
     }
     return "inference", INFERENCE, [int((ranges.phase == i).sum()) for i in range(len(INFERENCE))], found
-
-
-def _set_earlier(phase: dict[str, Ints], device: DeviceWork, earlier: NDArray[np.bool_]) -> None:
-    """Work that was launched before the recording began is of no known phase."""
-    for table, is_copy in (("kernels", False), ("copies", True)):
-        phase[table][device.row[earlier & ((device.kind == COPY) == is_copy)]] = _EARLIER
 
 
 def _op_phases(trace: Trace) -> Ints:

@@ -7,6 +7,13 @@ and is never shown as 0. Rows are already in the order in which they are shown.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +42,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """`kind` is profiler_step, annotation or window (the whole trace as one step)."""
+    """`kind` is profiler_step, annotation or window (the whole trace as one step).
+
+    `launched_ns` holds, for each row of the trace's `kernels` and `copies`, when it was launched, as
+    `launch_order.launch_moments` says; shapes (kernels,) and (copies,).
+    """
 
     kind: str
     steps: tuple[Step, ...]
     median_ns: int
     outliers: tuple[int, ...] = ()  # indexes into `steps` that lie far from the median
+    launched_ns: Mapping[str, NDArray[np.int64]] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,14 +24,14 @@ import numpy as np
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.launch_order import launch_moments, main_stream
 from traceanalyzer.analyzers.results import Step, Steps
-from traceanalyzer.analyzers.work import DeviceWork, device_work
+from traceanalyzer.analyzers.work import DeviceWork, by_row, device_work
 from traceanalyzer.errors import UsageError
 from traceanalyzer.model.annotations import host_ranges
 from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.text import say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow as pa
     from numpy.typing import NDArray
@@ -59,11 +59,13 @@ class StepsAnalyzer:
             kind, ranges = "profiler_step", _profiler_steps(trace)
         if not ranges:
             kind, ranges = "window", _whole_window(trace)
-        timed = (_timed(one_rank, trace, work, follow=kind != "window") for one_rank in _by_rank(ranges))
+        moments = [launch_moments(device, trace) for device in work]
+        launched = tuple(zip(work, moments, strict=True))
+        timed = (_timed(one_rank, trace, launched, follow=kind != "window") for one_rank in _by_rank(ranges))
         steps = tuple(step for one_rank in timed for step in one_rank)
         durations = np.array([s.duration_ns for s in steps], np.int64)
         median = int(np.median(durations)) if len(durations) else 0
-        return Steps(kind, steps, median, _outliers(durations, median))
+        return Steps(kind, steps, median, _outliers(durations, median), by_row(work, moments, trace))
 
 
 def step_of(work: pa.Table, steps: Steps) -> NDArray[np.int64]:
@@ -177,16 +179,15 @@ def _by_rank(ranges: list[_Range]) -> Iterator[list[_Range]]:
 
 
 def _timed(
-    ranges: list[_Range], trace: Trace, work: tuple[DeviceWork, ...], *, follow: bool
+    ranges: list[_Range], trace: Trace, works: Sequence[tuple[DeviceWork, NDArray[np.int64]]], *, follow: bool
 ) -> Iterator[Step]:
     """The steps of one rank with the end of the device work launched in them; windows that may `follow` the device."""
     host_start = np.array([r.start for r in ranges], np.int64)
     host_end = np.array([r.end for r in ranges], np.int64)
     end, start = host_end.copy(), host_start.copy()
-    for device in work:
+    for device, launched in works:
         if device.rank != ranges[0].rank:
             continue
-        launched = launch_moments(device, trace)
         step = np.searchsorted(host_start, launched, side="right") - 1
         inside = (step >= 0) & (launched <= host_end[np.maximum(step, 0)])
         np.maximum.at(end, step[inside], device.end[inside])

@@ -12,6 +12,8 @@ from traceanalyzer.model.columns import ints
 from traceanalyzer.model.intervals import Intervals, union
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from traceanalyzer.model.trace import Trace
@@ -50,6 +52,18 @@ def streams(work: DeviceWork, trace: Trace) -> NDArray[np.int64]:
     stream[copies] = ints(trace.copies, "stream")[work.row[copies]]
     stream[~copies] = ints(trace.kernels, "stream")[work.row[~copies]]
     return stream
+
+
+def by_row(
+    works: Sequence[DeviceWork], values: Sequence[NDArray[np.int64]], trace: Trace
+) -> dict[str, NDArray[np.int64]]:
+    """What is known of each piece of work, one array per device, for each row of `kernels` and of `copies`."""
+    found = {name: np.zeros(trace.tables[name].num_rows, np.int64) for name in ("kernels", "copies")}
+    for work, value in zip(works, values, strict=True):
+        copies = work.kind == COPY
+        found["copies"][work.row[copies]] = value[copies]
+        found["kernels"][work.row[~copies]] = value[~copies]
+    return found
 
 
 def device_work(trace: Trace) -> tuple[DeviceWork, ...]:
