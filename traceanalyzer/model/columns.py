@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def _one_chunk(column: Any) -> Any:
+def one_chunk(column: Any) -> Any:
+    """An array of a column, without a copy where it is one already."""
     if isinstance(column, pa.ChunkedArray):
         return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     return column
@@ -23,7 +24,7 @@ def _one_chunk(column: Any) -> Any:
 
 def ints(table: pa.Table, name: str, fill: int = -1) -> NDArray[np.int64]:
     """An integer column, shape (rows,), with nulls as `fill`."""
-    array = _one_chunk(table.column(name))
+    array = one_chunk(table.column(name))
     if array.null_count:
         array = pc.fill_null(array, fill)
     return np.asarray(array.to_numpy(zero_copy_only=False)).astype(np.int64, copy=False)
@@ -31,13 +32,13 @@ def ints(table: pa.Table, name: str, fill: int = -1) -> NDArray[np.int64]:
 
 def floats(table: pa.Table, name: str) -> NDArray[np.float64]:
     """A floating-point column, shape (rows,), with nulls as NaN."""
-    array = _one_chunk(table.column(name))
+    array = one_chunk(table.column(name))
     return np.asarray(array.to_numpy(zero_copy_only=False)).astype(np.float64, copy=False)
 
 
 def present(table: pa.Table, name: str) -> NDArray[np.bool_]:
     """Where a column is not null, shape (rows,)."""
-    array = _one_chunk(table.column(name))
+    array = one_chunk(table.column(name))
     return np.asarray(pc.is_valid(array).to_numpy(zero_copy_only=False))
 
 
@@ -49,7 +50,7 @@ def has_any(table: pa.Table, name: str) -> bool:
 
 def texts(table: pa.Table, name: str) -> tuple[NDArray[np.int32], list[str]]:
     """A text column as (codes, dictionary): codes of shape (rows,), -1 for null."""
-    array = _one_chunk(table.column(name))
+    array = one_chunk(table.column(name))
     if not pa.types.is_dictionary(array.type):
         array = array.dictionary_encode()
     indices = array.indices
@@ -62,7 +63,7 @@ def texts(table: pa.Table, name: str) -> tuple[NDArray[np.int32], list[str]]:
 
 def triples(table: pa.Table, name: str) -> NDArray[np.int64]:
     """A grid or block column, shape (rows, 3), with nulls as zeros."""
-    array = _one_chunk(table.column(name))
+    array = one_chunk(table.column(name))
     flat = array.values.slice(array.offset * 3, len(array) * 3)
     result = np.asarray(pc.fill_null(flat, 0).to_numpy(zero_copy_only=False)).astype(np.int64)
     return result.reshape(-1, 3)

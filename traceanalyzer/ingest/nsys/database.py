@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -15,11 +16,12 @@ import pyarrow as pa
 
 from traceanalyzer.errors import InputError
 from traceanalyzer.ingest.collector import no_collection
-from traceanalyzer.model.columns import text_column
+from traceanalyzer.ingest.nsys.pages import ROWID, Pages, Unusual
+from traceanalyzer.model.columns import ints, one_chunk, text_column
 from traceanalyzer.text import say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -36,7 +38,7 @@ class Rows:
     """Some columns of one table; a column that the file does not have reads as null throughout."""
 
     def __init__(self, table: pa.Table) -> None:
-        self.table = table
+        self.table = table.combine_chunks()
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -49,15 +51,32 @@ class Rows:
         """A column of integers, shape (rows,), with `missing` for null."""
         if column not in self.table.column_names:
             return np.full(len(self), missing, np.int64)
-        return np.asarray(self.table[column].fill_null(missing).combine_chunks()).astype(np.int64, copy=False)
+        return ints(self.table, column, missing)
 
     def arrow(self, column: str) -> pa.Array:
         """A column as it is."""
-        return self.table[column].combine_chunks()
+        return one_chunk(self.table[column])
+
+    def distinct(self) -> Rows:
+        """The combinations of values, each once."""
+        names = self.table.column_names
+        return Rows(self.table.group_by(names).aggregate([])) if names else self
 
     def where(self, keep: NDArray[np.bool_]) -> Rows:
         """The rows where `keep` is true."""
         return self if keep.all() else Rows(self.table.filter(pa.array(keep)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """The columns of one table by their places in a row.
+
+    `key` is the place of the one that SQLite keeps as the rowid; a table with generated columns is not `plain`.
+    """
+
+    places: Mapping[str, int]
+    key: int | None
+    plain: bool
 
 
 class Tables(Protocol):
@@ -66,9 +85,6 @@ class Tables(Protocol):
     @property
     def tables(self) -> frozenset[str]:
         """Names of the tables that are there."""
-
-    def distinct(self, table: str, columns: Sequence[str]) -> Rows:
-        """The combinations of values of those integer `columns` that exist, each once."""
 
     def read(self, table: str, columns: Sequence[str], text: Sequence[str] = ()) -> Rows:
         """Those of the integer `columns` and the `text` columns that exist; no rows when the table does not.
@@ -96,9 +112,11 @@ class Database:
             self._connection.execute("PRAGMA cell_size_check = ON")
             # rootpage is 0 for virtual tables
             found = self._connection.execute(
-                "SELECT name FROM sqlite_master WHERE type = 'table' AND rootpage > 0"
+                "SELECT name, rootpage FROM sqlite_master WHERE type = 'table' AND rootpage > 0"
             )
-            self.tables = frozenset(name for (name,) in found if '"' not in name)
+            self._roots = {name: root for name, root in found if '"' not in name}
+        self.tables = frozenset(self._roots)
+        self._pages = Pages(path)
 
     def __enter__(self) -> Database:
         return self
@@ -107,35 +125,43 @@ class Database:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._connection.close()
-
-    def distinct(self, table: str, columns: Sequence[str]) -> Rows:
-        """See `Tables`."""
-        return self._select("SELECT DISTINCT", table, columns)
+        self._pages.close()
 
     def read(self, table: str, columns: Sequence[str], text: Sequence[str] = ()) -> Rows:
         """See `Tables`."""
-        return self._select("SELECT", table, columns, text)
-
-    def _select(self, verb: str, table: str, columns: Sequence[str], text: Sequence[str] = ()) -> Rows:
-        known = self._columns(table) | {"rowid"}
-        have = [c for c in (*columns, *text) if c in known]
-        types = [pa.string() if c in text else pa.int64() for c in have]
-        schema = pa.schema(list(zip(have, types, strict=True)))
-        if table not in self.tables or not have:
+        layout = self._layout(table)
+        fields = [pa.field(c, pa.int64()) for c in columns if c in layout.places]
+        schema = pa.schema(fields + [pa.field(c, pa.string()) for c in text if c in layout.places])
+        if table not in self.tables or not len(schema):
             return Rows(schema.empty_table())
-        names = ", ".join(c if c == "rowid" else f'"{c}"' for c in have)
-        batches = []
-        with self._complaints(), no_collection():
-            cursor = self._connection.execute(f'{verb} {names} FROM "{table}"')
-            while rows := cursor.fetchmany(CHUNK_ROWS):
-                batches.append(self._batch(table, rows, schema))
+        try:
+            if not layout.plain:
+                raise Unusual
+            places = [layout.places[name] for name in schema.names]
+            batches = list(self._pages.batches(self._roots[table], places, schema, layout.key))
+        except Unusual:
+            batches = self._select(table, schema)
         return Rows(pa.Table.from_batches(batches, schema))
 
-    def _columns(self, table: str) -> frozenset[str]:
+    def _layout(self, table: str) -> _Layout:
         if table not in self.tables:
-            return frozenset()
-        with self._complaints():  # table_info leaves generated columns out
-            return frozenset(row[1] for row in self._connection.execute(f'PRAGMA table_info("{table}")'))
+            return _Layout({}, None, plain=True)
+        with self._complaints():
+            columns = self._connection.execute(f'PRAGMA table_xinfo("{table}")').fetchall()
+        # of a single key, declared as exactly INTEGER, SQLite makes another name of the rowid
+        keys = [place for place, _, type_, _, _, key, _ in columns if key]
+        is_rowid = len(keys) == 1 and columns[keys[0]][2].upper() == "INTEGER"
+        places = {name: place for place, name, *_, hidden in columns if not hidden}
+        return _Layout({"rowid": ROWID, **places}, keys[0] if is_rowid else None, len(places) == len(columns))
+
+    def _select(self, table: str, schema: pa.Schema) -> list[pa.RecordBatch]:
+        names = ", ".join(c if c == "rowid" else f'"{c}"' for c in schema.names)
+        batches = []
+        with self._complaints(), no_collection():
+            cursor = self._connection.execute(f'SELECT {names} FROM "{table}"')
+            while rows := cursor.fetchmany(CHUNK_ROWS):
+                batches.append(self._batch(table, rows, schema))
+        return batches
 
     def _batch(self, table: str, rows: list[tuple[object, ...]], schema: pa.Schema) -> pa.RecordBatch:
         columns = list(zip(*rows, strict=True))

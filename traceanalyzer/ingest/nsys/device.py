@@ -197,9 +197,12 @@ def add_metrics(database: Tables, build: Build) -> None:
 
 
 def _triple(rows: Rows, name: str) -> pa.FixedSizeListArray:
-    sides = np.stack([rows.ints(f"{name}{axis}") for axis in "XYZ"], axis=1)
-    unknown = (sides < 0).any(axis=1)
-    flat = pa.array(sides.astype(np.int32).reshape(-1))
+    sides = np.empty((len(rows), 3), np.int32)
+    unknown = np.zeros(len(rows), bool)
+    for axis, side in enumerate(rows.ints(f"{name}{axis}") for axis in "XYZ"):
+        sides[:, axis] = side
+        unknown |= side < 0
+    flat = pa.array(sides.reshape(-1))
     return pa.FixedSizeListArray.from_arrays(flat, 3, mask=pa.array(unknown) if unknown.any() else None)
 
 

@@ -49,11 +49,6 @@ class Folder:
         """The suffix that belongs to the first bytes of a file, None for other content."""
         return next((suffix for magic, suffix in _MAGIC.items() if head.startswith(magic)), None)
 
-    def distinct(self, table: str, columns: Sequence[str]) -> Rows:
-        """See `Tables`."""
-        rows = self.read(table, columns).table
-        return Rows(rows.group_by(rows.column_names).aggregate([]) if rows.num_columns else rows)
-
     def read(self, table: str, columns: Sequence[str], text: Sequence[str] = ()) -> Rows:
         """See `Tables`."""
         wanted = [(c, pa.string() if c in text else pa.int64()) for c in (*columns, *text)]

@@ -79,7 +79,10 @@ def _names(rows: Rows, strings: Strings) -> pa.DictionaryArray:
     registered = strings.of(rows.ints("textId"))
     if not rows.has("text"):
         return registered
-    return pc.coalesce(registered.cast(pa.string()), rows.arrow("text")).dictionary_encode()
+    own = rows.arrow("text")
+    if registered.null_count < len(registered):
+        own = pc.coalesce(registered.cast(pa.string()), own)
+    return own.dictionary_encode()
 
 
 def _domains(rows: Rows, strings: Strings) -> dict[tuple[int, int], str]:

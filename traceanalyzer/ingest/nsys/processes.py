@@ -54,7 +54,7 @@ class Ranks:
         """Number the processes of a file."""
         first_device: dict[int, int] = {}
         for table in _DEVICE_TABLES:
-            rows = database.distinct(table, ("globalPid", "deviceId"))
+            rows = database.read(table, ("globalPid", "deviceId")).distinct()
             pairs = np.stack((process_of(rows.ints("globalPid")), rows.ints("deviceId")))
             for process, device in pairs.T.tolist():
                 first_device[process] = min(device, first_device.get(process, device))
