@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from situations import CASES, communicating, pausing, queued_kernels
 
 from traceanalyzer.analyzers import run_analyzers
 from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability, Note
 from traceanalyzer.rules import RULES, Judgement, judge
-from traceanalyzer.rules.findings import Evidence, Finding
+from traceanalyzer.rules.findings import Evidence, Finding, Speedup
 from traceanalyzer.text import say
 
 if TYPE_CHECKING:
@@ -114,32 +117,77 @@ def test_a_broken_rule_of_a_third_party_is_reported(monkeypatch: pytest.MonkeyPa
     ]
 
 
+NAN = float("nan")
+
+
+def offered(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> Judgement:
+    """What is judged beside a plugin whose rule finds this."""
+    right: dict[str, Any] = {"code": "X001", "severity": "low", "evidence": (), "confidence": "low"}
+    texts = {name: say("x") for name in ("title", "claim", "fix")}
+
+    class Plugin:
+        code, title, requires = "X001", "A rule of a plugin", frozenset()
+
+        def check(self, facts: Any) -> list[Any]:
+            return [Finding(**(right | texts | fields))]
+
+    monkeypatch.setattr("traceanalyzer.rules.load_plugins", lambda group: ([Plugin()], []))
+    return judged(queued_kernels())
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"evidence": (Evidence(say("x"), table="kernels", row="0"),)},
-        {"evidence": (Evidence(say("x"), table="kernels", row=0.5),)},
+        *({"evidence": (Evidence(say("x"), table="kernels", row=row),)} for row in ("0", 0.5, NAN, 1 << 70)),
+        *(
+            {"evidence": (Evidence(say("x"), **{name: "0"}),)}
+            for name in ("start_ns", "duration_ns", "rank", "tid")
+        ),
+        {"evidence": (Evidence(say("x"), table=0),)},
+        {"evidence": (Evidence(None),)},
+        {"evidence": ("a fact",)},
         {"evidence": None},
         {"severity": "critical"},
+        {"severity": ["low"]},
         {"confidence": "certain"},
-        {"saving_ns": ("1", "2")},
+        *(
+            {"saving_ns": saving}
+            for saving in (("1", "2"), (0, NAN), (2, 1), (-1, 1), (1,), 7, (0, float("inf")))
+        ),
+        {"saving_bytes": NAN},
+        {"saving_reason": None},
+        *({"speedups": speedups} for speedups in ("gemm", 2.0, ("gemm",), None)),
+        *({"speedups": (Speedup("gemm", *ends),)} for ends in ((1, NAN), ("1", "0"), (0.5, 1), (1, -1))),
+        {"speedups": (Speedup(7, 1, 0.5),)},
+        *({name: None} for name in ("code", "title", "claim", "fix")),
     ],
     ids=str,
 )
 def test_a_finding_of_a_third_party_that_cannot_be_shown_is_reported(
     monkeypatch: pytest.MonkeyPatch, wrong: dict[str, Any]
 ) -> None:
-    right: dict[str, Any] = {"severity": "low", "evidence": (), "confidence": "low"}
-    texts = {name: say("x") for name in ("title", "claim", "fix")}
-
-    class Broken:
-        code, title, requires = "X001", "A broken rule", frozenset()
-
-        def check(self, facts: Any) -> list[Finding]:
-            return [Finding(code="X001", **texts, **(right | wrong))]
-
-    monkeypatch.setattr("traceanalyzer.rules.load_plugins", lambda group: ([Broken()], []))
-    found = judged(queued_kernels())
+    found = offered(monkeypatch, **wrong)
     (reported,) = [n.needs for n in found.not_assessed if n.code == "X001"]
-    assert reported.startswith("the rule failed with ")
+    assert re.match("the rule failed with (Type|Value)Error: ", reported)
     assert "X001" not in codes(found)
+    assert codes(found) == codes(judged(queued_kernels()))
+
+
+def test_a_finding_of_a_third_party_may_hold_numbers_of_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    proof = Evidence(say("x"), table="kernels", row=np.int64(0))
+    found = offered(monkeypatch, saving_ns=(np.int64(0), np.float32(1.5)), evidence=[proof])
+    (finding,) = [f for f in found.findings if f.code == "X001"]
+    assert json.dumps([finding.saving_ns, finding.evidence[0].row]) == "[[0, 2], 0]"
+
+
+@pytest.mark.parametrize("name", ["code", "title"])
+@pytest.mark.parametrize("value", [None, property(lambda self: 1 / 0)], ids=["no text", "fails"])
+def test_a_rule_of_a_third_party_without_a_name_is_reported(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: object
+) -> None:
+    right = {"code": "X001", "title": "A rule", "requires": frozenset(), "check": lambda self, facts: ()}
+    nameless = type("Nameless", (), right | {name: value})()
+    monkeypatch.setattr("traceanalyzer.rules.load_plugins", lambda group: ([nameless], []))
+    found = judged(queued_kernels())
+    assert [n.needs for n in found.not_assessed if "the rule failed with" in n.needs]
+    assert codes(found) == codes(judged(queued_kernels()))

@@ -109,6 +109,14 @@ def load_plugins(group: str) -> tuple[list[Any], list[str]]:
     return loaded, warnings
 
 
+def called(plugin: Any, attribute: str) -> str:
+    """What a plugin that failed calls itself; the name of its class where it does not say so."""
+    try:
+        return str(getattr(plugin, attribute))
+    except Exception:
+        return type(plugin).__name__
+
+
 def _run_plugins(plugins: Sequence[Any], trace: Trace, results: dict[str, Any]) -> list[str]:
     warnings = []
     for plugin in plugins:
@@ -123,7 +131,7 @@ def _run_plugins(plugins: Sequence[Any], trace: Trace, results: dict[str, Any]) 
             else:
                 results[name] = plugin.analyze(trace, MappingProxyType(results))
         except Exception as error:
-            warnings.append(f"analyzer plugin {getattr(plugin, 'name', plugin)!s} failed: {_said(error)}")
+            warnings.append(f"analyzer plugin {called(plugin, 'name')} failed: {_said(error)}")
     return warnings
 
 
@@ -131,4 +139,4 @@ def _said(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-__all__ = ["ANALYZERS", "ENTRY_POINTS", "Analyzer", "Mapping", "load_plugins", "run_analyzers"]
+__all__ = ["ANALYZERS", "ENTRY_POINTS", "Analyzer", "Mapping", "called", "load_plugins", "run_analyzers"]

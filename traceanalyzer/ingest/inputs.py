@@ -6,7 +6,7 @@ import glob
 import os
 import sys
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -27,13 +27,41 @@ if TYPE_CHECKING:
 class Ingester(Protocol):
     """One input format. `sniff` sees the first inflated bytes; `read` never executes what it reads."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What the format is called."""
+        ...
 
     def sniff(self, head: bytes, path: Path) -> bool:
         """Whether the file is of this format."""
 
     def read(self, path: Path, options: LoadOptions, progress: Progress | None = None) -> Trace:
         """The file as a trace with one Source. Raises InputError when nothing can be read."""
+
+
+@dataclass(frozen=True)
+class _OfPlugin:
+    """An ingester of a third party: what it does not tell itself is told with its name."""
+
+    name: str
+    theirs: Ingester
+
+    def sniff(self, head: bytes, path: Path) -> bool:
+        return self.theirs.sniff(head, path)
+
+    def read(self, path: Path, options: LoadOptions, progress: Progress | None = None) -> Trace:
+        try:
+            return self.theirs.read(path, options, progress)
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(
+                path,
+                say(
+                    "cannot be read: the ingester plugin {name} failed: {error}", name=self.name, error=error
+                ),
+                say("Mend or remove the plugin."),
+            ) from error
 
 
 STDIN = "-"
@@ -75,23 +103,27 @@ def read_inputs(
 
 def ingester_of(head: bytes, path: Path) -> Ingester | None:
     """The first ingester that knows a file by its inflated head; None when none does."""
-    return next((i for i in _ingesters([]) if i.sniff(head, path)), None)
+    return next(_knowing(head, path, []), None)
 
 
-def _ingesters(failures: list[Text]) -> Iterator[Ingester]:
-    """Ours, then those of plugins; what could not be loaded is added to `failures`."""
+def _knowing(head: bytes, path: Path, failures: list[Text]) -> Iterator[Ingester]:
+    """Ours that know the file, then those of plugins; which plugins fail is added to `failures`."""
     for home in FORMATS:
         module, name = home.split(":")
-        yield getattr(import_module(f"traceanalyzer.ingest.{module}"), name)()
+        ours: Ingester = getattr(import_module(f"traceanalyzer.ingest.{module}"), name)()
+        if ours.sniff(head, path):
+            yield ours
     from importlib.metadata import entry_points
 
     for point in entry_points(group="traceanalyzer.ingesters"):
         try:
-            yield point.load()()
+            theirs = point.load()()
+            knows = theirs.sniff(head, path)
         except Exception as error:
-            failures.append(
-                say("The ingester plugin {name} could not be loaded: {error}.", name=point.name, error=error)
-            )
+            failures.append(say("The ingester plugin {name} failed: {error}.", name=point.name, error=error))
+            continue
+        if knows:
+            yield _OfPlugin(point.name, theirs)
 
 
 def expand(inputs: Sequence[str | Path]) -> list[Path]:
@@ -143,7 +175,7 @@ def _read_one(path: Path, options: LoadOptions, progress: Progress | None) -> Tr
         if cached is not None:
             return cached
     failures: list[Text] = []
-    ingester = next((i for i in _ingesters(failures) if i.sniff(head, path)), None)
+    ingester = next(_knowing(head, path, failures), None)
     if ingester is None:
         if path.stat().st_size == 0:
             raise InputError(

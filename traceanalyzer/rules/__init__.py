@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from traceanalyzer.analyzers import load_plugins
+from traceanalyzer.analyzers import called, load_plugins
 from traceanalyzer.model.trace import Capability, how_to_capture
 from traceanalyzer.rules import (
     capture,
@@ -29,6 +29,7 @@ from traceanalyzer.rules import (
     waits,
 )
 from traceanalyzer.rules.base import Facts, Particular, Rule
+from traceanalyzer.rules.checked import checked, words
 from traceanalyzer.rules.findings import SEVERITIES, Finding, NotAssessed, Passed, Verdict
 from traceanalyzer.rules.places import placed
 from traceanalyzer.rules.savings import Combined, with_savings
@@ -97,13 +98,13 @@ def judge(trace: Trace, results: Mapping[str, Any]) -> Judgement:
     for plugin in plugins:
         found: list[Finding] = []
         try:
+            words("code", plugin.code), words("title", plugin.title)
             _apply(plugin, facts, found, not_assessed, passed)
-            # evidence or a severity that cannot be is met here, and not when all are put in order
-            findings += sorted((placed(trace, finding) for finding in found), key=_importance)
+            findings += [placed(trace, checked(finding)) for finding in found]
         except Exception as error:  # a broken plugin must not take the report down
-            code, title = str(getattr(plugin, "code", "PLUGIN")), said(str(getattr(plugin, "title", plugin)))
             failed = say("the rule failed with {kind}: {error}", kind=type(error).__name__, error=error)
-            not_assessed.append(NotAssessed(code, title, failed))
+            code, title = (called(plugin, name) for name in ("code", "title"))
+            not_assessed.append(NotAssessed(code, said(title), failed))
     findings.sort(key=_importance)  # by what is at stake: that order stays where no saving can be told
     replayed, combined = with_savings(trace, results, findings)
     distrusted = combined is not None and bool(combined.distrust)
