@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 from chrome_files import dump, kernel, op, simple_events, trace
 
+from traceanalyzer import pipeline
 from traceanalyzer.errors import InputError
 from traceanalyzer.ingest.inputs import read_inputs
 from traceanalyzer.ingest.options import LoadOptions
+from traceanalyzer.model.link import link
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,6 +84,28 @@ def test_garbage_in_the_middle_costs_only_what_it_covers(tmp_path: Path) -> None
         assert "partial" in kinds(loaded), garbage
 
 
+@pytest.mark.parametrize("depth", [900, 10_000])
+@pytest.mark.parametrize("key", ["Input Dims", "Concrete Inputs", "anything"])
+def test_values_nested_beyond_reason_cost_no_more_than_their_event(
+    tmp_path: Path, depth: int, key: str
+) -> None:
+    text = dump(trace([*many(50), op("deep", "1.000", "5.000", **{key: "DEEP"}), *many(50)]))
+    loaded = read(write(tmp_path, text.replace('"DEEP"', "[" * depth + "]" * depth)))
+    assert loaded.ops.num_rows >= 100
+    assert loaded.ops.num_rows == 101 or "partial" in kinds(loaded)
+    pipeline.analyze(link(loaded))
+
+
+def test_a_header_nested_beyond_reason_costs_no_event(tmp_path: Path) -> None:
+    deep = "[" * 10_000 + "]" * 10_000
+    for text in (
+        f'{{"a": {deep}, "traceEvents": EVENTS}}',
+        f'{{"traceEvents": EVENTS, "deviceProperties": {deep}}}',
+    ):
+        loaded = read(write(tmp_path, text.replace("EVENTS", json.dumps(many(50)))))
+        assert loaded.ops.num_rows == 50
+
+
 def test_garbage_in_a_file_of_many_chunks(tmp_path: Path) -> None:
     text = dump(trace(many(30000)))
     for place in (0.2, 0.5, 0.9):
@@ -148,6 +172,14 @@ def test_negative_durations_count_as_zero_and_are_kept_in_extras(tmp_path: Path)
         (b"", "is empty"),
         (b"   \n", "is not of a known format"),
         (b"hello world", "is not of a known format"),
+        (b"PK\x03\x04", "is a zip archive"),
+        (b"\x00" * 257 + b"ustar", "is a tar archive"),
+        (b"BZh91AY", "is compressed with bzip2"),
+        (b"\xfd7zXZ\x00", "is compressed with xz"),
+        (gzip.compress(gzip.compress(b"[]")), "is compressed twice"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a", "is a pointer of Git LFS"),
+        (b"<!DOCTYPE html><html>", "is a web page"),
+        (b"\xff\xfe{\x00", "is UTF-16 text"),
         (b'{"a": 1}', "holds no traceEvents"),
         (b'{"traceEvents": 3}', "holds no traceEvents"),
         (b"{", "holds no traceEvents"),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from traceanalyzer.errors import InputError
 from traceanalyzer.ingest.chrome.ingester import ChromeTrace
+from traceanalyzer.ingest.mistaken import mistaken_for_a_trace
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.ingest.source import read_head
 from traceanalyzer.text import Text, join, say
@@ -179,14 +180,15 @@ def _read_one(path: Path, options: LoadOptions, progress: Progress | None) -> Tr
     if ingester is None:
         if path.stat().st_size == 0:
             raise InputError(
-                path, say("is empty"), say("Was the profiler stopped before it wrote? Record again."), 0
+                path, say("is empty"), say("Was the profiler stopped before it wrote? Record again.")
             )
+        if known := mistaken_for_a_trace(head):
+            raise InputError(path, *known)
         if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] not in {b"{", b"["}:
             raise InputError(
                 path,
                 say("is not of a known format"),
                 join(" ", [say("Supported: {formats}.", formats=SUPPORTED), *failures]),
-                0,
             )
         ingester = ChromeTrace()
     trace = ingester.read(path, options, progress)

@@ -222,7 +222,7 @@ def _told_by_names(head: str, tail: str, facts: Facts) -> Verdict:
 
 def _short(kernel: str) -> str:
     """The name of a kernel without its template arguments."""
-    return kernel.removeprefix("void ").split("<", 1)[0][:60]
+    return (kernel.removeprefix("void ").split("<", 1)[0] or kernel)[:60]
 
 
 def _without_device(facts: Facts) -> Verdict:

@@ -96,7 +96,7 @@ def _whole(data: bytes, damage: Damage) -> list[Event] | None:
     try:
         elements = msgspec.json.decode(b"[" + data + b"]", type=list[msgspec.Raw])
         found = [decode_loosely(bytes(element)) for element in elements]
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
     events = [event for event in found if event is not None]
     damage.not_objects += len(found) - len(events)

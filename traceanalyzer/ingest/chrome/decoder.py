@@ -84,12 +84,12 @@ def decode(data: bytes) -> list[Event]:
     """Decode whole events (without the array's brackets).
 
     Raises:
-        msgspec.DecodeError: when `[data]` is not valid JSON or UTF-8.
+        msgspec.DecodeError: when `[data]` is not valid JSON or UTF-8, or nested beyond reason.
         msgspec.ValidationError: when an event's fields have unexpected types; what follows it was not looked at.
     """
     try:
         return _decode(b"[" + data + b"]")
-    except UnicodeDecodeError as error:
+    except (UnicodeDecodeError, RecursionError) as error:
         raise msgspec.DecodeError(str(error)) from None
 
 
@@ -97,11 +97,11 @@ def decode_loosely(element: bytes) -> Event | None:
     """Decode one element of any type; None when it is not an object.
 
     Raises:
-        msgspec.DecodeError: when it is not valid JSON or UTF-8.
+        msgspec.DecodeError: when it is not valid JSON or UTF-8, or nested beyond reason.
     """
     try:
         return _loose_event(element)
-    except UnicodeDecodeError as error:
+    except (UnicodeDecodeError, RecursionError) as error:
         raise msgspec.DecodeError(str(error)) from None
 
 

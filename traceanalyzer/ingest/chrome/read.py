@@ -105,7 +105,7 @@ def _trace(path: Path, shares: list[Share]) -> Trace:
 def _json(raw: bytes) -> Any:
     try:
         return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

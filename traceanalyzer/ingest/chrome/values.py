@@ -112,7 +112,7 @@ def _triple(spelling: str | None) -> list[int] | None:
             numbers = [int(x) for x in value] + [1] * (3 - len(value))
             if all(0 <= x < 2**31 for x in numbers):
                 return numbers
-    except (msgspec.DecodeError, TypeError, ValueError):
+    except (msgspec.DecodeError, TypeError, ValueError, RecursionError):
         pass
     return None
 
@@ -125,7 +125,7 @@ def shortest(raw: bytes) -> str | None:
         if b"\\" in raw:
             return msgspec.json.encode(msgspec.json.decode(raw)).decode()
         return msgspec.json.format(raw, indent=-1).decode()
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return raw.decode("utf-8", "replace")
 
 

@@ -1,0 +1,35 @@
+"""What a file is that holds no trace, told by its first bytes, and how to come by the trace."""
+
+from __future__ import annotations
+
+from traceanalyzer.text import Text, say
+
+_UNPACK = say("Unpack it and give what is inside.")
+_INFLATE = say("Inflate it first; gzip and zstd are read as they are.")
+_BEGINS: tuple[tuple[bytes, Text, Text], ...] = (
+    (b"PK\x03\x04", say("is a zip archive"), _UNPACK),
+    (b"BZh", say("is compressed with bzip2"), _INFLATE),
+    (b"\xfd7zXZ", say("is compressed with xz"), _INFLATE),
+    (b"\x1f\x8b", say("is compressed twice"), _INFLATE),
+    (b"\x28\xb5\x2f\xfd", say("is compressed twice"), _INFLATE),
+    (b"\xff\xfe", say("is UTF-16 text"), say("Write it as UTF-8; the > of older PowerShells does not.")),
+    (
+        b"version https://git-lfs",
+        say("is a pointer of Git LFS in place of the file"),
+        say("Fetch the file with git lfs pull."),
+    ),
+    (b"<!doctype html", say("is a web page"), say("Download the file itself, not the page about it.")),
+    (b"<html", say("is a web page"), say("Download the file itself, not the page about it.")),
+)
+_TAR = slice(257, 262)  # POSIX.1-1988, the field `magic` of a header
+
+
+def mistaken_for_a_trace(head: bytes) -> tuple[Text, Text] | None:
+    """(problem, remedy) for the inflated first bytes of a file of some well-known other kind; None for the rest."""
+    if head[_TAR] == b"ustar":
+        return say("is a tar archive"), _UNPACK
+    start = head[:32].lstrip().lower()
+    for begin, problem, remedy in _BEGINS:
+        if head.startswith(begin) or start.startswith(begin):
+            return problem, remedy
+    return None
