@@ -52,6 +52,19 @@ def held(tmp_path: Path, *frames: dict[str, Any], freed_by: Any = None) -> Any:
     return holder
 
 
+def test_settings_that_differ_from_the_defaults_are_told(tmp_path: Path) -> None:
+    chosen = {
+        "expandable_segments": True,
+        "release_lock_on_cudamalloc": False,
+        "pinned_num_register_threads": 1,
+    }
+    content = snapshot(
+        [], [entry("segment_alloc", BASE, 20 * MIB, 1)], garbage_collection_threshold=0.8, **chosen
+    )
+    (device,) = results(tmp_path, content)["snapshot"].devices
+    assert device.settings == (("expandable_segments", "True"), ("garbage_collection_threshold", "0.8"))
+
+
 def test_the_users_line_comes_before_installed_code_and_compiled_frames(tmp_path: Path) -> None:
     holder = held(tmp_path, KERNEL, frame("a.cpp", 9, "f()"), LIBRARY, USER, frame("/app/main.py", 1, "main"))
     assert (holder.python, holder.function) == ("/app/train.py:57", "train_step")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -133,13 +133,8 @@ def told(found: WhatIf) -> Text:
 
 
 def _recorded_settings(state: DeviceState) -> AllocatorSettings:
-    found: dict[str, Any] = {}
-    for source in state.trace.sources:
-        settings = source.metadata.get("allocator_settings")
-        if isinstance(settings, dict) and source.rank == state.rank:
-            found = settings
     expandable = any(state.trace.segments["expandable"].take(state.segments).to_pylist())
-    return recorded(found, expandable=expandable or bool(len(state.positions("segment_map"))))
+    return recorded(state.settings, expandable=expandable or bool(len(state.positions("segment_map"))))
 
 
 def _limit(state: DeviceState) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +27,8 @@ from traceanalyzer.model.lifetimes import lifetimes
 from traceanalyzer.text import say
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from traceanalyzer.analyzers.snapshot_categories import Categories
@@ -275,6 +277,12 @@ class DeviceState:
         """The last entry until a time; None before the first, and when entries carry no time."""
         entry = int(np.searchsorted(self.ts, at_ns, side="right")) - 1 if self.timed else -1
         return entry if entry >= 0 else None
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The allocator's settings as the snapshot keeps them; empty where it keeps none."""
+        kept = (s.metadata.get("allocator_settings") for s in self.trace.sources if s.rank == self.rank)
+        return next((settings for settings in kept if isinstance(settings, dict)), {})
 
     @property
     def peak_entry(self) -> int | None:

@@ -80,21 +80,17 @@ def _device(state: DeviceState) -> DeviceSnapshot:
         step_unused=step_unused(state),
         step_starts_ns=step_starts(state),
         backward_seen=any(in_backward(state.stacks.frames(s)) for s in used),
-        settings=_settings(state),
+        settings=_chosen(state.settings),
         composition=composition(state),
         map_at_end=segment_map(state, None),
         map_at_peak=segment_map(state, state.peak_entry),
     )
 
 
-def _settings(state: DeviceState) -> tuple[tuple[str, str], ...]:
+def _chosen(settings: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """The allocator's settings that differ from its defaults."""
-    for source in state.trace.sources:
-        settings = source.metadata.get("allocator_settings")
-        if isinstance(settings, dict) and source.rank == state.rank:
-            idle: tuple[object, ...] = (None, "", False, 0, -1, {})
-            return tuple(sorted((k, str(v)) for k, v in settings.items() if v not in idle and v != 1))
-    return ()
+    defaults: tuple[object, ...] = (None, "", False, 0, -1, 1, {})
+    return tuple(sorted((k, str(v)) for k, v in settings.items() if v is True or v not in defaults))
 
 
 def _points(state: DeviceState) -> tuple[tuple[int, int, int, int, int], ...]:

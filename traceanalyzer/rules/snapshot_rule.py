@@ -44,8 +44,9 @@ def _where(device: DeviceSnapshot) -> Text:
 
 def _expandable(device: DeviceSnapshot) -> bool:
     """Whether the run has expandable segments: it was set so, or mapped memory, which only they do."""
-    chosen = dict(device.settings).get("PYTORCH_CUDA_ALLOC_CONF", "")
-    return "expandable_segments:True" in chosen or device.churn.mappings > 0
+    chosen = dict(device.settings)
+    asked = "expandable_segments:True" in chosen.get("PYTORCH_CUDA_ALLOC_CONF", "")
+    return asked or chosen.get("expandable_segments") == "True" or device.churn.mappings > 0
 
 
 class SnapshotRule:
