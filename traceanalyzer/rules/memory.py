@@ -136,8 +136,8 @@ class FragmentationGrowth(SnapshotRule):
 class AllocatorThrash(SnapshotRule):
     """The allocator keeps asking the driver for memory, or gives back what it needs again.
 
-    A warm caching allocator makes no cudaMalloc. Retries after a failed one, and calls of empty_cache(), make
-    the device wait for the host. empty_cache() does not help this process: the allocator gives its cache back by
+    A warm caching allocator makes no cudaMalloc. Retries after the driver refused memory, and calls of empty_cache(),
+    make the device wait for the host. empty_cache() does not help this process: the allocator gives its cache back by
     itself before it fails.
     """
 
@@ -160,13 +160,14 @@ class AllocatorThrash(SnapshotRule):
         if not (many or often or churn.retries > churn.errors):
             return None
         allocs, frees = churn.segment_allocs - churn.mappings, churn.segment_frees - churn.unmappings
-        told = [
-            say("{retries} after a failed cudaMalloc", retries=count(churn.retries, "retry")),
-            say("{count} cudaMalloc calls", count=allocs)
-            if churn.late_segment_allocs is None
-            else say("{late} of {all} cudaMalloc calls came after the first step", late=late, all=allocs),
-            say("{count} cudaFree calls", count=frees),
-        ]
+        told = [say("{retries} after the driver refused memory", retries=count(churn.retries, "retry"))]
+        if allocs or frees or not churn.mappings:
+            told += [
+                say("{count} cudaMalloc calls", count=allocs)
+                if churn.late_segment_allocs is None
+                else say("{late} of {all} cudaMalloc calls came after the first step", late=late, all=allocs),
+                say("{count} cudaFree calls", count=frees),
+            ]
         if churn.mappings:
             told.append(
                 say(
