@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -129,6 +130,15 @@ def test_bad_escapes_control_characters_and_nan_are_mended(tmp_path: Path) -> No
     assert kinds(loaded) == ["repaired"]
 
 
+def test_quotes_that_kineto_leaves_as_they_are_in_names_are_mended(tmp_path: Path) -> None:
+    """PyTorch 2.13 writes `torch/_dynamo/backends/cudagraphs.py(0): "1"` for a function that was compiled from text."""
+    text = dump(trace([*many(50), op("QUOTED", "1.000", "5.000"), *many(50)]))
+    loaded = read(write(tmp_path, text.replace("QUOTED", 'f.py(0): "1"')))
+    assert 'f.py(0): "1"' in loaded.ops["name"].to_pylist()
+    assert loaded.ops.num_rows == 101
+    assert kinds(loaded) == ["repaired"]
+
+
 def test_invalid_utf8_is_replaced(tmp_path: Path) -> None:
     content = (
         b'{"traceEvents":[{"ph":"X","cat":"cpu_op","name":"a\xff\xfeb","pid":1,"tid":1,"ts":1,"dur":1}]}'
@@ -183,6 +193,7 @@ def test_negative_durations_count_as_zero_and_are_kept_in_extras(tmp_path: Path)
         (b'{"a": 1}', "holds no traceEvents"),
         (b'{"traceEvents": 3}', "holds no traceEvents"),
         (b"{", "holds no traceEvents"),
+        (b"[[1795674753001805, 1795674753001805], [0, 4194304]]", "holds no events of a trace"),
         (b"\x1f\x8b\x08\x00broken", "broken compression"),
         (b"\x80\x05\x95pickle", "is not of a known format"),
     ],
@@ -210,6 +221,17 @@ def test_a_missing_file_a_directory_and_an_unreadable_file(tmp_path: Path) -> No
         locked.chmod(0)
         with pytest.raises(InputError, match="permission denied"):
             read(locked)
+
+
+def test_a_pipe_with_a_name_is_read_like_a_file(tmp_path: Path) -> None:
+    """As the shell makes it of `trace-analyze summary <(unzip -p run.zip)`."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as writer:
+        writer.submit(pipe.write_text, dump(trace(many(5000))))
+        loaded = read_inputs([pipe])
+    assert loaded.ops.num_rows == 5000
+    assert loaded.sources[0].path == str(pipe)
 
 
 def test_zero_events_and_metadata_only_load(tmp_path: Path) -> None:

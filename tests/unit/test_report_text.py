@@ -58,6 +58,11 @@ def test_what_the_device_did_before_the_first_step_is_told_apart(format_: str) -
     assert said not in render(cases.training(), format_)
 
 
+def test_where_no_kernel_was_recorded_the_summary_shows_the_ops_of_the_host() -> None:
+    shown = terminal.render(cases.cpu_only()).splitlines()
+    assert shown[-2:] == ["Op        Host, self  Calls", "aten::mm     5.00 µs      1"]
+
+
 def a_replay(*codes: str, saves: tuple[int, int], steps: int = 3) -> Combined:
     return Combined(codes, len(codes), 0, 0, steps, steps, 1_000_000, 0.01, saves)
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import glob
 import os
+import shutil
 import sys
 import tempfile
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 from traceanalyzer.errors import InputError
 from traceanalyzer.ingest.chrome.ingester import ChromeTrace
 from traceanalyzer.ingest.mistaken import mistaken_for_a_trace
 from traceanalyzer.ingest.options import LoadOptions
-from traceanalyzer.ingest.source import read_head
+from traceanalyzer.ingest.source import open_file, read_head
 from traceanalyzer.text import Text, join, say
 
 if TYPE_CHECKING:
@@ -168,6 +169,9 @@ def _recognised(path: Path) -> bool:
 
 
 def _read_one(path: Path, options: LoadOptions, progress: Progress | None) -> Trace:
+    if path.is_fifo():
+        with open_file(path) as stream:
+            return _read_stream(stream, str(path), options, progress)
     head = read_head(path)
     if options.use_cache:
         from traceanalyzer.ingest import cache
@@ -200,14 +204,18 @@ def _read_one(path: Path, options: LoadOptions, progress: Progress | None) -> Tr
 
 
 def _read_stdin(options: LoadOptions, progress: Progress | None) -> Trace:
-    """Read what comes in over a temporary file, since every reader needs to seek; it is called `-` in the report."""
+    """What comes in; it is called `-` in the report."""
+    return _read_stream(sys.stdin.buffer, STDIN, options, progress)
+
+
+def _read_stream(stream: IO[bytes], name: str, options: LoadOptions, progress: Progress | None) -> Trace:
+    """Read a pipe over a temporary file, since every reader needs to seek."""
     with tempfile.TemporaryDirectory(prefix="traceanalyzer-") as folder:
         file = Path(folder, "stdin")
         with file.open("wb") as out:
-            while block := sys.stdin.buffer.read(1 << 20):
-                out.write(block)
+            shutil.copyfileobj(stream, out, 1 << 20)
         try:
             trace = _read_one(file, replace(options, use_cache=False), progress)
         except InputError as error:
-            raise InputError(STDIN, error.problem, error.remedy, error.offset) from None
-    return replace(trace, sources=(replace(trace.sources[0], path=STDIN),))
+            raise InputError(name, error.problem, error.remedy, error.offset) from None
+    return replace(trace, sources=(replace(trace.sources[0], path=name),))

@@ -38,7 +38,10 @@ class Capability(StrEnum):
 HOW_TO_CAPTURE: Mapping[Capability, Text] = {
     Capability.DEVICE_WORK: say("profile with activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]"),
     Capability.LAUNCHES: say("profile with ProfilerActivity.CPU as well, so that launches are recorded"),
-    Capability.STEPS: say("call prof.step() once per iteration"),
+    Capability.STEPS: say(
+        "profile with schedule=schedule(wait=1, warmup=1, active=3), without which no steps are recorded, and call "
+        "prof.step() once per iteration"
+    ),
     Capability.SHAPES: say("profile with record_shapes=True"),
     Capability.STACKS: say("profile with with_stack=True"),
     Capability.MODULES: say("profile with with_stack=True (nn.Module frames are recorded with the stacks)"),

@@ -38,7 +38,7 @@ def _lines(phases: Phases) -> Iterator[Text]:
         )
     if phases.utilisation:
         yield _utilisation(phases.utilisation)
-    if phases.compiled:
+    if phases.compiled and phases.compiled.share:
         yield from _compiled(phases.compiled)
     if phases.graph_share:
         yield say(

@@ -85,6 +85,8 @@ def _blocks(facts: Facts, top: int) -> Iterator[RenderableType]:
             yield Styled(spoken(facts.combined) + "\n")
     if facts.kernels and facts.kernels.rows:
         yield SheetTable(tables.sheet(tables.KERNELS, facts.kernels.rows, top))
+    elif facts.ops and facts.ops.by_name:
+        yield SheetTable(tables.sheet(tables.OPS, facts.ops.by_name, top, facts.unknown_columns))
 
 
 def _plain(text: str, style: str = "") -> Styled:

@@ -1,6 +1,6 @@
 """Events out of text that is not valid JSON: what can be mended is mended, what cannot is counted.
 
-Three steps, each only when the one before did not do: mend the spelling (bad escapes, control characters, NaN),
+Three steps, each only when the one before did not do: mend the spelling (bad escapes, control characters, NaN, quotes),
 walk the events exactly and drop single broken ones, and after a break look for the next seam.
 """
 
@@ -25,6 +25,8 @@ _ESCAPE = re.compile(
     rb"|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|(\\)",
     re.DOTALL,
 )
+_NAME = re.compile(rb'("name"\s*:\s*")((?:[^"\\\n]|\\.|"(?!\s*[,}]))*+)(?="\s*[,}])')
+_QUOTE = re.compile(rb'(\\.)|"')
 _CONTROL = re.compile(rb"[\x00-\x1f]")
 MAX_CARRY_BYTES = 32 << 20
 """An event that is not complete after this many bytes is broken, not long."""
@@ -54,8 +56,12 @@ class Damage:
 
 
 def mend(data: bytes) -> bytes:
-    """The same text in legal UTF-8 with legal escapes, without raw control characters, NaN and infinities (→ null)."""
+    """The same text in legal UTF-8 with legal escapes, without raw control characters, NaN and infinities (→ null).
+
+    Kineto does not escape quotes in the names of Python functions: a name ends where a quote ends a value.
+    """
     data = data.decode("utf-8", "replace").encode()
+    data = _NAME.sub(lambda m: m[1] + _QUOTE.sub(lambda q: q[1] or b'\\"', m[2]), data)
     return _STRING.sub(_mend_token, data)
 
 

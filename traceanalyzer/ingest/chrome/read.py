@@ -84,6 +84,12 @@ def _trace(path: Path, shares: list[Share]) -> Trace:
             parts.setdefault(name, []).extend(share.parts.pop(name))
     labels = {k: v for share in shares for k, v in share.labels.items()}
     done = assemble(parts, labels, rank)
+    if not done.events and any(share.damage.not_objects for share in shares):
+        raise InputError(
+            path,
+            say("holds no events of a trace"),
+            say("Give a trace written by torch.profiler's export_chrome_trace."),
+        )
     done.tables["devices"] = _devices(header.pop("deviceProperties", None), rank)
     base = header.get("baseTimeNanoseconds")
     epoch = done.start_ns + base if isinstance(base, int) else done.start_ns
@@ -170,7 +176,8 @@ def _notes(shares: list[Share], done: Assembled) -> list[Note]:
     if any(d.mended for d in damages):
         first = min(d.mended_at for d in damages if d.mended_at is not None)
         message = say(
-            "illegal escapes, control characters or NaN were mended, first after byte {first}", first=first
+            "illegal escapes, quotes, control characters or NaN were mended, first after byte {first}",
+            first=first,
         )
         notes.append(Note("repaired", message))
     for count, message in (
