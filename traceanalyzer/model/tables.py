@@ -24,10 +24,13 @@ def empty(name: str) -> pa.Table:
     return arrow_schema(BY_NAME[name]).empty_table()
 
 
-def start_order(table: pa.Table) -> NDArray[np.int64] | None:
+def start_order(table: pa.Table, place: NDArray[np.int64] | None = None) -> NDArray[np.int64] | None:
     """The permutation that sorts rows by rank, start, longest first; None when they are sorted already.
 
-    Ties keep their order, so an enclosing range that was written first stays first.
+    Args:
+        table: with `rank`, `ts` and perhaps `dur`.
+        place: decides between rows that begin and end together, shape (rows,); without it they keep their order, so
+            that an enclosing range that was written first stays first.
     """
     names = table.column_names
     if "ts" not in names or table.num_rows < 2:
@@ -35,20 +38,26 @@ def start_order(table: pa.Table) -> NDArray[np.int64] | None:
     ts = ints(table, "ts", np.iinfo(np.int64).max)
     rank = ints(table, "rank")
     longest = -ints(table, "dur", 0) if "dur" in names else np.zeros(len(ts), np.int64)
-    step_ts, step_rank = np.diff(ts), np.diff(rank)
-    sorted_already = (step_rank > 0) | (
-        (step_rank == 0) & ((step_ts > 0) | ((step_ts == 0) & (np.diff(longest) >= 0)))
-    )
-    if sorted_already.all():
+    place = np.arange(len(ts)) if place is None else place
+    if _is_sorted(rank, ts, longest, place):
         return None
     if rank[0] != rank[-1] or (rank != rank[0]).any():
-        return np.lexsort((longest, ts, rank))
+        return np.lexsort((place, longest, ts, rank))
     order = np.argsort(ts, kind="stable")  # nearly sorted already, which this one makes use of
     same = np.diff(ts[order]) == 0
     tied = np.flatnonzero(np.append(same, False) | np.insert(same, 0, False))
     rows = order[tied]
-    order[tied] = rows[np.lexsort((longest[rows], ts[rows]))]
+    order[tied] = rows[np.lexsort((place[rows], longest[rows], ts[rows]))]
     return order
+
+
+def _is_sorted(*keys: NDArray[np.int64]) -> bool:
+    """Whether rows rise in the first key, where that is equal in the second, and so on."""
+    rises, equal = False, True
+    for key in keys:
+        step = np.diff(key)
+        rises, equal = rises | equal & (step > 0), equal & (step == 0)
+    return bool(np.all(rises | equal))
 
 
 def complete(name: str, columns: Mapping[str, Any], rows: int) -> pa.Table:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from traceanalyzer.ingest.chrome.vocabulary import target_of
-from traceanalyzer.model.columns import ints, texts
+from traceanalyzer.model.columns import ints, one_chunk, texts
 from traceanalyzer.model.schema import TABLES
 from traceanalyzer.model.tables import complete, empty, from_rows, start_order
 
@@ -78,7 +78,7 @@ def _finish(
     name: str, table: pa.Table, start_ns: int, rank: int
 ) -> tuple[pa.Table, NDArray[np.int64], pa.Table | None]:
     rows = table.num_rows
-    columns: dict[str, Any] = {c: table.column(c).combine_chunks() for c in table.column_names}
+    columns: dict[str, Any] = {c: one_chunk(table.column(c)) for c in table.column_names}
     order = np.asarray(columns.pop("order"))
     ts = ints(table, "ts")
     del table
@@ -90,7 +90,7 @@ def _finish(
             columns["dur"] = pa.array(np.maximum(dur, 0), mask=~np.asarray(columns["dur"].is_valid()))
     columns["ts"] = pa.array(ts - start_ns)
     columns["rank"] = pa.array(np.full(rows, rank, np.int32))
-    permutation = _sort(columns, order)
+    permutation = start_order(pa.table({k: columns[k] for k in ("ts", "dur", "rank") if k in columns}), order)
     if permutation is not None:
         indices = pa.array(permutation)
         for column in list(columns):  # one by one: the unsorted table goes as the sorted one comes
@@ -108,18 +108,6 @@ def _alphabetical(column: pa.DictionaryArray) -> pa.DictionaryArray:
     rank = np.empty(len(order), np.int32)
     rank[np.asarray(order)] = np.arange(len(order), dtype=np.int32)
     return pa.DictionaryArray.from_arrays(pa.array(rank).take(column.indices), column.dictionary.take(order))
-
-
-def _sort(columns: dict[str, Any], order: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """By start, longest first, then the file's order; None when it is so already."""
-    by_file = None if (np.diff(order) > 0).all() else np.argsort(order, kind="stable")
-    keys = pa.table({k: columns[k] for k in ("ts", "dur", "rank") if k in columns})
-    if by_file is not None:
-        keys = keys.take(pa.array(by_file))
-    by_start = start_order(keys)
-    if by_start is None:
-        return by_file
-    return by_start if by_file is None else by_file[by_start]
 
 
 def _negative_durations(name: str, dur: NDArray[np.int64], order: NDArray[np.int64]) -> pa.Table:
@@ -148,7 +136,7 @@ def _extras(extras: pa.Table | None, orders: Mapping[str, NDArray[np.int64]]) ->
             by_order = np.argsort(order)
             row[mine] = by_order[np.searchsorted(order, places[mine], sorter=by_order)]
     sequence = np.lexsort((places, row, np.argsort(np.argsort(names))[codes]))
-    columns = {c: extras.column(c).combine_chunks() for c in ("table", "json")}
+    columns = {c: one_chunk(extras.column(c)) for c in ("table", "json")}
     table = complete("extras", {**columns, "row": pa.array(row)}, len(row)).take(pa.array(sequence))
     return table.combine_chunks().set_column(0, "id", pa.array(np.arange(len(row))))
 
