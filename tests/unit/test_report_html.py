@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import sys
+from typing import TYPE_CHECKING
 
 import pytest
 import report_cases as cases
@@ -12,8 +14,11 @@ import report_cases as cases
 from traceanalyzer.analyzers import results as r
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.reporters import method, render
-from traceanalyzer.reporters.html import _largest_modules, cells, charts, plotly
+from traceanalyzer.reporters.html import _largest_modules, cells, charts, environment, plotly
 from traceanalyzer.rules.analysis import Analysis
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -134,3 +139,40 @@ def test_every_threshold_says_what_it_is() -> None:
     found = {t.name: t for t in method.all_thresholds()}
     assert found["TINY_KERNEL_NS"].value == "10.0 µs"
     assert all(len(t.meaning) > 20 for t in found.values())
+
+
+def test_templates_are_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    folder = tmp_path / "__pycache__"
+
+    def compiled() -> int:
+        kept = environment.get().overlay(bytecode_cache=environment.Compiled(folder), cache_size=0)
+        kept.get_template("verdict.html.j2")
+        return next(folder.iterdir()).stat().st_mtime_ns
+
+    assert compiled() == compiled()
+
+
+@pytest.mark.parametrize("kept", [b"", b"j2 of another make"])
+def test_compiled_templates_that_are_broken_are_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bytes
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    fresh = environment.get().overlay(bytecode_cache=environment.Compiled(tmp_path), cache_size=0)
+    fresh.get_template("verdict.html.j2")
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(kept)
+    environment.get().overlay(bytecode_cache=environment.Compiled(tmp_path), cache_size=0).get_template(
+        "verdict.html.j2"
+    )
+    assert file.read_bytes() != kept
+
+
+def test_a_folder_that_takes_no_compiled_templates_is_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    occupied = tmp_path / "__pycache__"
+    occupied.write_text("a file")
+    kept = environment.get().overlay(bytecode_cache=environment.Compiled(occupied), cache_size=0)
+    assert kept.get_template("verdict.html.j2").name == "verdict.html.j2"

@@ -53,11 +53,12 @@ def start_order(table: pa.Table, place: NDArray[np.int64] | None = None) -> NDAr
 
 def _is_sorted(*keys: NDArray[np.int64]) -> bool:
     """Whether rows rise in the first key, where that is equal in the second, and so on."""
-    rises, equal = False, True
+    rises = np.zeros(len(keys[0]) - 1, np.bool_)
+    equal = ~rises
     for key in keys:
         step = np.diff(key)
         rises, equal = rises | equal & (step > 0), equal & (step == 0)
-    return bool(np.all(rises | equal))
+    return bool((rises | equal).all())
 
 
 def complete(name: str, columns: Mapping[str, Any], rows: int) -> pa.Table:

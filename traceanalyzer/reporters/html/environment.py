@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import suppress
 from functools import cache
-from importlib.resources import files
-from typing import Any
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from traceanalyzer import languages
@@ -18,6 +21,10 @@ from traceanalyzer.reporters.html import cells, charts, plotly, proofs
 from traceanalyzer.rules import vocabulary
 from traceanalyzer.text import say
 
+if TYPE_CHECKING:
+    from jinja2.bccache import Bucket
+
+TEMPLATES = Path(__file__).parent.with_name("templates")
 LINE_LIMIT = 400  # characters of a sentence: rules write shorter ones, hostile names longer ones
 
 
@@ -25,7 +32,8 @@ LINE_LIMIT = 400  # characters of a sentence: rules write shorter ones, hostile 
 def get() -> Environment:
     """The environment, made once."""
     environment = Environment(
-        loader=FileSystemLoader(str(files("traceanalyzer.reporters").joinpath("templates"))),
+        loader=FileSystemLoader(str(TEMPLATES)),
+        bytecode_cache=Compiled(TEMPLATES / "__pycache__"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -64,6 +72,28 @@ def get() -> Environment:
         "CHART": (charts.CHART_WIDTH, charts.CHART_HEIGHT),
     }
     return environment
+
+
+class Compiled(FileSystemBytecodeCache):
+    """Templates that were compiled before, kept as Python keeps our modules: beside the source, where that is allowed.
+
+    To compile them takes longer than to make the page of a small trace.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(str(folder), f"%s.{sys.implementation.cache_tag}-jinja{version('jinja2')}")
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Take what is kept, if there is any."""
+        with suppress(OSError):
+            super().load_bytecode(bucket)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep it, if the folder takes it."""
+        if not sys.dont_write_bytecode:
+            with suppress(OSError):
+                Path(self.directory).mkdir(exist_ok=True)
+                super().dump_bytecode(bucket)
 
 
 def _sentence(template: str, /, **values: Any) -> Markup:
