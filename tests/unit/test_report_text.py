@@ -15,7 +15,9 @@ from traceanalyzer import pipeline
 from traceanalyzer.errors import UsageError
 from traceanalyzer.reporters import REPORTERS, markdown, render, terminal
 from traceanalyzer.reporters.facts import Facts
+from traceanalyzer.rules.findings import Evidence
 from traceanalyzer.rules.savings import Combined
+from traceanalyzer.text import say
 
 GPU = Path(__file__).parents[2] / "fixtures" / "gpu"
 HOSTILE = "x](http://evil) <script> |a| `b` \x1b[31m\u202e @everyone [bold]\r\n# no"
@@ -56,6 +58,12 @@ def test_what_the_device_did_before_the_first_step_is_told_apart(format_: str) -
     said = "went into work that was launched before the first step"
     assert said in render(recorded, format_)
     assert said not in render(cases.training(), format_)
+
+
+def test_the_summary_says_at_which_lines() -> None:
+    evidence = tuple(Evidence(say("a gap"), python=line) for line in ("a.py:1", "b.py:2", "a.py:1", "c.py:3"))
+    told = replace(cases.training(), findings=(replace(cases.training().findings[0], evidence=evidence),))
+    assert "\n   at a.py:1, b.py:2 and 1 more\n" in terminal.render(told)
 
 
 def test_where_no_kernel_was_recorded_the_summary_shows_the_ops_of_the_host() -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 WIDTH = 100  # of plain text
 MAX_DEVICES, MAX_CAUSES, MAX_NOTES = 4, 4, 8
+MAX_LINES = 2
 MAX_BAR = 76  # a longer bar tells no more
 
 _STYLE = {"compute": "blue", "communication": "magenta", "copy": "yellow", "idle": "bright_black"}
@@ -74,15 +75,25 @@ def _blocks(facts: Facts, top: int) -> Iterator[RenderableType]:
     if about_work:
         yield Styled("")
     yield from _quality(facts)
-    if facts.findings:
-        yield _said(say("What to do"), "bold")
-        for number, finding in enumerate(facts.findings[:top], 1):
-            yield _finding(number, finding, facts)
-        if len(facts.findings) > top:
-            more = say("… and {count} more: trace-analyze findings", count=len(facts.findings) - top)
-            yield _said(more, "dim", end="\n")
-        if facts.combined:
-            yield Styled(spoken(facts.combined) + "\n")
+    yield from _findings(facts, top)
+    yield from _longest(facts, top)
+
+
+def _findings(facts: Facts, top: int) -> Iterator[RenderableType]:
+    if not facts.findings:
+        return
+    yield _said(say("What to do"), "bold")
+    for number, finding in enumerate(facts.findings[:top], 1):
+        yield _finding(number, finding, facts)
+    if len(facts.findings) > top:
+        more = say("… and {count} more: trace-analyze findings", count=len(facts.findings) - top)
+        yield _said(more, "dim", end="\n")
+    if facts.combined:
+        yield Styled(spoken(facts.combined) + "\n")
+
+
+def _longest(facts: Facts, top: int) -> Iterator[RenderableType]:
+    """The kernels with most time; where none was recorded, the ops."""
     if facts.kernels and facts.kernels.rows:
         yield SheetTable(tables.sheet(tables.KERNELS, facts.kernels.rows, top))
     elif facts.ops and facts.ops.by_name:
@@ -200,8 +211,21 @@ def _finding(number: int, finding: Finding, facts: Facts) -> Group:
     )
     if worth:
         head += Styled(f"  {spoken(worth)}", style="green")
-    body = [_plain(finding.claim), *_fix(finding.fix)]
+    where = [_said(_where(lines), "dim")] if (lines := _lines_of(finding)) else []
+    body = [_plain(finding.claim), *where, *_fix(finding.fix)]
     return Group(head, *(Padding(line, (0, 0, 0, 3)) for line in body), Styled(""))
+
+
+def _lines_of(finding: Finding) -> list[str]:
+    """The user's lines that its evidence names, the first one first."""
+    return list(dict.fromkeys(evidence.python for evidence in finding.evidence if evidence.python))
+
+
+def _where(lines: list[str]) -> Text:
+    shown = ", ".join(names.tail(line) for line in lines[:MAX_LINES])
+    if len(lines) > MAX_LINES:
+        return say("at {lines} and {count} more", lines=shown, count=len(lines) - MAX_LINES)
+    return say("at {lines}", lines=shown)
 
 
 def _fix(fix: str) -> list[Styled]:

@@ -59,7 +59,7 @@ def _evidence(given: object) -> Evidence:
         value = getattr(given, name)
         if value is None:
             continue
-        if name in ("table", "name", "sheet"):
+        if name in ("table", "name", "sheet", "python"):
             words(name, value)
         else:
             numbers[name] = _whole(name, value)

@@ -31,7 +31,8 @@ class Evidence:
     `table` is the table with the row that proves it, `row` its number in the trace's; `sheet` is the report's table
     that lists it, where it is not that of the same name, and `name` the row's name there. `start_ns`/`duration_ns` is
     the place on the timeline, the longest one of several; `rank` with `device` and `stream`, or `pid` and `tid`, is
-    the lane. A rule gives a row or a name, and `rules.places` the time and the lane.
+    the lane. `python` is the user's line behind it, `file:line`. A rule gives a row or a name, and `rules.places` the
+    time, the lane and the line.
     """
 
     text: Text
@@ -46,6 +47,7 @@ class Evidence:
     pid: int | None = None
     tid: int | None = None
     sheet: str | None = None
+    python: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -364,6 +364,7 @@ def _place(where: tuple[str | None, str | None, str | None], gaps: list[IdleGap]
         duration_ns=first.duration_ns,
         rank=first.rank,
         device=first.device,
+        python=python,
     )
 
 

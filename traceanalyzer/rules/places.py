@@ -1,4 +1,4 @@
-"""Where the evidence of a finding lies: rules name what proves it, this finds when that was and in which lane."""
+"""Where the evidence of a finding lies: rules name what proves it, this finds when, in which lane and by which line."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from traceanalyzer.model.columns import ints, texts
+from traceanalyzer.rules.launched import LAUNCHED, line_of
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,7 +40,19 @@ def _placed(trace: Trace, evidence: Evidence) -> Evidence:
     cells = {column: table.column(column)[row].as_py() for column in ("rank", *lane)}
     length = table.column("dur")[row].as_py() if evidence.duration_ns is None else evidence.duration_ns
     start = table.column("ts")[row].as_py()
-    return replace(evidence, row=row, start_ns=start, duration_ns=max(length or 0, 0), **cells)
+    return _with_line(
+        trace, replace(evidence, row=row, start_ns=start, duration_ns=max(length or 0, 0), **cells)
+    )
+
+
+def _with_line(trace: Trace, evidence: Evidence) -> Evidence:
+    """The evidence with the user's line behind its row, where stacks tell and its text does not yet."""
+    line = evidence.python
+    if line is None and evidence.table in LAUNCHED and evidence.row is not None:
+        line = line_of(trace, evidence.table, evidence.row)
+    if line is None or line in evidence.text:
+        return replace(evidence, python=line)
+    return replace(evidence, python=line, text=say("{text}, from {line}", text=evidence.text, line=line))
 
 
 def _longest(table: pa.Table, evidence: Evidence) -> int | None:
