@@ -30,6 +30,7 @@ SHARED = ROOT.parent / "shared"
 MAKER = SHARED / "tools/make_big_trace.py"
 SEED = SHARED / "corpus/traces/a100_nccl_train.json.gz"
 GOAL_MB = 500  # the goals are for traces of this size
+LARGE_MB = 2000  # from here on every way runs once, and what keeps all objects in memory not at all
 
 CLI = [sys.executable, "-c", "from traceanalyzer.cli import main; main()"]
 
@@ -81,26 +82,32 @@ GOALS = (
 )
 
 
-def ways(trace: Path, page: Path, slow_runs: int) -> list[Way]:
+def ways(trace: Path, page: Path, mb: int) -> list[Way]:
     def one(name: str) -> list[str]:
         return [sys.executable, str(HERE / "ways.py"), name, str(trace)]
 
     report = [*CLI, "report", str(trace), "--no-cache", "--force", "-o", str(page)]
-    return [
-        Way("tables", "traceanalyzer: file to tables", one("ours_tables")),
-        Way("report", "traceanalyzer: whole `report` command", report),
-        Way("reopen", "traceanalyzer: tables from the cache", one("ours_reopen")),
+    runs, slow_runs = (1 if mb >= LARGE_MB else 3), (1 if mb >= GOAL_MB else 3)
+    quick = [
+        Way("tables", "traceanalyzer: file to tables", one("ours_tables"), runs=runs),
+        Way("report", "traceanalyzer: whole `report` command", report, runs=runs),
+        Way("reopen", "traceanalyzer: tables from the cache", one("ours_reopen"), runs=runs),
         Way("help", "traceanalyzer: `--help`", [*CLI, "--help"], runs=5),
         Way("hta", "traceinsight (HTA), json backend to DataFrame", one("hta"), "hta", slow_runs),
+    ]
+    if mb >= LARGE_MB:
+        return quick
+    return [
+        *quick,
         Way("orjson", "orjson to objects to Arrow", one("orjson_arrow"), "orjson", slow_runs),
         Way("json", "json to objects", one("plain_json"), "json", slow_runs),
     ]
 
 
-def run_all(trace: Path, slow_runs: int, folder: Path) -> tuple[list[Way], dict[str, Run], list[str]]:
+def run_all(trace: Path, mb: int, folder: Path) -> tuple[list[Way], dict[str, Run], list[str]]:
     """Measure every way on one trace: the ways, their medians by name, and what could not run and why."""
     environment = os.environ | {"TRACEANALYZER_CACHE_DIR": str(folder / "cache")}
-    chosen = ways(trace, folder / "page.html", slow_runs)
+    chosen = ways(trace, folder / "page.html", mb)
     results: dict[str, Run] = {}
     skipped: list[str] = []
     # Neither the first read of the file from disk nor filling the cache belongs to anybody's time.
@@ -169,7 +176,9 @@ def say(line: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--mb", type=int, nargs="+", default=[100, GOAL_MB], help="sizes of the traces, MB")
+    parser.add_argument(
+        "--mb", type=int, nargs="+", default=[100, GOAL_MB, LARGE_MB], help="sizes of the traces, MB"
+    )
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "reports/benchmarks.md")
     options = parser.parse_args()
     for needed in (MAKER, SEED):
@@ -183,10 +192,10 @@ def main() -> None:
             trace = folder / f"{mb}.json"
             say(f"making a trace of {mb} MB")
             subprocess.run([sys.executable, MAKER, SEED, trace, str(mb)], check=True, stdout=sys.stderr)
-            chosen, results, skipped = run_all(trace, 1 if mb >= GOAL_MB else 3, folder)
+            chosen, results, skipped = run_all(trace, mb, folder)
             lines += ["", f"## {trace.stat().st_size / 1e6:,.0f} MB", "", *table(trace, chosen, results)]
             lines += ["", *(f"- not run: {line}" for line in skipped)] if skipped else []
-            if mb >= GOAL_MB:
+            if mb == GOAL_MB:
                 lines += ["", "### Goals", "", *goals(trace, results)]
             trace.unlink()
     options.output.parent.mkdir(parents=True, exist_ok=True)
