@@ -10,7 +10,7 @@ AXE := axe-core@4.14.1
 CODE := traceanalyzer tests fixtures
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint bench fuzz fixtures reports accuracy clean
+.PHONY: help venv demo test lint lowest bench fuzz fixtures reports accuracy clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,15 @@ lint: .venv/ready ## Style, types, and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# With torch's tests of the recorders, but without the browser.
+lowest: ## Run the tests with the oldest versions that pyproject.toml allows, in .venv-lowest
+	$(PYTHON) -m venv .venv-lowest
+	$(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
+	  | sed 's/>=/==/' > .venv-lowest/constraints.txt
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH) -c .venv-lowest/constraints.txt \
+	  --editable '.[test]'
+	.venv-lowest/bin/python -m pytest -n auto --dist worksteal tests/unit tests/golden tests/property tests/rules
+
 bench: .venv/bench-ready ## Compare with other tools on 100 MB and 500 MB, write reports/benchmarks.md (half an hour)
 	$(BIN)/python tests/benchmarks/run.py
 	$(BIN)/python tests/benchmarks/snapshot.py --report reports/benchmarks.md
@@ -77,5 +86,5 @@ accuracy: .venv/ready ## Compare the analysis with recordings, ncu and the clock
 	$(BIN)/python -m fixtures.accuracy -o reports/accuracy.md
 
 clean: ## Remove what make and the tools left behind
-	rm -rf .venv demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-lowest demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

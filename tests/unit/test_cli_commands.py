@@ -35,6 +35,7 @@ from traceanalyzer.analyzers.results import (
 )
 from traceanalyzer.cli import run
 from traceanalyzer.ingest import cache
+from traceanalyzer.model.parquet import storable
 from traceanalyzer.model.schema import BY_NAME
 from traceanalyzer.model.tables import empty, from_rows
 from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability, Note, Source, Trace
@@ -371,7 +372,7 @@ def test_info_says_what_is_there_what_is_missing_and_how_to_get_it(out: Out) -> 
 def test_export_writes_every_table(here: Path, out: Out) -> None:
     out("export", "run.json", "-o", "new/tables")
     assert {p.stem for p in (here / "new/tables").iterdir()} == set(BY_NAME)
-    assert pq.read_table(here / "new/tables/kernels.parquet").equals(a_trace().kernels)
+    assert pq.read_table(here / "new/tables/kernels.parquet").equals(storable(a_trace().kernels))
 
 
 def test_export_does_not_overwrite_unless_forced(here: Path, out: Out) -> None:

@@ -74,8 +74,10 @@ def _names(form: str) -> list[str]:
 def _parquet(trace: Trace, folder: Path) -> int:
     import pyarrow.parquet as pq
 
+    from traceanalyzer.model.parquet import storable
+
     for name, table in trace.tables.items():
-        pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
+        pq.write_table(storable(table), folder / f"{name}.parquet", compression="zstd")
     return len(trace.tables)
 
 

@@ -16,6 +16,9 @@ _SENTENCES = (
     say("No such option {name}. Did you mean {others}?"),
     say("No such option {name}. (Did you mean one of: {others}?)"),
     say("No such option {name}."),
+    say("No such option: {name} Did you mean {others}?"),  # as click 8.1 has it
+    say("No such option: {name} (Possible options: {others})"),
+    say("No such option: {name}"),
     say("Missing argument {name}."),
     say("Missing option {name}."),
     say("Missing command."),

@@ -238,9 +238,11 @@ def _write_table(path: Path, table: pa.Table) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from traceanalyzer.model.parquet import storable
+
     # One row group and an unbounded dictionary page, so that every column comes back as the one chunk it was.
     pq.write_table(
-        table,
+        storable(table),
         path,
         compression="zstd",
         compression_level=1,
@@ -280,8 +282,11 @@ def _read(entry: Path) -> Trace:
 def _read_table(entry: Path, name: str) -> pa.Table:
     import pyarrow.parquet as pq
 
+    from traceanalyzer.model.parquet import restored
+    from traceanalyzer.model.schema import BY_NAME, arrow_schema
+
     with pq.ParquetFile(entry / f"{name}.parquet", memory_map=True, page_checksum_verification=True) as file:
-        return file.read()
+        return restored(file.read(), arrow_schema(BY_NAME[name]))
 
 
 def _describe(place: Path) -> Entry | None:
