@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,8 @@ from traceanalyzer.model.trace import Capability
 from traceanalyzer.reporters import method, render
 from traceanalyzer.reporters.html import _largest_modules, cells, charts, environment, plotly
 from traceanalyzer.rules.analysis import Analysis
+from traceanalyzer.rules.findings import Evidence
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -176,3 +179,11 @@ def test_a_folder_that_takes_no_compiled_templates_is_no_obstacle(
     occupied.write_text("a file")
     kept = environment.get().overlay(bytecode_cache=environment.Compiled(occupied), cache_size=0)
     assert kept.get_template("verdict.html.j2").name == "verdict.html.j2"
+
+
+def test_what_to_do_first_says_at_which_line() -> None:
+    analysis = cases.training()
+    first = replace(analysis.findings[0], evidence=(Evidence(say("a gap"), python="src/<train>.py:12"),))
+    page = render(replace(analysis, findings=(first, *analysis.findings[1:])), "html")
+    do_first = page[page.index('class="first"') : page.index('id="quality"')]
+    assert "at src/&lt;train&gt;.py:12" in do_first

@@ -211,17 +211,12 @@ def _finding(number: int, finding: Finding, facts: Facts) -> Group:
     )
     if worth:
         head += Styled(f"  {spoken(worth)}", style="green")
-    where = [_said(_where(lines), "dim")] if (lines := _lines_of(finding)) else []
+    where = [_said(_where(finding.lines), "dim")] if finding.lines else []
     body = [_plain(finding.claim), *where, *_fix(finding.fix)]
     return Group(head, *(Padding(line, (0, 0, 0, 3)) for line in body), Styled(""))
 
 
-def _lines_of(finding: Finding) -> list[str]:
-    """The user's lines that its evidence names, the first one first."""
-    return list(dict.fromkeys(evidence.python for evidence in finding.evidence if evidence.python))
-
-
-def _where(lines: list[str]) -> Text:
+def _where(lines: tuple[str, ...]) -> Text:
     shown = ", ".join(names.tail(line) for line in lines[:MAX_LINES])
     if len(lines) > MAX_LINES:
         return say("at {lines} and {count} more", lines=shown, count=len(lines) - MAX_LINES)

@@ -82,6 +82,11 @@ class Finding(Displayed):
     saving_basis: Literal["bound", "replay"] = "bound"
     speedups: tuple[Speedup, ...] = ()
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The lines of code that the evidence names, each once."""
+        return tuple(dict.fromkeys(e.python for e in self.evidence if e.python))
+
 
 @dataclass(frozen=True, slots=True)
 class NotAssessed:
