@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.host import HostActivity
-from traceanalyzer.analyzers.replay import Replayed, replay
 from traceanalyzer.analyzers.replay_graph import build
+from traceanalyzer.analyzers.replay_together import Replayed, replay
 from traceanalyzer.analyzers.results import Step, Steps
 
 from .corpus import hta_answers, load, needs_corpus
@@ -37,7 +36,7 @@ def _both(name: str) -> tuple[dict[str, Any], Replayed]:
     hta = hta_answers(name)["critical_path"]["result"]
     trace = load(name)
     steps = _range(trace, hta["annotation"], hta["instance"])
-    return hta, replay(build(trace, HostActivity.of(trace), steps, 0, thresholds.REPLAY_NODES))
+    return hta, replay([build(trace, HostActivity.of(trace), steps.steps, 0, 0)])
 
 
 @needs_corpus
@@ -51,7 +50,7 @@ def test_where_the_host_waits_for_the_device_the_paths_are_the_same() -> None:
     )  # stream 7 goes on that much after the event of stream 20; HTA weighs such edges nothing
     assert path["stream"] == bound["gpu_kernel_kernel_overhead"] * US + event_wait
     # what HTA leaves out is the host's: between operators, before the first and after the last event of the range
-    left_out = replayed.total_ns - hta["path_total_us"] * US - event_wait
+    left_out = replayed.courses[0].total_ns - hta["path_total_us"] * US - event_wait
     assert path["host"] + path["synchronisation"] == bound["cpu_bound"] * US + left_out
 
 
@@ -63,8 +62,8 @@ def test_where_the_device_was_done_before_the_host_asked_the_path_is_the_host_s(
     """
     hta, replayed = _both("a100_simple_add")
     assert hta["us_by_bound"]["gpu_compute_bound"] > 0
-    graph = replayed.graph
+    graph = replayed.courses[0].graph
     last_call = int(graph.calls.syncs.nonzero()[0][-1])
     assert graph.works.end.max() < graph.calls.start[last_call]
     path = replayed.critical_path()
-    assert path["host"] == replayed.total_ns
+    assert path["host"] == replayed.courses[0].total_ns

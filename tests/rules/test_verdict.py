@@ -70,7 +70,9 @@ def test_it_promises_no_more_than_a_replay_of_all_cures_gives() -> None:
     """By the idle time alone 1 / (1 - 0.7) = 3.3 times; the launches that remain take their time too."""
     trace = late_kernels().trace()
     facts = Facts(run_analyzers(trace)[0], trace.capabilities, trace.sources)
-    replayed = Combined(("IDLE001",), 1, 0, 0, 1, 1, measured_ns=1000, error_share=0.0, saving_ns=(100, 500))
+    replayed = Combined(
+        ("IDLE001",), 1, 0, (0,), 0, 1, 1, measured_ns=1000, error_share=0.0, saving_ns=(100, 500)
+    )
     assert judged(facts, replayed).headline.endswith("up to 2.0×")
     assert judged(facts).headline.endswith("up to 3.3×")
 

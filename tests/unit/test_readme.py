@@ -23,9 +23,11 @@ README = (ROOT / "README.md").read_text()
 TRACE = ROOT / "fixtures/simulated/sim_training_mixed.json.gz"  # small, with every kind of finding
 SNAPSHOT = ROOT / "fixtures/gpu/oom_leak.plain.snapshot.pickle.gz"
 ERROR = "CUDA out of memory. Tried to allocate 20.00 MiB (GPU 0; 7.80 GiB total capacity; 6.10 GiB already allocated)\n"
-INPUTS = (
-    "run.json", "rank0.json.gz", "rank1.json.gz", "traces/run.json", "graphs.json", "eager.json",
-)  # fmt: skip
+RANKS = [ROOT / f"fixtures/simulated/sim_straggler_rank{rank}.json.gz" for rank in (0, 1)]
+INPUTS = {
+    **dict.fromkeys(("run.json", "traces/run.json", "graphs.json", "eager.json"), TRACE),
+    **{f"rank{rank}.json.gz": path for rank, path in enumerate(RANKS)},
+}
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,10 @@ needs_trace = pytest.mark.skipif(not TRACE.exists(), reason=f"{TRACE.relative_to
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     """A folder with the files that README talks about, and the command on the PATH."""
-    for name in INPUTS:
+    for name, recorded in INPUTS.items():
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
-        shutil.copy(TRACE, path)
+        shutil.copy(recorded, path)
     for name in ("snapshot.pickle", "before.pickle", "after.pickle"):
         shutil.copy(SNAPSHOT, tmp_path / name)
     (tmp_path / "train.log").write_text(ERROR)

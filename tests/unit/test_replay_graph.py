@@ -8,7 +8,8 @@ import pytest
 
 from tests.linked import AUTOGRAD, US, Linked
 from traceanalyzer.analyzers import thresholds
-from traceanalyzer.analyzers.replay_whatif import Replay, WhatIf, what_if
+from traceanalyzer.analyzers.replay_ranks import Replay
+from traceanalyzer.analyzers.replay_whatif import WhatIf, what_if
 from traceanalyzer.analyzers.steps import StepsAnalyzer
 from traceanalyzer.errors import UsageError
 from traceanalyzer.model.trace import Capability
@@ -130,8 +131,8 @@ def test_the_launch_queue_holds_the_host_back() -> None:
     assert step_us(result)[0] < 2200
     late = rows.call("cudaLaunchKernel", 2050, 2052)
     rows.kernel("k", 10 + 10 * limit, 20 + 10 * limit, api_call=late)
-    whole = Replay.of(rows.trace(), steps_of(rows))
-    assert int(whole.fixes.graph.slot[-2]) == 0  # the first kernel makes room for the last
+    whole = Replay.of(rows.trace(), steps_of(rows), (0,))
+    assert int(whole.graphs[0].slot[-2]) == 0  # the first kernel makes room for the last
 
 
 def test_all_together_removes_shared_time_once() -> None:

@@ -72,7 +72,7 @@ def test_where_no_kernel_was_recorded_the_summary_shows_the_ops_of_the_host() ->
 
 
 def a_replay(*codes: str, saves: tuple[int, int], steps: int = 3) -> Combined:
-    return Combined(codes, len(codes), 0, 0, steps, steps, 1_000_000, 0.01, saves)
+    return Combined(codes, len(codes), 0, (0,), 0, steps, steps, 1_000_000, 0.01, saves)
 
 
 def combined(found: Combined) -> str:

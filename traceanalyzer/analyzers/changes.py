@@ -113,4 +113,5 @@ def apply(graph: Graph, change: Change) -> Graph:
         order_lag=np.where((dropped | change.merged) & has_previous, 0, graph.order_lag),
         host_waits=Edges(*(column[keep_wait] for column in waits)),
         events=Edges(events.target[keep_event], events.source[keep_event], event_lag[keep_event]),
+        meeting=np.where(dropped, -1, graph.meeting),
     )

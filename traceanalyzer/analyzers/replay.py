@@ -1,17 +1,14 @@
-"""Runs the dependency graph: every node begins as early as its edges allow; the chain that decides is kept."""
+"""Runs the dependency graph of one rank: every node begins as early as its edges allow; what decided is kept."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from traceanalyzer.analyzers.work import COMMUNICATION, COMPUTE, COPY
-from traceanalyzer.text import Text, say
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator
 
     from numpy.typing import NDArray
 
@@ -19,22 +16,10 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
 
-HOST, LAUNCH, SYNC, STREAM = "host", "launch", "synchronisation", "stream"
-PATH_KINDS: Mapping[str, Text] = {
-    "compute": say("kernels that compute"),
-    "communication": say("communication kernels"),
-    "copy": say("copies and memsets"),
-    HOST: say("work of the host"),
-    LAUNCH: say("from a launch call to the start of its work"),
-    STREAM: say("between work: order on the stream, events"),
-    SYNC: say("from the end of work to the return of the call that waited"),
-}
-_WORK_KINDS = {COMPUTE: "compute", COMMUNICATION: "communication", COPY: "copy"}
-
 
 @dataclass(frozen=True)
-class Replayed:
-    """One run of the graph.
+class Course:
+    """One run of the graph of one rank.
 
     `call_start`, `submitted` and `call_end` have shape (calls,), `work_end` (works,), ns on the trace's axis. The
     `*_from` arrays say what decided: for a call's start which row of `before`, for its end and for a work's start the
@@ -69,49 +54,25 @@ class Replayed:
         device_ns, host_ns = end - self.work_end[graph.backlog], self.call_end[-1] - graph.begin_ns
         return max(device_ns, host_ns) // graph.steps
 
-    def path_per_step(self) -> dict[str, int]:
-        """The critical path's parts as parts of the mean step, ns."""
-        share = self.step_ns / max(self.total_ns, 1)
-        return {kind: int(ns * share) for kind, ns in self.critical_path().items()}
 
-    def critical_path(self) -> dict[str, int]:
-        """Time on the longest chain by the keys of `PATH_KINDS`, ns; the values sum to `total_ns` exactly."""
-        path = dict.fromkeys(PATH_KINDS, 0)
-        graph = self.graph
-        source_of_wait, source_of_event = graph.host_waits.source, graph.events.source
-        previous, call_of = graph.previous, graph.works.call
-        last = int(np.argmax(self.work_end)) if self.work_end else -1
-        on_device = last >= 0 and self.work_end[last] > self.call_end[-1]
-        node = last if on_device else len(self.call_end) - 1
-        while True:
-            if on_device:
-                begun, how = self.work_start[node], self.work_from[node]
-                path[_WORK_KINDS[int(graph.works.kind[node])]] += self.work_end[node] - begun
-                if how != -1:
-                    node = int(previous[node] if how == -2 else source_of_event[how])
-                    path[STREAM] += begun - self.work_end[node]
-                    continue
-                node = int(call_of[node])
-                path[LAUNCH] += begun - self.submitted[node]
-            elif (wait := self.end_from[node]) >= 0:
-                work = int(source_of_wait[wait])
-                path[SYNC] += self.call_end[node] - self.work_end[work]
-                node, on_device = work, True
-                continue
-            else:
-                path[HOST] += self.call_end[node] - self.submitted[node]
-            if self.submitted[node] > self.call_start[node]:  # the launch queue was full
-                node, on_device = int(graph.slot[node]), True
-                continue
-            if node == 0:
-                return path
-            before = int(graph.before[self.call_from[node], node])
-            path[HOST] += self.call_start[node] - self.call_end[before]
-            node, on_device = before, False
+class Arrival(NamedTuple):
+    """A rank has come to a collective of several ranks: its work there begins `early_ns` after its measured end.
+
+    That is less than 0 by the wait for others and the transfer. The transfer alone takes `transfer_ns`.
+    """
+
+    meeting: int
+    work: int
+    early_ns: int
+    transfer_ns: int
 
 
-def replay(graph: Graph) -> Replayed:
-    """Run the graph once: one pass over calls and their work, in the order of launches."""
+def follow(graph: Graph) -> Generator[Arrival, Any, Course]:
+    """Run the graph once: one pass over calls and their work, in the order of launches.
+
+    Yields each arrival at a collective that several ranks run together, and is sent how long after its measured end
+    it ends.
+    """
     calls, works = len(graph.calls.row), len(graph.works.row)
     before, thread = graph.before.tolist()
     gap = graph.gap.tolist()
@@ -122,6 +83,7 @@ def replay(graph: Graph) -> Replayed:
     event_source, event_lag = graph.events.source.tolist(), graph.events.lag.tolist()
     first_work = _offsets(graph.works.call, calls)
     first_wait, first_event = _offsets(graph.host_waits.target, calls), _offsets(graph.events.target, works)
+    meeting, measured_end = graph.meeting.tolist(), graph.works.end
     call_start, submitted, call_end = [0] * calls, [0] * calls, [graph.begin_ns] * calls
     work_start, work_end = [0] * works, [0] * works
     call_from, end_from, work_from = [0] * calls, [-1] * calls, [-1] * works
@@ -131,26 +93,30 @@ def replay(graph: Graph) -> Replayed:
         if other > at:
             at, call_from[call] = other, 1
         call_start[call] = at
-        if slot[call] >= 0 and work_end[slot[call]] > at:
-            at = work_end[slot[call]]
-        submitted[call] = at
+        submitted[call] = at = max(at, work_end[slot[call]]) if slot[call] >= 0 else at
         for work in range(first_work[call], first_work[call + 1]):
             begin, how = at + launch_lag[work], -1
-            if previous[work] >= 0 and (ready := work_end[previous[work]] + order_lag[work]) > begin:
+            ready = work_end[previous[work]] + order_lag[work]  # the first on its stream has a lag of NEVER
+            if ready > begin:
                 begin, how = ready, -2
             for edge in range(first_event[work], first_event[work + 1]):
                 ready = work_end[event_source[edge]] + event_lag[edge]
                 if ready > begin:
                     begin, how = ready, edge
             work_start[work], work_from[work] = begin, how
-            work_end[work] = begin + duration[work]
+            if meeting[work] < 0:
+                work_end[work] = begin + duration[work]
+            else:
+                measured = int(measured_end[work])
+                late_ns: int = yield Arrival(meeting[work], work, begin - measured, duration[work])
+                work_end[work] = measured + late_ns
         end = at + cost[call]
         for edge in range(first_wait[call], first_wait[call + 1]):
             ready = work_end[wait_source[edge]] + wait_lag[edge]
             if ready > end:
                 end, end_from[call] = ready, edge
         call_end[call] = end
-    return Replayed(
+    return Course(
         graph, call_start, submitted, call_end, work_start, work_end, call_from, end_from, work_from
     )
 

@@ -42,7 +42,7 @@ SIZED_BY_DATA = re.compile(r"^aten::(nonzero|masked_select|_?unique\w*|repeat_in
 
 @dataclass(frozen=True)
 class Fixes:
-    """The fixes of one trace; `graph` is of the trace as recorded."""
+    """The fixes of one rank; `graph` is of its trace as recorded."""
 
     trace: Trace
     host: HostActivity

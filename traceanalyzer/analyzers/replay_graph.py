@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from traceanalyzer.analyzers.replay_rows import Calls, Works, node_times, select, stretch
+from traceanalyzer.analyzers.replay_rows import Calls, Works, select
 from traceanalyzer.analyzers.replay_waits import Edges, event_edges, host_waits, previous_on_stream
 from traceanalyzer.analyzers.thresholds import EMPTY_QUEUE_DELAY_NS, LAUNCH_QUEUE, SLOW_CALL_NS, US
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from traceanalyzer.analyzers.host import HostActivity
-    from traceanalyzer.analyzers.results import Step, Steps
+    from traceanalyzer.analyzers.results import Step
     from traceanalyzer.model.trace import Trace
 
     Ints = NDArray[np.int64]
@@ -39,7 +41,8 @@ class Graph:
     `gap` is the host's work since the former. `cost` is what a call takes without waiting. `slot` is the work whose
     end makes room in the launch queue, -1 for none. `previous` is the work ahead on the stream. `inferred` counts
     event waits that no row of the trace proves. `backlog` is the last work of earlier steps that the device still had
-    to do when the host began the stretch; -1 for none.
+    to do when the host began the stretch; -1 for none. `meeting` is the number of the collective that a work runs
+    together with other ranks, -1 for none: its `duration` is the transfer alone.
     """
 
     rank: int
@@ -62,12 +65,12 @@ class Graph:
     order_lag: Ints
     events: Edges  # work → work
     inferred: int
+    meeting: Ints
 
 
-def build(trace: Trace, host: HostActivity, steps: Steps, rank: int, most_nodes: int) -> Graph:
-    """The graph of one rank: of all its steps, or of a stretch in the middle with `most_nodes` calls and work."""
-    own = [s for s in steps.steps if s.rank == rank]
-    first, last = stretch(own, node_times(trace, rank), most_nodes)
+def build(trace: Trace, host: HostActivity, own: Sequence[Step], first: int, last: int) -> Graph:
+    """The graph of one rank, of which these are the steps: of the stretch from the `first` to the `last` of them."""
+    rank = own[first].rank
     begin, host_end, end = own[first].host_start_ns, own[last].host_end_ns, own[last].end_ns
     calls, works = select(trace, host, rank, begin, host_end, end)
     end = max(host_end, int(works.end.max(initial=host_end)))
@@ -85,7 +88,7 @@ def build(trace: Trace, host: HostActivity, steps: Steps, rank: int, most_nodes:
         rank,
         calls,
         works,
-        first,
+        own[first].index,
         last - first + 1,
         len(own),
         _backlog(works, own[first]),
@@ -102,6 +105,7 @@ def build(trace: Trace, host: HostActivity, steps: Steps, rank: int, most_nodes:
         order_lag,
         Edges(events.target, events.source, event_lag),
         inferred,
+        np.full(len(works.row), -1, np.int64),
     )
 
 

@@ -67,30 +67,31 @@ class Works:
     end: Ints
 
 
-def stretch(steps: Sequence[Step], nodes: Ints, most_nodes: int) -> tuple[int, int]:
+def stretch(sizes: Ints, most_nodes: int) -> tuple[int, int]:
     """First and last step of the longest stretch in the middle that is small enough to replay.
 
     Args:
-        steps: the steps of one rank.
-        nodes: start times of calls and device work, ns, sorted.
+        sizes: how many calls and how much device work each step has, shape (steps,).
         most_nodes: how many of them are small enough.
     """
-    edges = np.array([s.host_start_ns for s in steps] + [steps[-1].end_ns])
-    before = np.searchsorted(nodes, edges)
-    if before[-1] - before[0] <= most_nodes or len(steps) == 1:
-        return 0, len(steps) - 1
-    first = last = len(steps) // 2
+    steps = len(sizes)
+    before = np.concatenate(([0], np.cumsum(sizes)))
+    if before[-1] <= most_nodes or steps == 1:
+        return 0, steps - 1
+    first = last = steps // 2
     while True:
-        wider = (max(first - 1, 0), min(last + 1, len(steps) - 1))
+        wider = (max(first - 1, 0), min(last + 1, steps - 1))
         if before[wider[1] + 1] - before[wider[0]] > most_nodes:
             return first, last
         first, last = wider
 
 
-def node_times(trace: Trace, rank: int) -> Ints:
-    """Start times of the calls and the device work of a rank, sorted."""
-    tables = (trace.api_calls, trace.kernels, trace.copies)
-    return np.sort(np.concatenate([ints(t, "ts")[ints(t, "rank") == rank] for t in tables]))
+def step_sizes(trace: Trace, steps: Sequence[Step]) -> Ints:
+    """How many calls and how much device work begin in each step of one rank, shape (steps,)."""
+    tables, rank = (trace.api_calls, trace.kernels, trace.copies), steps[0].rank
+    nodes = np.sort(np.concatenate([ints(t, "ts")[ints(t, "rank") == rank] for t in tables]))
+    edges = np.array([s.host_start_ns for s in steps] + [steps[-1].end_ns])
+    return np.diff(np.searchsorted(nodes, edges))
 
 
 def select(

@@ -49,6 +49,9 @@ FINDINGS_REPLAY_NODES: Final = 30_000
 FINDINGS_REPLAY_MOST: Final = 600_000
 """Calls and device work that all replays for findings may visit when already one step has more than that: about a
 second. Beyond it, findings keep their bounds."""
+RANKS_APART_NS: Final = 50 * US
+"""How far the clocks of two ranks, once aligned, may drift apart before a kernel that ended on one before it began on
+the other is taken for no collective of both (own judgement: a few us per second of recording)."""
 LAUNCH_QUEUE: Final = 1024
 """Work that can be launched ahead; a launch beyond it waits (CUDA: observed at 1022 to 1024)."""
 PINNED_SPEEDUP: Final = 4.0

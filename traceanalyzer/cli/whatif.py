@@ -15,7 +15,8 @@ from traceanalyzer.text import say
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from traceanalyzer.analyzers.replay_whatif import Outcome, WhatIf
+    from traceanalyzer.analyzers.replay_ranks import Outcome
+    from traceanalyzer.analyzers.replay_whatif import WhatIf
     from traceanalyzer.cli.inputs import Wanted
     from traceanalyzer.ingest.options import LoadOptions
     from traceanalyzer.rules.analysis import Analysis
@@ -52,7 +53,11 @@ def _speedups(_context: click.Context, _parameter: click.Parameter, given: tuple
     callback=_speedups,
     help="Run what an op launches, or kernels or copies of that name or glob, so many times as fast.",
 )
-@click.option("--rank", type=int, help="Replay this rank. Default: the first.")
+@click.option(
+    "--rank",
+    type=int,
+    help="Make the changes on this rank alone. Default: on all ranks that collectives join, else on the first.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: ns.")
 def command(
     inputs: Sequence[str],
@@ -81,8 +86,11 @@ def command(
 def _advised(analysis: Analysis) -> tuple[str, ...]:
     """The codes of the findings that can be replayed, in their order."""
     from traceanalyzer.analyzers.replay_fixes import RULES
+    from traceanalyzer.analyzers.replay_ranks import OF_ALL_RANKS
 
-    return tuple(dict.fromkeys(f.code for f in analysis.findings if f.code in RULES))
+    together = analysis.combined is not None and len(analysis.combined.ranks) > 1
+    known = {*RULES, *(OF_ALL_RANKS if together else ())}
+    return tuple(dict.fromkeys(f.code for f in analysis.findings if f.code in known))
 
 
 def _as_json(result: WhatIf) -> Mapping[str, Any]:
@@ -97,19 +105,27 @@ def _as_json(result: WhatIf) -> Mapping[str, Any]:
     }
 
 
-def _print(result: WhatIf) -> None:
-    from traceanalyzer.reporters.names import visible
-    from traceanalyzer.rules.wording import count, duration
+def _head(result: WhatIf) -> str:
+    from traceanalyzer.rules.wording import count, duration, ranks
 
-    head = say(
-        "Rank {rank}, mean of {steps}: measured {measured}, replayed unchanged {replayed} ({error})",
+    one = say("Rank {rank}, mean of {steps}: measured {measured}, replayed unchanged {replayed} ({error})")
+    several = say(
+        "Mean of {steps} of the slowest of {ranks}: measured {measured}, replayed unchanged {replayed} ({error})"
+    )
+    return (one if len(result.ranks) == 1 else several).filled(
         rank=result.rank,
+        ranks=ranks(result.ranks),
         steps=count(result.steps, "step"),
         measured=duration(result.measured_ns),
         replayed=duration(result.replayed_ns),
         error=f"{result.error_share:+.1%}",
     )
-    for line in filter(None, (head, result.distrust, *result.notes)):
+
+
+def _print(result: WhatIf) -> None:
+    from traceanalyzer.reporters.names import visible
+
+    for line in filter(None, (_head(result), result.distrust, *result.notes)):
         click.echo(spoken(line))
     if result.distrust:
         return
@@ -134,7 +150,7 @@ def _print(result: WhatIf) -> None:
 
 
 def _print_path(result: WhatIf) -> None:
-    from traceanalyzer.analyzers.replay import PATH_KINDS
+    from traceanalyzer.analyzers.replay_together import PATH_KINDS
     from traceanalyzer.rules.wording import duration
 
     after = result.together.path if result.together else None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from traceanalyzer.model.trace import Capability, how_to_capture
 from traceanalyzer.reporters import names, units
 from traceanalyzer.rules.findings import SEVERITIES
+from traceanalyzer.rules.wording import ranks
 from traceanalyzer.text import Text, join, said, say
 
 if TYPE_CHECKING:
@@ -211,10 +212,10 @@ class Facts:
             return ""
         if found.saving_ns is None:
             return say("No saving is given in time: {reason}.", reason=found.distrust)
-        which = say("steps {first} to {last} of rank {rank}", first=found.first_step,
-                    last=found.first_step + found.steps - 1, rank=found.rank)  # fmt: skip
+        which = say("steps {first} to {last} of {ranks}", first=found.first_step,
+                    last=found.first_step + found.steps - 1, ranks=ranks(found.ranks))  # fmt: skip
         if found.steps == 1:
-            which = say("step {first} of rank {rank}", first=found.first_step, rank=found.rank)
+            which = say("step {first} of {ranks}", first=found.first_step, ranks=ranks(found.ranks))
         codes, error = ", ".join(found.codes), units.share(abs(found.error_share))
         if not found.saving_ns[1]:
             return say(

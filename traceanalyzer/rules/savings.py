@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from traceanalyzer.analyzers import thresholds
-from traceanalyzer.analyzers.changes import united
 from traceanalyzer.analyzers.replay_fixes import RULES
-from traceanalyzer.analyzers.replay_rows import node_times, stretch
-from traceanalyzer.analyzers.replay_whatif import Replay
+from traceanalyzer.analyzers.replay_ranks import OF_ALL_RANKS, Replay, replay_size, replayable
+from traceanalyzer.errors import UsageError
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.findings import SEVERITIES, severity
 from traceanalyzer.rules.wording import percent
@@ -20,7 +17,7 @@ from traceanalyzer.text import say
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from traceanalyzer.analyzers.changes import Change
+    from traceanalyzer.analyzers.replay_ranks import Cure
     from traceanalyzer.analyzers.results import Steps
     from traceanalyzer.model.trace import Trace
     from traceanalyzer.rules.findings import Finding
@@ -38,15 +35,17 @@ _NEEDS = frozenset({Capability.DEVICE_WORK, Capability.LAUNCHES})
 
 @dataclass(frozen=True, slots=True)
 class Combined:
-    """All cures that can be replayed, together, on one rank; times are ns of the mean step, (low, high).
+    """All cures that can be replayed, together; times are ns of the mean step, (low, high), of the slowest rank.
 
-    `saving_ns` is None when the replay of the unchanged steps misses the measured ones: `distrust` says by how
-    much, and no finding has a saving in time then. `findings` counts the cures that went in.
+    `ranks` were replayed together, joined by their collectives; `rank` is the first of them. `saving_ns` is None when
+    the replay of the unchanged steps misses the measured ones: `distrust` says by how much, and no finding has a saving
+    in time then. `findings` counts the cures that went in.
     """
 
     codes: tuple[str, ...]
     findings: int
     rank: int
+    ranks: tuple[int, ...]
     first_step: int
     steps: int
     total_steps: int
@@ -64,39 +63,56 @@ def with_savings(
     A finding whose cure is not known to the replay keeps its bound. The second part is None when nothing can be
     replayed: no launches, or no finding with a cure that the replay knows.
     """
-    curable = [f for f in findings if f.code in RULES or f.speedups]
+    curable = [f for f in findings if f.code in RULES or f.code in OF_ALL_RANKS or f.speedups]
     if not curable or not trace.capabilities >= _NEEDS:
         reason = _NO_LAUNCHES if curable else _UNKNOWN_CURE
         return tuple(_bounded(f, reason) for f in findings), None
-    visits = _smallest_replay(trace, results["steps"]) * (2 * len(curable) + 4)
-    if visits > thresholds.FINDINGS_REPLAY_MOST:
+    ranks = _affordable(trace, results["steps"], 2 * len(curable) + 4)
+    if not ranks:
         return tuple(_bounded(f, _TOO_LARGE) for f in findings), None
-    replay = Replay.of(trace, results["steps"], most_nodes=thresholds.FINDINGS_REPLAY_NODES)
+    replay = Replay.of(trace, results["steps"], ranks, thresholds.FINDINGS_REPLAY_NODES)
+    cures = {id(f): cure for f in curable if (cure := _cure(replay, f))}
+    cured = [f for f in curable if id(f) in cures]
+    if not cured:
+        return tuple(_bounded(f, _UNKNOWN_CURE) for f in findings), None
     if not replay.trusted:
         reason = say(
             "a replay of the unchanged steps misses the measured ones by {error}",
             error=percent(abs(replay.error_share)),
         )
-        return tuple(_without_saving(f, reason) for f in findings), _combined(replay, curable, None, reason)
-    cures = [_cure(replay, finding) for finding in curable]
-    saved = {
-        id(f): replay.outcome(f.code, *cure).saving_ns(replay.step_ns)
-        for f, cure in zip(curable, cures, strict=True)
-    }
-    together = replay.outcome("all", united(c[0] for c in cures), united(c[1] for c in cures))
+        return tuple(_without_saving(f, reason) for f in findings), _combined(replay, cured, None, reason)
+    saved = {id(f): replay.outcome(f.code, cures[id(f)]).saving_ns(replay.step_ns) for f in cured}
+    together = replay.together("all", cures.values())
     judged = tuple(
         _with_saving(f, saved[id(f)], results["steps"].median_ns)
         if id(f) in saved
         else _bounded(f, _UNKNOWN_CURE)
         for f in findings
     )
-    return judged, _combined(replay, curable, together.saving_ns(replay.step_ns))
+    return judged, _combined(replay, cured, together.saving_ns(replay.step_ns))
 
 
-def _cure(replay: Replay, finding: Finding) -> tuple[Change, Change]:
+def _affordable(trace: Trace, steps: Steps, replays: int) -> tuple[int, ...]:
+    """The ranks that can be replayed so often: all of them, else the first, else none."""
+    every = replayable(trace, steps)
+    for ranks in dict.fromkeys((every, every[:1])):
+        visits = replays * replay_size(trace, steps, ranks, thresholds.FINDINGS_REPLAY_NODES)
+        if visits <= thresholds.FINDINGS_REPLAY_MOST * len(ranks):
+            return ranks
+    return ()
+
+
+def _cure(replay: Replay, finding: Finding) -> Cure | None:
+    """What the finding's advice changes; None when this replay does not know it."""
+    if len(replay.ranks) > 1 and finding.code in OF_ALL_RANKS:
+        try:
+            return replay.of_rule(finding.code)
+        except UsageError:
+            return None
     if finding.speedups:
-        return replay.fixes.shortened({s.kernel: (s.least, s.most) for s in finding.speedups})
-    return replay.fixes.of_rule(finding.code)
+        shares = {s.kernel: (s.least, s.most) for s in finding.speedups}
+        return replay.everywhere(lambda fixes: fixes.shortened(shares))
+    return replay.of_rule(finding.code) if finding.code in RULES else None
 
 
 def _with_saving(finding: Finding, saving_ns: tuple[int, int], step_ns: int) -> Finding:
@@ -120,15 +136,6 @@ def _bounded(finding: Finding, reason: str) -> Finding:
     return finding if finding.saving_ns is None else replace(finding, saving_reason=reason)
 
 
-def _smallest_replay(trace: Trace, steps: Steps) -> int:
-    """Calls and device work of the steps that would be replayed of the first rank."""
-    own = [s for s in steps.steps if s.rank == steps.steps[0].rank]
-    nodes = node_times(trace, own[0].rank)
-    first, last = stretch(own, nodes, thresholds.FINDINGS_REPLAY_NODES)
-    begin, end = np.searchsorted(nodes, (own[first].host_start_ns, own[last].end_ns))
-    return int(end - begin)
-
-
 def _without_saving(finding: Finding, reason: str) -> Finding:
     return finding if finding.saving_ns is None else replace(finding, saving_ns=None, saving_reason=reason)
 
@@ -136,9 +143,9 @@ def _without_saving(finding: Finding, reason: str) -> Finding:
 def _combined(
     replay: Replay, curable: Sequence[Finding], saving_ns: tuple[int, int] | None, distrust: str = ""
 ) -> Combined:
-    graph = replay.fixes.graph
+    graph = replay.graphs[0]
     codes = tuple(dict.fromkeys(f.code for f in curable))
     return Combined(
-        codes, len(curable), graph.rank, graph.first_step, graph.steps, graph.total_steps,
+        codes, len(curable), graph.rank, replay.ranks, graph.first_step, graph.steps, graph.total_steps,
         replay.step_ns, replay.error_share, saving_ns, distrust,
     )  # fmt: skip

@@ -262,6 +262,6 @@ def _speedup(removable_ns: int, facts: Facts, replayed: Combined | None) -> str:
 
 
 def _of_cause(code: str | None, facts: Facts, replayed: Combined | None) -> Combined | None:
-    """The replay, where it speaks for the whole: of the only rank, with the cure of the cause among its cures."""
-    alone = len({device.rank for device in facts.breakdown.devices}) == 1
-    return replayed if replayed and alone and code in replayed.codes else None
+    """The replay, where it speaks for the whole: of all ranks, with the cure of the cause among its cures."""
+    ranks = {device.rank for device in facts.breakdown.devices}
+    return replayed if replayed and ranks <= {*replayed.ranks} and code in replayed.codes else None

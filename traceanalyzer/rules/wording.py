@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from traceanalyzer.text import Text
+from typing import TYPE_CHECKING
+
+from traceanalyzer.text import Text, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def duration(ns: float) -> str:
@@ -29,6 +34,16 @@ def percent(share: float) -> str:
 def count(number: int, thing: str) -> Text:
     """`1 gap`, `1,024 gaps`: the catalogues hold `{number} gap` and `{number} gaps`."""
     return Text(f"{{number}} {thing if number == 1 else plural(thing)}", {"number": f"{number:,}"})
+
+
+def ranks(numbers: Sequence[int]) -> Text:
+    """`rank 0`, `ranks 0, 2`, `ranks 0 to 7`."""
+    if len(numbers) == 1:
+        return say("rank {rank}", rank=numbers[0])
+    first, last = numbers[0], numbers[-1]
+    if len(numbers) > 2 and last - first + 1 == len(numbers):
+        return say("ranks {first} to {last}", first=first, last=last)
+    return say("ranks {ranks}", ranks=", ".join(map(str, numbers)))
 
 
 def plural(thing: str) -> str:

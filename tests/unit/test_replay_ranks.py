@@ -1,0 +1,224 @@
+"""The replay of several ranks together on hand-written traces: who waits for whom, and what is not known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.linked import US, Linked
+from traceanalyzer.analyzers import thresholds
+from traceanalyzer.analyzers.replay_ranks import Replay
+from traceanalyzer.analyzers.replay_whatif import WhatIf, what_if
+from traceanalyzer.analyzers.steps import StepsAnalyzer
+from traceanalyzer.errors import UsageError
+from traceanalyzer.model.by_rank import by_rank
+from traceanalyzer.model.columns import ints, texts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+ALL_REDUCE = "ncclDevKernel_AllReduce"
+
+
+def collective(
+    rows: Linked, rank: int, called: float, start: float, end: float, **arguments: Any
+) -> dict[str, Any]:
+    """A communication kernel on a stream of its own, and its arguments: of a group of ranks 0 and 1 unless told."""
+    name = arguments.pop("name", ALL_REDUCE)
+    kernel = rows.launch(name, called, start, end, rank=rank, stream=20)
+    told = {"collective": "allreduce", "group": "0", "group_size": 2, "group_ranks": "[0, 1]", **arguments}
+    rows.add("collectives", name, start, end, rank=rank, on_gpu=True, kernel=kernel, **told)
+    return kernel
+
+
+def late(waits: int = 0, works: int = 1, clock: float = 0, **arguments: Any) -> Linked:
+    """One step of two ranks: one `works` 195 µs longer on its host before the collective, where the other `waits`.
+
+    The clock of the one that works is ahead by `clock` µs. The transfer takes 64 µs.
+    """
+    rows = Linked()
+    for rank, busy, ahead in ((waits, 0, 0.0), (works, 195, clock)):
+        rows.step(1, ahead, ahead + 380, rank=rank)
+        if busy:
+            rows.annotation("load", ahead + 1, ahead + 196, rank=rank)
+        rows.launch("gemm", ahead + 5 + busy, ahead + 10 + busy, ahead + 60 + busy, rank=rank)
+        collective(rows, rank, ahead + 8 + busy, ahead + 61 + busy, ahead + 320, seq=1, **arguments)
+        rows.call("cudaDeviceSynchronize", ahead + 25 + busy, ahead + 331, rank=rank)
+    return rows
+
+
+def asked(rows: Linked, *remove: str, rank: int | None = None, **speedup: float) -> WhatIf:
+    trace = rows.trace()
+    return what_if(trace, StepsAnalyzer().analyze(trace, {}), remove, [*speedup.items()], rank)
+
+
+def step_us(result: WhatIf) -> float:
+    assert result.together is not None
+    return result.together.step_ns[0] / US
+
+
+def joined(rows: Linked, ranks: Sequence[int] = (0, 1)) -> Replay:
+    trace = rows.trace()
+    return Replay.of(trace, StepsAnalyzer().analyze(trace, {}), ranks)
+
+
+def notes(result: WhatIf) -> str:
+    return " ".join(result.notes)
+
+
+def test_what_makes_the_last_rank_faster_makes_all_of_them_faster() -> None:
+    result = asked(late(), "load")
+    assert result.ranks == (0, 1)
+    assert (result.measured_ns, step_us(result)) == (380 * US, 380 - 195)
+    assert "1 collectives begin when the last of their ranks has come" in notes(result)
+
+
+def test_what_makes_a_rank_faster_that_waits_anyway_saves_nothing() -> None:
+    assert step_us(asked(late(), rank=0, gemm=2.0)) == 380
+    assert "on rank 0 alone" in notes(asked(late(), rank=0, gemm=2.0))
+    assert step_us(asked(late(), rank=1, gemm=2.0)) == 380 - 25
+
+
+@pytest.mark.parametrize(("waits", "works"), [(0, 1), (1, 0)])
+def test_the_straggler_works_like_the_others(waits: int, works: int) -> None:
+    result = asked(late(waits, works), "COMM003")
+    (outcome,) = result.changes
+    assert outcome.step_ns == (185 * US, pytest.approx((380 - 195 / 2) * US, abs=US))
+
+
+def test_a_straggler_with_a_slow_gpu_works_like_the_others() -> None:
+    rows = Linked()
+    for rank, times in ((0, 1), (1, 3)):
+        rows.step(1, 0, 30, rank=rank)
+        rows.launch("gemm", 5, 10, 10 + 100 * times, rank=rank)
+        rows.launch("relu", 8, 10 + 100 * times, 10 + 101 * times, rank=rank)
+        collective(rows, rank, 12, 11 + 101 * times, 400, seq=1)
+    assert step_us(asked(rows, "COMM003")) == 400 - 202
+
+
+def test_the_clocks_of_ranks_need_not_agree() -> None:
+    told = [asked(late(clock=clock), "load", gemm=2.0) for clock in (0, 7_000)]
+    assert told[0].changes == told[1].changes
+
+
+def test_a_faster_collective_saves_of_the_transfer_and_not_of_the_wait() -> None:
+    assert step_us(asked(late(), **{ALL_REDUCE: 2.0})) == 380 - 32
+
+
+def test_the_critical_path_goes_on_at_the_rank_that_came_last() -> None:
+    path = asked(late()).path
+    assert sum(path.values()) == 380 * US
+    assert path["communication"] == 64 * US
+    assert path["compute"] == 50 * US
+
+
+def test_a_collective_that_one_rank_leaves_out_does_not_wait_for_it() -> None:
+    rows = late()
+    rows.annotation("all_reduce", 202, 205.5, rank=1)
+    assert (
+        step_us(asked(rows, "all_reduce", rank=1)) == 255 + 11 + 49
+    )  # its own work, the way back, what follows
+
+
+def test_without_the_trace_of_a_partner_communication_is_as_recorded() -> None:
+    result = asked(late(group_size=3, group_ranks="[0, 1, 2]"), gemm=2.0)
+    assert (result.ranks, step_us(result)) == ((0,), 380 - 25)
+    assert "other ranks are taken to do what they did" in notes(result)
+
+
+def test_pairs_that_send_and_receive_are_no_collective() -> None:
+    assert asked(late(collective="send", name="ncclDevKernel_SendRecv")).ranks == (0,)
+    assert asked(late(collective="all_to_allv", name="ncclDevKernel_SendRecv")).ranks == (0, 1)
+
+
+def test_where_no_arguments_were_recorded_all_ranks_are_taken_to_take_part() -> None:
+    rows = late()
+    rows.rows["collectives"].clear()
+    result = asked(rows, "load")
+    assert (result.ranks, step_us(result)) == ((0, 1), 380 - 195)
+    assert "Which ranks take part was not recorded" in notes(result)
+
+
+def test_sequence_numbers_tell_what_belongs_together_where_a_recording_begins_later() -> None:
+    rows = late()
+    collective(rows, 0, 1, 2, 4, seq=0)
+    result = asked(rows, "load")
+    assert (result.ranks, step_us(result)) == ((0, 1), 380 - 195)
+    assert "1 communication kernels keep their recorded duration" in notes(result)
+
+
+def test_without_them_unequal_numbers_cannot_be_matched() -> None:
+    rows = late()
+    collective(rows, 0, 1, 2, 4)
+    for row in rows.rows["collectives"]:
+        row["seq"] = None
+    assert asked(rows).ranks == (0,)
+
+
+def test_what_ended_on_one_rank_before_it_began_on_the_other_is_no_collective_of_both() -> None:
+    rows = Linked()
+    for rank in (0, 1):
+        rows.step(1, 0, 5_000, rank=rank)
+        for seq in range(3):
+            moved = 400 * (rank == 1 and seq == 2)
+            collective(rows, rank, 10 + 900 * seq, 15 + 900 * seq + moved, 90 + 900 * seq + moved, seq=seq)
+    run = joined(rows)
+    assert (len(run.meetings.members), run.meetings.apart) == (2, 2)
+
+
+def test_ranks_that_come_to_collectives_in_different_orders_do_not_block_each_other() -> None:
+    rows = Linked()
+    for rank, groups in ((0, "ab"), (1, "ba")):
+        rows.step(1, 0, 400, rank=rank)
+        for place, group in enumerate(groups):
+            kernel = collective(rows, rank, 10 + place, 20 + place, 300, group=group, seq=1)
+            kernel["stream"] = ord(group)
+    run = joined(rows)
+    assert (len(run.meetings.members), run.meetings.apart) == (1, 2)
+    assert run.step_ns == 400 * US
+
+
+def test_steps_that_one_rank_did_not_record_are_not_replayed() -> None:
+    rows = late()
+    rows.step(0, -50, -1, rank=0)
+    rows.launch("gemm", -40, -35, -30, rank=0)
+    assert {(g.first_step, g.steps) for g in joined(rows).graphs} == {(1, 1), (0, 1)}
+
+
+def test_ranks_share_the_number_of_nodes_that_are_replayed() -> None:
+    rows = Linked()
+    for rank in (0, 1):
+        for step in range(9):
+            rows.step(step, 100 * step, 100 * step + 99, rank=rank)
+            collective(rows, rank, 100 * step + 1, 100 * step + 5, 100 * step + 50, seq=step)
+    trace = rows.trace()
+    run = Replay.of(trace, StepsAnalyzer().analyze(trace, {}), (0, 1), most_nodes=3 * 4)
+    assert {(g.first_step, g.steps) for g in run.graphs} == {(3, 3)}
+    assert len(run.meetings.members) == 3
+
+
+def test_a_rank_that_misses_what_was_measured_makes_the_whole_distrusted() -> None:
+    rows = late()
+    rows.launch("gemm", 332, 900, 1200, rank=0)  # nothing explains why it began so late
+    result = asked(rows, "load")
+    assert result.distrust is not None
+    assert result.changes == ()
+    assert joined(rows).error_share < -thresholds.REPLAY_ERROR_SHARE
+
+
+def test_the_straggler_s_cure_needs_several_ranks() -> None:
+    with pytest.raises(UsageError, match="COMM003 needs a replay of several ranks"):
+        asked(late(group_size=3), "COMM003")
+
+
+def test_a_rank_taken_out_of_a_trace_keeps_its_links() -> None:
+    trace = late().trace()
+    for number, one in enumerate(by_rank(trace, (0, 1))):
+        assert set(ints(one.kernels, "rank").tolist()) == {number}
+        codes, names = texts(one.api_calls, "name")
+        launched_by = [names[c] for c in codes[ints(one.kernels, "api_call")]]
+        assert launched_by == ["cudaLaunchKernel"] * 2
+        codes, names = texts(one.kernels, "name")
+        assert [names[c] for c in codes[ints(one.collectives, "kernel")]] == [ALL_REDUCE]
