@@ -48,14 +48,12 @@ lint: .venv/ready ## Style, types, and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# With torch's tests of the recorders, but without the browser.
 lowest: ## Run the tests with the oldest versions that pyproject.toml allows, in .venv-lowest
 	$(PYTHON) -m venv .venv-lowest
-	$(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
-	  | sed 's/>=/==/' > .venv-lowest/constraints.txt
-	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH) -c .venv-lowest/constraints.txt \
-	  --editable '.[test]'
-	.venv-lowest/bin/python -m pytest -n auto --dist worksteal tests/unit tests/golden tests/property tests/rules
+	$(PYTHON) tests/lowest.py > .venv-lowest/constraints.txt
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]' \
+	  --constraint .venv-lowest/constraints.txt $(TORCH)
+	.venv-lowest/bin/python -m pytest -n auto --dist worksteal --ignore tests/conformance
 
 bench: .venv/bench-ready ## Compare with other tools on 100 MB and 500 MB, write reports/benchmarks.md (half an hour)
 	$(BIN)/python tests/benchmarks/run.py

@@ -1,0 +1,12 @@
+"""The oldest versions that pyproject.toml allows of what users install, as constraints for pip."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from pathlib import Path
+
+PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+INSTALLED = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["tensorboard"]]
+
+sys.stdout.writelines(needed.replace(">=", "==") + "\n" for needed in INSTALLED)
