@@ -86,10 +86,11 @@ def report(
     """
     from traceanalyzer.reporters import render
     from traceanalyzer.source_links import source_links
+    from traceanalyzer.whole_file import write_whole
 
     analysis = replace(analysis, source_links=source_links(source_root, source_url) or analysis.source_links)
     path = Path(output)
-    path.write_bytes(render(analysis, format or format_of(path), top=top, language=language).encode())
+    write_whole(path, render(analysis, format or format_of(path), top=top, language=language).encode())
     return path
 
 

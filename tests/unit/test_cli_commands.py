@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -345,6 +346,18 @@ def test_report_never_overwrites_its_input(here: Path) -> None:
 def test_report_and_json_cannot_go_to_the_same_place(place: str, here: Path) -> None:
     assert run(["report", "run.json", "-o", place, "--json", place]) == 2
     assert [p.name for p in here.iterdir()] == ["run.json"]
+
+
+def test_report_writes_the_page_also_when_nobody_reads_the_summary(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(_: Analysis) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("traceanalyzer.cli.report.print_summary", gone)
+    monkeypatch.setattr(os, "dup2", lambda *_: None)
+    assert run(["report", "run.json", "-o", "page.html"]) == 141
+    assert (here / "page.html").read_text() == "<html 50>\n"
 
 
 def test_report_into_a_folder_that_is_not_there_says_so(capsys: pytest.CaptureFixture[str]) -> None:

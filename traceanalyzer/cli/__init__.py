@@ -96,7 +96,9 @@ def _failed(error: BaseException) -> int:
         case TraceAnalyzerError():
             message = error.message
         case OSError():
-            message = said(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+            message = said(
+                f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
+            )
         case MemoryError():
             message = say(
                 "not enough memory. Analyse fewer files at once, or use a machine with more memory."

@@ -60,12 +60,13 @@ def show(before: Trace, after: Trace, wanted: Wanted, place: Place, limit: float
 
 def _write(found: Comparison, place: Place, limit: float | None) -> None:
     from traceanalyzer.reporters import comparison
+    from traceanalyzer.whole_file import write_whole
 
     whole = comparison.render(found, place.form, top=place.top, limit=limit)
     if place.output in (None, "-"):
         sys.stdout.write(whole)
         return
-    Path(str(place.output)).write_bytes(whole.encode())
+    write_whole(Path(str(place.output)), whole.encode())
     click.echo(printable(say("Wrote {name}", name=place.output)), err=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,13 +50,23 @@ def command(inputs: Sequence[str], options: LoadOptions, output: str, form: str,
             )
         )
     trace = load(inputs, options)
-    folder.mkdir(parents=True, exist_ok=True)
-    count = files(trace, folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        count = files(trace, folder)
+    except OSError as error:
+        raise _incomplete(folder, error) from None
     if count == 1:
         wrote = say("Wrote 1 file to {folder}", folder=output)
     else:
         wrote = say("Wrote {count} tables to {folder}", count=count, folder=output)
     click.echo(printable(wrote), err=True)
+
+
+def _incomplete(folder: Path, error: OSError) -> TraceAnalyzerError:
+    problem = os.strerror(error.errno) if error.errno else str(error)
+    return TraceAnalyzerError(
+        say("{place}: {problem}. What is there is incomplete.", place=folder, problem=problem)
+    )
 
 
 def _names(form: str) -> list[str]:

@@ -75,6 +75,7 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter per option
     """
     from traceanalyzer.pipeline import format_of
     from traceanalyzer.reporters import render
+    from traceanalyzer.whole_file import write_whole
 
     if output is None and json_output != "-":
         output = stem(inputs) + _SUFFIXES[format_ or "html"]
@@ -91,11 +92,13 @@ def command(  # noqa: PLR0913, PLR0917 - one parameter per option
     if baseline is not None:
         analysis = replace(analysis, baseline=analyze([baseline], options, wanted))
     to_stdout = [form for name, form in outputs if name == "-"]
-    for form in to_stdout:
-        sys.stdout.write(render(analysis, form, top=top))
-    if not to_stdout:
-        print_summary(analysis)
-    for name, form in outputs:
-        if name != "-":
-            Path(name).write_bytes(render(analysis, form, top=top).encode())
-            click.echo(printable(say("Wrote {name}", name=name)), err=True)
+    try:
+        for form in to_stdout:
+            sys.stdout.write(render(analysis, form, top=top))
+        if not to_stdout:
+            print_summary(analysis)
+    finally:  # the page is wanted also by who pipes the summary into head
+        for name, form in outputs:
+            if name != "-":
+                write_whole(Path(name), render(analysis, form, top=top).encode())
+                click.echo(printable(say("Wrote {name}", name=name)), err=True)
