@@ -165,6 +165,17 @@ def test_whatever_is_written_is_read(rows: list[tuple[Any, ...]]) -> None:
         assert read(path) == asked(path)
 
 
+@pytest.mark.parametrize("page", [2, 3, 40])  # the root, with pages below it, and leaves
+def test_a_count_of_cells_that_no_page_holds_is_told_in_a_line(tmp_path: Path, page: int) -> None:
+    path = write(tmp_path / "a.sqlite", mixed(800), before=["PRAGMA page_size = 512"])
+    content = bytearray(path.read_bytes())
+    content[(page - 1) * 512 + 3 : (page - 1) * 512 + 5] = b"\xff\xff"
+    path.write_bytes(content)
+    assert not decoded(path)
+    with pytest.raises(InputError, match="damaged"):
+        read(path)
+
+
 @settings(deadline=None)
 @given(
     damage=st.lists(st.tuples(st.integers(100, 40_000), st.integers(0, 255)), min_size=1, max_size=20),

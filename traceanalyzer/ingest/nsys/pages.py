@@ -128,6 +128,8 @@ class Pages:
         if (pages[:, 0] != _LEAF).any():
             raise Unusual
         counts = pages[:, 3:5].copy().view(">u2").ravel().astype(np.int64)
+        if 8 + 2 * int(counts.max()) > self._usable:
+            raise Unusual
         pointers = pages[:, 8 : 8 + 2 * int(counts.max())].copy().view(">u2")
         page = np.repeat(np.arange(len(pages)) * self._size, counts)
         return page + pointers[np.arange(pointers.shape[1]) < counts[:, None]], page + self._usable
@@ -159,7 +161,7 @@ class Pages:
 def _children(page: Bytes) -> Ints:
     """The pages below an interior page, in order."""
     count = int.from_bytes(page[3:5].tobytes(), "big")
-    if page[0] != _INTERIOR:
+    if page[0] != _INTERIOR or 12 + 2 * count > len(page):
         raise Unusual
     cells = page[12 : 12 + 2 * count].copy().view(">u2").astype(np.int64)
     left = page[cells[:, None] + np.arange(4)].view(">u4").ravel()
