@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from linked import Linked
 from situations import ending, late_kernels, pausing, stalled_by
 
+from traceanalyzer import load
 from traceanalyzer.analyzers import run_analyzers, thresholds
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules import judge
@@ -155,3 +157,33 @@ def test_where_no_saving_can_be_told_what_is_at_stake_orders_findings(
     assert judged.combined.distrust
     assert all(f.saving_ns is None for f in judged.findings)
     assert judged.findings[0].code == told[0] == "IDLE004"
+
+
+def two_ranks() -> Trace:
+    folder = Path(__file__).parents[2] / "fixtures" / "simulated"
+    return load(*(folder / f"sim_straggler_rank{rank}.json.gz" for rank in (0, 1)))
+
+
+def test_savings_of_several_ranks_come_from_all_of_them() -> None:
+    trace = two_ranks()
+    judged = judge(trace, run_analyzers(trace)[0])
+    assert judged.combined is not None
+    assert judged.combined.ranks == (0, 1)
+    straggler, batches = (
+        next(f for f in judged.findings if f.code == code) for code in ("COMM003", "INPUT001")
+    )
+    assert straggler.saving_ns is not None
+    assert batches.saving_ns is not None
+    assert straggler.saving_ns[1] < batches.saving_ns[1]  # which are gone from both ranks
+    assert judged.combined.saving_ns is not None
+    assert judged.combined.saving_ns[1] < straggler.saving_ns[1] + batches.saving_ns[1]
+
+
+def test_where_all_ranks_are_too_large_to_be_replayed_the_first_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    trace = two_ranks()
+    results = run_analyzers(trace)[0]
+    monkeypatch.setattr("traceanalyzer.rules.savings.replay_size", lambda *args: len(args[2]) ** 2 * 1000)
+    monkeypatch.setattr(thresholds, "FINDINGS_REPLAY_MOST", 15_000)
+    judged = judge(trace, results)
+    assert judged.combined is not None
+    assert judged.combined.ranks == (0,)

@@ -58,3 +58,23 @@ def test_a_request_that_fits_nothing(
     arguments: Sequence[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert message in printed(capsys, TRACE, *arguments, code=2)
+
+
+RANKS = [TRACE.replace("training_mixed", f"straggler_rank{rank}") for rank in (0, 1)]
+
+
+def test_ranks_that_were_given_together_are_replayed_together(capsys: pytest.CaptureFixture[str]) -> None:
+    out = printed(capsys, *RANKS)
+    assert "Mean of 4 steps of the slowest of ranks 0, 1: measured 17.0 ms" in out
+    assert "4 collectives begin when the last of their ranks has come" in out
+    assert "remove COMM003" in out
+
+
+def test_json_says_which_ranks_were_replayed_and_changed(capsys: pytest.CaptureFixture[str]) -> None:
+    result = json.loads(printed(capsys, *RANKS, "--remove", "INPUT001", "--rank", "0", "--json"))["what_if"]
+    assert (result["ranks"], result["rank"], result["changed"]) == ([0, 1], 0, 0)
+    assert result["changes"][0]["saving_ns"] == [0, 0]  # rank 0 waits for rank 1 anyway
+
+
+def test_one_rank_alone_has_no_straggler(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "needs a replay of several ranks" in printed(capsys, RANKS[0], "--remove", "COMM003", code=2)

@@ -72,15 +72,12 @@ def meet(trace: Trace, graphs: Sequence[Graph]) -> tuple[tuple[Graph, ...], Meet
 
     Args:
         trace: of all ranks.
-        graphs: one per rank, whose rows count from the rank's first.
+        graphs: one per rank, in the order of ranks; their rows count from the rank's first.
     """
     kernels = _matched(trace)
     graph_of, work = _works(trace, graphs, kernels.row)
-    start, end = (
-        ints(trace.kernels, "ts")[kernels.row],
-        np.maximum(ints(trace.kernels, "dur", 0), 0)[kernels.row],
-    )
-    end += start
+    start = ints(trace.kernels, "ts")[kernels.row]
+    end = start + np.maximum(ints(trace.kernels, "dur", 0), 0)[kernels.row]
     here = np.flatnonzero((kernels.call >= 0) & (work >= 0))
     complete = np.bincount(kernels.call[here], minlength=1)[kernels.call[here]] == kernels.size[here]
     here = here[complete]
@@ -93,11 +90,11 @@ def meet(trace: Trace, graphs: Sequence[Graph]) -> tuple[tuple[Graph, ...], Meet
     transfer = np.full(len(members), np.iinfo(np.int64).max)
     np.minimum.at(transfer, number, (end - start)[here])
     joined = []
-    for i, graph in enumerate(graphs):
-        mine = graph_of[here] == i
+    of_graph = np.searchsorted(graph_of[here], np.arange(len(graphs) + 1)).tolist()
+    for graph, (low, high) in zip(graphs, pairwise(of_graph), strict=True):
         meeting, duration = graph.meeting.copy(), graph.duration.copy()
-        meeting[work[here[mine]]] = number[mine]
-        duration[work[here[mine]]] = transfer[number[mine]]
+        meeting[work[here[low:high]]] = number[low:high]
+        duration[work[here[low:high]]] = transfer[number[low:high]]
         joined.append(replace(graph, meeting=meeting, duration=duration))
     every = sum(int((graph.works.kind == COMMUNICATION).sum()) for graph in graphs)
     assumed = bool(kernels.assumed[here].any())
@@ -130,8 +127,8 @@ def _matched(trace: Trace) -> _Kernels:
     kind = np.unique(codes_of(family, recorded(ints(table, "seq"))), return_inverse=True)[1]
     assumed = size < 1
     size = np.where(assumed, len(np.unique(ints(trace.kernels, "rank"))), size)
-    whole = _everywhere_as_often(kind, rank, size) & (size > 1)
-    call = codes_of(kind, _turn(codes_of(kind, rank)))
+    whole = _everywhere_as_often(kind, rank) & (size > 1)
+    call = np.unique(codes_of(kind, _turn(codes_of(kind, rank))), return_inverse=True)[1]
     return _Kernels(row, family, np.where(whole, call, -1), size, assumed)
 
 
@@ -149,8 +146,8 @@ def _turn(code: Ints) -> Ints:
     return turn
 
 
-def _everywhere_as_often(kind: Ints, rank: Ints, size: Ints) -> Flags:
-    """Whether as many ranks ran a kind as take part in it, and each of them as often."""
+def _everywhere_as_often(kind: Ints, rank: Ints) -> Flags:
+    """Whether all ranks that ran a kind ran it as often."""
     if not len(kind):
         return np.empty(0, np.bool_)
     _, first, runs = np.unique(codes_of(kind, rank), return_index=True, return_counts=True)
@@ -158,8 +155,7 @@ def _everywhere_as_often(kind: Ints, rank: Ints, size: Ints) -> Flags:
     least, most = np.full(kinds, len(kind) + 1), np.zeros(kinds, np.int64)
     np.minimum.at(least, kind[first], runs)
     np.maximum.at(most, kind[first], runs)
-    ranks = np.bincount(kind[first], minlength=kinds)
-    result: Flags = (least == most)[kind] & (ranks[kind] == size)
+    result: Flags = (least == most)[kind]
     return result
 
 
