@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import psutil
 import pytest
+from chrome_files import op
 
 from traceanalyzer import __version__, pipeline
 from traceanalyzer.cli import COMMANDS, run, trace_analyze
@@ -144,6 +149,30 @@ def test_a_name_from_a_file_cannot_steer_the_terminal(
     err = capsys.readouterr().err
     assert "\x1b" not in err
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no such signals elsewhere")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_what_ends_the_command_stops_its_workers_and_leaves_no_files(tmp_path: Path, number: int) -> None:
+    """`timeout`, Slurm and Kubernetes send SIGTERM, a lost ssh session SIGHUP."""
+    if signal.getsignal(number) is signal.SIG_IGN:
+        pytest.skip("the tests run without this signal, as under nohup")
+    event = json.dumps(op("aten::mm", "1.000", "5.000"))
+    (tmp_path / "run.json").write_text('{"traceEvents": [' + f"{event},\n" * 400_000 + event + "]}")
+    (folder := tmp_path / "temporary").mkdir()
+    command = [sys.executable, "-c", "from traceanalyzer.cli import main; main()", "summary", "run.json"]
+    process = subprocess.Popen(
+        [*command, "--no-cache", "--workers", "3"], cwd=tmp_path, env=os.environ | {"TMPDIR": str(folder)}
+    )
+    while not any(folder.iterdir()):  # nothing has been given to workers yet
+        time.sleep(0.01)
+    time.sleep(0.2)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(number)
+    assert process.wait(timeout=30) == 128 + number
+    assert workers
+    assert psutil.wait_procs(workers, timeout=0.5)[1] == []
+    assert not any(folder.iterdir())
 
 
 def test_a_missing_file_is_exit_code_2_in_a_process() -> None:

@@ -7,6 +7,7 @@ unreadable input; 130 interrupted and 141 reader gone, as every Unix filter has 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from io import TextIOWrapper
 from typing import TYPE_CHECKING
@@ -61,7 +62,19 @@ def trace_analyze(context: click.Context, lang: str | None) -> None:  # noqa: AR
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `trace-analyze`."""
+    for name in (
+        "SIGTERM",
+        "SIGHUP",
+    ):  # what ends a job of a cluster or a lost session leaves no workers and no files
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP
+            signal.signal(number, _terminated)
     sys.exit(run(arguments))
+
+
+def _terminated(number: int, _: object) -> None:
+    """Unwind as after Ctrl+C, so that workers are stopped and temporary files removed."""
+    raise SystemExit(128 + number)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
