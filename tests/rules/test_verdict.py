@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,8 @@ def test_it_promises_no_more_than_a_replay_of_all_cures_gives() -> None:
     )
     assert judged(facts, replayed).headline.endswith("up to 2.0×")
     assert judged(facts).headline.endswith("up to 3.3×")
+    of_another_rank = replace(replayed, ranks=(1,))
+    assert judged(facts, of_another_rank).headline.endswith("up to 3.3×")
 
 
 def test_communication() -> None:

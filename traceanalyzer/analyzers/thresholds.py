@@ -47,8 +47,8 @@ REPLAY_NODES: Final = 150_000
 FINDINGS_REPLAY_NODES: Final = 30_000
 """The same for the savings of findings, of which there are many: a replay of so many takes about 0.1 s."""
 FINDINGS_REPLAY_MOST: Final = 600_000
-"""Calls and device work that all replays for findings may visit when already one step has more than that: about a
-second. Beyond it, findings keep their bounds."""
+"""Calls and device work that all replays for findings may visit, for each rank, when already one step has more than
+that: about a second. Beyond it the first rank is replayed alone, or findings keep their bounds."""
 RANKS_APART_NS: Final = 50 * US
 """How far the clocks of two ranks, once aligned, may drift apart before a kernel that ended on one before it began on
 the other is taken for no collective of both (own judgement: a few us per second of recording)."""

@@ -92,7 +92,7 @@ class Straggler:
 
 
 def _without_waiting(peers: Peers, straggler: int) -> tuple[Speedup, ...]:
-    """For the rank that is replayed, the first: collectives without half of its waiting, and without all of it."""
+    """For a replay of the first rank alone: collectives without half of its waiting, and without all of it."""
     first = peers.rows[0]
     if first.rank == straggler or not first.matched_ns:
         return ()
