@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 PACKAGE = Path(__file__).parent.parent / "traceanalyzer"
 _SEPARATORS = (", ", "; ")
 _PLACE = re.compile(r"{(\w+)[^{}]*}")
+_VALUE = re.compile(r"{\w+[^{}|]*}")  # and not `{count:row|rows}`, which are words
 _IN_SCRIPT = re.compile(r'\bsay\(\s*"((?:[^"\\]|\\.)*)"')
 
 
@@ -107,12 +108,12 @@ def _meanings(place: str, source: str) -> Iterator[Sentence]:
 
 
 def _counted(place: str, thing: ast.expr) -> Iterator[Sentence]:
-    """`count(n, "gap")` says one gap or several."""
+    """`count(n, "gap")` says one gap or several: the whole template."""
     literal = thing.value if isinstance(thing, ast.Constant) else None
     if not isinstance(literal, str):
         yield Sentence(place, None)
         return
-    yield from (Sentence(place, f"{{number}} {words}") for words in (literal, plural(literal)))
+    yield Sentence(place, f"{{number}} {{number:{literal}|{plural(literal)}}}")
 
 
 def _of_template(place: str, source: str) -> Iterator[Sentence]:
@@ -136,7 +137,7 @@ def places_of(template: str) -> set[str]:
 
 def _has_words(template: str) -> bool:
     """A template of places and signs alone may stay as it is."""
-    return any(c.isalpha() for c in _PLACE.sub("", template)) or template in _SEPARATORS
+    return any(c.isalpha() for c in _VALUE.sub("", template)) or template in _SEPARATORS
 
 
 def missing(language: str) -> list[Sentence]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+
+_FORMS = re.compile(r"\{(\w+):([^{}|]*)\|([^{}|]*)\}")
 
 
 class Text(str):
@@ -21,8 +25,12 @@ class Text(str):
     values: Mapping[str, Any]
 
     def __new__(cls, template: str, values: Mapping[str, Any]) -> Text:
-        """The sentence; `{name}` in the template stands for `values["name"]`, format specs included."""
-        text = super().__new__(cls, template.format_map(values) if values else template)
+        """The sentence.
+
+        `{name}` in the template stands for `values["name"]`, format specs included, and `{name:row|rows}` for the
+        first word where that is 1, for the second where it is another number.
+        """
+        text = super().__new__(cls, inflected(template, values).format_map(values) if values else template)
         text.template, text.values = template, MappingProxyType(dict(values))
         return text
 
@@ -39,15 +47,23 @@ class Text(str):
         template = catalogue.get(self.template, self.template)
         if not self.values:
             return template
-        return template.format_map(
+        return inflected(template, self.values).format_map(
             {name: translated(value, catalogue) for name, value in self.values.items()}
         )
+
+
+def inflected(template: str, values: Mapping[str, Any]) -> str:
+    """The template with the words that its numbers ask for: `{count} {count:row|rows}` speaks of 1 row."""
+    if "|" not in template:
+        return template
+    return _FORMS.sub(lambda form: form[2] if values[form[1]] in (1, "1") else form[3], template)
 
 
 def say(template: str, /, **values: Any) -> Text:
     """`say("{share} of the step is idle", share=percent(x))`: the literal template is the catalogue's key.
 
-    Without values the template is taken as it stands, braces included.
+    `{count:row|rows}` is one word where `count` is 1, and the other where it is not. Without values the template is
+    taken as it stands, braces included.
     """
     return Text(template, values)
 

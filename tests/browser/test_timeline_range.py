@@ -174,7 +174,7 @@ def test_what_ran_in_it_and_is_not_listed_is_told(open_page: Callable[..., Opene
     page.evaluate("traceReport.range.set(0, traceReport.timeline.data.end)")
     settled(page)
     assert (
-        "in 4 that this table does not list): 1 of 1 rows"
+        "in 4 that this table does not list): 1 of 1 row"
         in page.locator("#kernels .ranged-note").inner_text()
     )
 

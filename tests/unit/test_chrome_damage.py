@@ -164,7 +164,7 @@ def test_wrong_types_cost_the_value_not_the_event(tmp_path: Path) -> None:
     assert {'{"External id":"x"}', '{"args":"text"}'} <= set(loaded.extras["json"].to_pylist())
     messages = " ".join(n.message for n in loaded.sources[0].notes)
     assert "4 elements of traceEvents are not objects" in messages
-    assert "1 events without a readable time" in messages
+    assert "1 event without a readable time" in messages
 
 
 def test_negative_durations_count_as_zero_and_are_kept_in_extras(tmp_path: Path) -> None:

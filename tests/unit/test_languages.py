@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from io import StringIO
@@ -22,7 +23,7 @@ from traceanalyzer.reporters import render
 from traceanalyzer.text import say
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 SAID = sentences.sentences()
 ROOMS = languages.rooms("zh")
@@ -66,6 +67,31 @@ def test_every_sentence_is_a_literal_that_can_be_looked_up() -> None:
 
 def test_every_sentence_is_in_the_chinese_catalogue() -> None:
     assert [f"{s.place}: {s.template}" for s in sentences.missing("zh")] == []
+
+
+NEVER_ONE = re.compile("bytes|fixes|length|most|products|queues|ratio|shown|sms|streams|times|total")
+"""Places for limits of the product, shares, and numbers that are not said when they are 1."""
+NO_NOUN = re.compile(
+    "a|and|are|as|asks|asynchronous|begins|belongs|brings|by|comes|computes|does|explains|gets|has|holds|in|is|its|keeps|"
+    "leaves|ns|of|or|peaks|per|reads|requires|runs|shows|stays|sums|takes|tells|that|this|was|when|with"
+)
+"""Words after a value that are no plural of it, nor do nouns that it counts come after them."""
+
+
+def counted(words: str) -> Iterator[str]:
+    """The words that a number may count."""
+    return itertools.takewhile(lambda word: not NO_NOUN.fullmatch(word), words.split())
+
+
+def test_of_one_thing_no_sentence_speaks_as_of_many() -> None:
+    follows_its_number = re.compile(r"\{\w+:[^{}|]*\|[^{}]*\}")
+    wrong = []
+    for template in {s.template for s in SAID if s.template}:
+        values = {name: 2 if NEVER_ONE.fullmatch(name) else 1 for name in sentences.places_of(template)}
+        one = say(follows_its_number.sub("…", template)).filled(**values)
+        for words in re.findall(r"(?<![\w.,])1((?: [a-z]+)+)", one):
+            wrong += [one for word in counted(words) if word.endswith("s")]
+    assert wrong == []
 
 
 def test_the_chinese_has_the_same_places_for_values() -> None:

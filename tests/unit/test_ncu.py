@@ -191,5 +191,5 @@ def test_what_ncu_measured_wins_over_the_roofline_and_both_are_told(tmp_path: Pa
         "compute",
     )
     told = " ".join(cost_lines(results))
-    assert "profiled 1 launches: 1 are found in the trace, 0 may be one of several, 0 are not there" in told
+    assert "profiled 1 launch: 1 is found in the trace, 0 may be one of several, 0 are not there" in told
     assert "is limited by memory bandwidth as measured, by compute as rated." in told

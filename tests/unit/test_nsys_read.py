@@ -211,8 +211,8 @@ def test_rows_without_a_start_or_that_end_too_early_are_told(tmp_path: Path) -> 
     assert column(trace, "kernels", "dur")[column(trace, "kernels", "name").index("backwards")] == 0
     said = [n.message for n in trace.sources[0].notes if n.kind in {"partial", "repaired"}]
     assert said == [
-        "1 rows without a start were left out",
-        "1 rows end before they start and count as 0 long",
+        "1 row without a start was left out",
+        "1 row ends before it starts and counts as 0 long",
     ]
 
 

@@ -69,7 +69,7 @@ def test_launches_of_nsys_lie_in_the_ops_of_torch(tmp_path: Path) -> None:
     assert [op["name"] for op in ops] == ["aten::mul", "aten::add"]  # the range of emit_nvtx is no second op
     note = trace.sources[1].notes[-1].message
     assert "of one run with a.json" in note
-    assert "2 ops from there, 1 API calls, 1 kernels and 1 ranges from here" in note
+    assert "2 ops from there, 1 API call, 1 kernel and 1 range from here" in note
     assert "taken once: 1 ops of nsys" in note
 
 
@@ -77,7 +77,7 @@ def test_device_work_that_both_recorded_is_taken_from_nsys(tmp_path: Path) -> No
     trace = loaded(torch_trace(tmp_path / "a.json", kernels=True), nsys_export(tmp_path / "b.sqlite"))
     assert [k["name"] for k in trace.kernels.to_pylist()] == ["k9"]
     assert [c["correlation"] for c in trace.api_calls.to_pylist()] == [1]
-    assert "1 kernels, 1 api calls" in trace.sources[1].notes[-1].message
+    assert "taken once: kernels (1), api calls (1)" in trace.sources[1].notes[-1].message
     assert not [e for e in trace.extras.to_pylist() if e["table"] == "kernels"]
 
 

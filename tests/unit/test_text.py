@@ -6,6 +6,8 @@ import copy
 import json
 import pickle
 
+import pytest
+
 from traceanalyzer.text import Text, join, packed, said, say, unpacked
 
 ZH = {"{share} of {what} is idle": "{what}有 {share} 空闲", "the step": "该步", "pin_memory={True}": "设置"}
@@ -21,6 +23,24 @@ def test_values_keep_their_place_in_another_language_and_are_translated_themselv
     text = say("{share} of {what} is idle", share="54 %", what=say("the step"))
     assert text.translated(ZH) == "该步有 54 % 空闲"
     assert text.translated({}) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (1, "1 row has"),
+        ("1", "1 row has"),
+        (0, "0 rows have"),
+        (2, "2 rows have"),
+        ("1,024", "1,024 rows have"),
+    ],
+)
+def test_words_follow_the_number_before_them(number: int | str, words: str) -> None:
+    text = say("{count} {count:row has|rows have} no end", count=number)
+    assert text == f"{words} no end"
+    assert text.translated({text.template: "{count} 行没有结束时间"}) == f"{number} 行没有结束时间"
+    assert say(text.template).filled(count=number) == text
+    assert copy.deepcopy(text) == text
 
 
 def test_braces_in_values_and_in_plain_sentences_are_only_characters() -> None:

@@ -19,6 +19,7 @@ from traceanalyzer.analyzers.families import family
 from traceanalyzer.cost.kernel_costs import Source
 from traceanalyzer.cost.names import matrix_units, uses_tf32, without_types
 from traceanalyzer.hardware import SHORT_NAMES
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from traceanalyzer.cost.call import Cost
@@ -46,7 +47,11 @@ class Filling:
     @property
     def small(self) -> str:
         """What there is to say of fewer blocks than multiprocessors."""
-        return f"{self.blocks} blocks for {self.sms} multiprocessors" if 0 < self.blocks < self.sms else ""
+        if not 0 < self.blocks < self.sms:
+            return ""
+        return say(
+            "{blocks} {blocks:block|blocks} for {sms} multiprocessors", blocks=self.blocks, sms=self.sms
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,7 +145,8 @@ def _notes(whole: Replay, changed: int | None) -> Iterator[Text]:
     inferred = sum(graph.inferred for graph in whole.graphs)
     if inferred:
         yield say(
-            "{count} waits between streams are inferred from timing; {remedy} to have them recorded.",
+            "{count} {count:wait|waits} between streams {count:is|are} inferred from timing; {remedy} to have them "
+            "recorded.",
             count=inferred,
             remedy=HOW_TO_CAPTURE[Capability.SYNC_EVENTS],
         )
@@ -160,14 +161,15 @@ def _communication(whole: Replay) -> Iterator[Text]:
             yield say("Communication keeps its recorded duration: other ranks are taken to do what they did.")
         return
     yield say(
-        "{count} collectives begin when the last of their ranks has come, and end for all of them.",
+        "{count} {count:collective begins when the last of its|collectives begin when the last of their} ranks has "
+        "come, and {count:ends|end} for all of them.",
         count=f"{len(meetings.members):,}",
     )
     if meetings.assumed:
         yield say("Which ranks take part was not recorded: all that are given are taken to.")
     if meetings.apart:
         yield say(
-            "{count} communication kernels keep their recorded duration: between two ranks, or not matched across "
-            "ranks, as where the trace of a partner is missing.",
+            "{count} communication {count:kernel keeps its|kernels keep their} recorded duration: between two ranks, or "
+            "not matched across ranks, as where the trace of a partner is missing.",
             count=f"{meetings.apart:,}",
         )

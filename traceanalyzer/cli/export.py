@@ -58,7 +58,7 @@ def command(inputs: Sequence[str], options: LoadOptions, output: str, form: str,
     if count == 1:
         wrote = say("Wrote 1 file to {folder}", folder=output)
     else:
-        wrote = say("Wrote {count} tables to {folder}", count=count, folder=output)
+        wrote = say("Wrote {count} {count:table|tables} to {folder}", count=count, folder=output)
     click.echo(printable(wrote), err=True)
 
 

@@ -80,7 +80,11 @@ def _source_lines(source: Source) -> Iterator[str]:
     yield source.path
     simulated = say(" (simulated)") if source.simulated else ""
     yield say("  format    {format}{simulated}", format=source.format, simulated=simulated)
-    yield say("  size      {size}, {count} events", size=size(source.bytes), count=count(source.events))
+    yield say(
+        "  size      {size}, {count} {count:event|events}",
+        size=size(source.bytes),
+        count=count(source.events),
+    )
     yield f"  sha256    {source.sha256}"
     yield f"  rank      {source.rank}"
     if source.epoch_ns is not None:

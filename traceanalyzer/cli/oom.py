@@ -137,7 +137,8 @@ def _device(device: DeviceSnapshot) -> Text:
     from traceanalyzer.model.sizes import size
 
     return say(
-        "rank {rank}, device {device}: {entries} entries ({window}); peak {active} active, {reserved} reserved; at the "
+        "rank {rank}, device {device}: {entries} {entries:entry|entries} ({window}); peak {active} active, "
+        "{reserved} reserved; at the "
         "end {end_active} active, {end_reserved} reserved, of it {split} free in segments with other blocks",
         rank=device.rank,
         device=device.device,

@@ -212,7 +212,9 @@ def _recognised(name: str, memory_bytes: int | None, sms: int | None) -> Match:
         if memory_bytes and gpu.memory_bytes and gpu.sms == sms:
             off = abs(memory_bytes - gpu.memory_bytes) / gpu.memory_bytes
             if off < MEMORY_TOLERANCE:
-                return Match(gpu, say("by its memory and {sms} multiprocessors", sms=sms))
+                return Match(
+                    gpu, say("by its memory and {sms} {sms:multiprocessor|multiprocessors}", sms=sms)
+                )
     called = (
         say("no GPU called {name} is known", name=name) if name else say("the trace does not name the GPU")
     )

@@ -133,15 +133,15 @@ def _message(recording: Trace, nsys: dict[str, pa.Table], rank: int, left: dict[
         for name in ("api_calls", "kernels", "annotations")
     }
     message = say(
-        "of one run with {other}, on one time axis: {ops} ops from there, {api_calls} API calls, {kernels} kernels and "
-        "{ranges} ranges from here",
+        "of one run with {other}, on one time axis: {ops} {ops:op|ops} from there, {api_calls} API "
+        "{api_calls:call|calls}, {kernels} {kernels:kernel|kernels} and {ranges} {ranges:range|ranges} from here",
         other=Path(recording.sources[0].path).name,
         ops=recording.ops.num_rows,
         api_calls=counts["api_calls"],
         kernels=counts["kernels"],
         ranges=counts["annotations"],
     )
-    twice = ", ".join(f"{rows} {name.replace('_', ' ')}" for name, rows in left.items() if rows)
+    twice = ", ".join(f"{name.replace('_', ' ')} ({rows:,})" for name, rows in left.items() if rows)
     if not twice:
         return message
     return say("{message}; recorded twice and taken once: {rows}", message=message, rows=twice)

@@ -183,7 +183,9 @@ def _remark(change: Change) -> Text | str:
     kept = [say("within the spread")] if change.within_spread else []
     if change.matched == "family":
         before, after = change.variants
-        kept.append(say("{before} names before, {after} after", before=len(before), after=len(after)))
+        kept.append(
+            say("{before} {before:name|names} before, {after} after", before=len(before), after=len(after))
+        )
     return join("; ", kept) if kept else ""
 
 
@@ -197,7 +199,7 @@ def text_lines(found: Comparison, top: int) -> Iterator[tuple[str, tables.Sheet 
     yield headline(found), None
     for what, analysis in ((say("BEFORE"), found.before), (say("AFTER"), found.after)):
         facts, steps = Facts.of(analysis), units.count(len(analysis["steps"].steps))
-        line = say("{side} {trace}: {device}, {steps} steps", side=what, trace=names.cut(facts.title),
+        line = say("{side} {trace}: {device}, {steps} {steps:step|steps}", side=what, trace=names.cut(facts.title),
                    device=names.cut(facts.device_text), steps=steps)  # fmt: skip
         yield line, None
     for note in found.notes:

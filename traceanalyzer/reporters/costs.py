@@ -43,8 +43,9 @@ def _measured(metrics: KernelMetrics | None, kernels: Kernels | None) -> Iterato
         return
     found = Counter(launch.match for launch in metrics.launches)
     yield say(
-        "Nsight Compute profiled {count} launches: {matched} are found in the trace, {ambiguous} may be one of "
-        "several, {unmatched} are not there. What it measured wins over the roofline.",
+        "Nsight Compute profiled {count} {count:launch|launches}: {matched} {matched:is|are} found in the trace, "
+        "{ambiguous} may be one of several, {unmatched} {unmatched:is|are} not there. What it measured wins over the "
+        "roofline.",
         count=len(metrics.launches),
         matched=found["matched"],
         ambiguous=found["ambiguous"],

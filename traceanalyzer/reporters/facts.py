@@ -232,9 +232,9 @@ class Facts:
                 error=error,
             )
         return say(
-            "All {count} fixes that can be replayed ({codes}) save {saving} together, up to {share} of "
+            "All {fixes} fixes that can be replayed ({codes}) save {saving} together, up to {share} of "
             "{step}; replayed on {which}, the recorded steps come out within {error}.",
-            count=found.findings,
+            fixes=found.findings,
             codes=codes,
             saving=units.saving(found.saving_ns),
             share=units.share(found.saving_ns[1] / found.measured_ns),

@@ -68,7 +68,9 @@ def _blocks(facts: Facts, top: int) -> Iterator[RenderableType]:
         yield _device(device, several=len(facts.devices) > 1)
     if len(facts.devices) > MAX_DEVICES:
         yield _said(
-            say("… and {count} more devices", count=len(facts.devices) - MAX_DEVICES), "dim", end="\n"
+            say("… and {count} more {count:device|devices}", count=len(facts.devices) - MAX_DEVICES),
+            "dim",
+            end="\n",
         )
     about_work = work_lines(facts.analysis.results)
     yield from (_plain(line, "dim") for line in about_work)

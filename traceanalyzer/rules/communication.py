@@ -105,8 +105,8 @@ class SmallCollectives:
             severity=severity(facts.share(exposed)),
             claim=(
                 say(
-                    "{number:,} of {total:,} collectives ({per_step:.0f} per step) move less than "
-                    "{limit}; exposed, they cost {share} of the step.",
+                    "{number:,} of {total:,} {total:collective|collectives} ({per_step:.0f} per step) "
+                    "{number:moves|move} less than {limit}; exposed, they cost {share} of the step.",
                     number=number,
                     total=total,
                     per_step=per_step,
@@ -133,7 +133,7 @@ def _mean_bytes(row: CollectiveRow) -> float:
 def _described(row: CollectiveRow) -> Evidence:
     what = row.collective or row.name[:60]
     dtype = say(" of {dtype}", dtype=row.dtype) if row.dtype else ""
-    group = say(" over {ranks} ranks", ranks=row.group_size) if row.group_size else ""
+    group = say(" over {ranks} {ranks:rank|ranks}", ranks=row.group_size) if row.group_size else ""
     bandwidth = (
         say(", bus bandwidth {speed:.1f} GB/s at best", speed=row.bus_gb_per_s)
         if row.bus_gb_per_s is not None

@@ -397,7 +397,7 @@ def _notes(before: Analysis, after: Analysis, steps: tuple[Steps, Steps]) -> tup
                          before=", ".join(names[0]), after=", ".join(names[1])))  # fmt: skip
     ranks = [len({s.rank for s in one.steps}) for one in steps]
     if ranks[0] != ranks[1]:
-        notes.append(say("BEFORE has {before} ranks and AFTER {after}: figures are the mean of a rank.",
+        notes.append(say("BEFORE has {before} {before:rank|ranks} and AFTER {after}: figures are the mean of a rank.",
                          before=ranks[0], after=ranks[1]))  # fmt: skip
     missing = [a.trace.capabilities for a in (before, after)]
     only = [said(capability(c)) for c in sorted(missing[0] ^ missing[1], key=lambda c: c.value)]

@@ -57,7 +57,10 @@ class GraphBreaks:
             code=self.code,
             title=self.title,
             severity="medium" if idle >= thresholds.IDLE_SHARE else "low",
-            claim=say("torch.compile made {number} separate graphs of the program.", number=len(frames)),
+            claim=say(
+                "torch.compile made {number} separate {number:graph|graphs} of the program.",
+                number=len(frames),
+            ),
             evidence=tuple(
                 Evidence(
                     say(
@@ -110,7 +113,7 @@ class Recompiles:
             claim=say("Compiled functions that run in several versions: {number}.", number=len(many))
             if many
             else say(
-                "Functions are compiled {runs} times within the recording.",
+                "Functions are compiled {runs} {runs:time|times} within the recording.",
                 runs=max(r.count for r in compiled),
             ),
             evidence=(
@@ -188,7 +191,7 @@ class CompiledWithoutGraphs:
             evidence=(
                 Evidence(
                     say(
-                        "{kernels} kernels in {steps} steps",
+                        "{kernels} {kernels:kernel|kernels} in {steps} {steps:step|steps}",
                         kernels=f"{kernels:,}",
                         steps=f"{len(facts.steps.steps):,}",
                     )

@@ -74,7 +74,7 @@ class GridRule:
     def _described(self, row: GridRow) -> Evidence:
         return Evidence(
             say(
-                "{kernel}: {lost} of {total}, {blocks} blocks, occupancy {occupancy}",
+                "{kernel}: {lost} of {total}, {blocks} {blocks:block|blocks}, occupancy {occupancy}",
                 kernel=row.kernel[:80],
                 lost=duration(self.lost_ns(row)),
                 total=duration(row.total_ns),

@@ -53,7 +53,8 @@ class SlowLaunchCalls:
             title=self.title,
             severity=severity(share),
             claim=say(
-                "{slow} of {all} launch calls take more than {limit} with room in the queue: {share} of the step.",
+                "{slow} of {all} launch {all:call|calls} {slow:takes|take} more than {limit} with room in the "
+                "queue: {share} of the step.",
                 slow=f"{found.slow_launches:,}",
                 all=f"{found.launches:,}",
                 limit=duration(thresholds.SLOW_CALL_NS),
@@ -207,8 +208,8 @@ class EmptiesCache:
             title=self.title,
             severity=severity(facts.share(idle)),
             claim=say(
-                "Memory goes back to the driver and is fetched again in every step: {freed} and {fetched} calls "
-                "in {steps} steps.",
+                "Memory goes back to the driver and is fetched again in every step: {freed} and {fetched} "
+                "{fetched:call|calls} in {steps} {steps:step|steps}.",
                 freed=f"{freed.count:,}",
                 fetched=f"{fetched.count:,}",
                 steps=steps,

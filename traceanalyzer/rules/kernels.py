@@ -113,7 +113,9 @@ class UnfusedOptimizer:
             code=self.code,
             title=self.title,
             severity=severity(facts.share(idle)),
-            claim=say("One optimizer step launches {launched:,.0f} kernels.", launched=launched),
+            claim=say(
+                "One optimizer step launches {launched:,.0f} {launched:kernel|kernels}.", launched=launched
+            ),
             evidence=(
                 Evidence(
                     say("{share} of the step is idle within the optimizer", share=percent(facts.share(idle)))

@@ -103,7 +103,8 @@ class PageableAsyncCopies(_NsysRule):
 
     def _claim(self, rows: int, total_ns: int) -> Text:
         return say(
-            "{rows} asynchronous copies use pageable memory and block; they take {total}.",
+            "{rows} asynchronous {rows:copy uses pageable memory and blocks; it takes|copies use pageable memory "
+            "and block; they take} {total}.",
             rows=rows,
             total=duration(total_ns),
         )
@@ -126,7 +127,11 @@ class SynchronousCopies(_NsysRule):
     )
 
     def _claim(self, rows: int, total_ns: int) -> Text:
-        return say("{rows} copies block the host; they take {total}.", rows=rows, total=duration(total_ns))
+        return say(
+            "{rows} {rows:copy blocks the host; it takes|copies block the host; they take} {total}.",
+            rows=rows,
+            total=duration(total_ns),
+        )
 
 
 class SynchronousFills(_NsysRule):
@@ -143,7 +148,11 @@ class SynchronousFills(_NsysRule):
     fix = say("Use cudaMemsetAsync.")
 
     def _claim(self, rows: int, total_ns: int) -> Text:
-        return say("{rows} fills block the host; they take {total}.", rows=rows, total=duration(total_ns))
+        return say(
+            "{rows} {rows:fill blocks the host; it takes|fills block the host; they take} {total}.",
+            rows=rows,
+            total=duration(total_ns),
+        )
 
 
 class BlockingCalls(_NsysRule):
@@ -163,7 +172,7 @@ class BlockingCalls(_NsysRule):
 
     def _claim(self, rows: int, total_ns: int) -> Text:
         return say(
-            "The {rows} longest synchronising calls hold the host up for {total}.",
+            "The {rows} longest synchronising {rows:call holds|calls hold} the host up for {total}.",
             rows=rows,
             total=duration(total_ns),
         )
@@ -184,7 +193,7 @@ class LongGaps(_NsysRule):
 
     def _claim(self, rows: int, total_ns: int) -> Text:
         return say(
-            "The GPU has nothing to do for more than {limit} {rows} times, {total} in all.",
+            "The GPU has nothing to do for more than {limit} {rows} {rows:time|times}, {total} in all.",
             limit=duration(GAP_NS),
             rows=rows,
             total=duration(total_ns),
@@ -207,7 +216,8 @@ class LowUse(_NsysRule):
 
     def _claim(self, rows: int, total_ns: int) -> Text:
         return say(
-            "In {rows} of {chunks} parts of the time the GPU is used for less than {limit} %, {total} in all.",
+            "In {rows} of {chunks} {chunks:part|parts} of the time the GPU is used for less than {limit} %, {total} "
+            "in all.",
             rows=rows,
             chunks=CHUNKS,
             limit=f"{UTILISATION_PERCENT:.0f}",

@@ -301,8 +301,8 @@ class BiasBeforeNorm:
                 "{calls} add a bias that batch normalisation takes out again.", calls=count(calls, "convolution")
             ),
             evidence=tuple(
-                Evidence(say("{calls} with {channels} channels: {dims}", calls=count(r.count, "call"), channels=c,
-                             dims=(r.input_dims or "")[:80]),
+                Evidence(say("{calls} with {channels} {channels:channel|channels}: {dims}",
+                             calls=count(r.count, "call"), channels=c, dims=(r.input_dims or "")[:80]),
                          table="ops", row=r.longest, name=r.name, sheet="ops-by-shape")
                 for r, c in biased[:SHOWN]
             ),

@@ -59,7 +59,8 @@ class Straggler:
             title=self.title,
             severity=severity(share),
             claim=say(
-                "The other ranks wait for rank {rank} in {last} of {matched} collectives: {share} of the step.",
+                "The other ranks wait for rank {rank} in {last} of {matched} {matched:collective|collectives}: "
+                "{share} of the step.",
                 rank=worst.rank,
                 last=worst.last,
                 matched=peers.matched,
@@ -197,7 +198,7 @@ class LowBandwidth:
             evidence=tuple(
                 Evidence(
                     say(
-                        "{runs} of {what} over {ranks} ranks, {each} each: {bandwidth} GB/s",
+                        "{runs} of {what} over {ranks} {ranks:rank|ranks}, {each} each: {bandwidth} GB/s",
                         runs=count(r.count, "execution"),
                         what=r.collective or r.name[:60],
                         ranks=r.group_size or say("unknown"),

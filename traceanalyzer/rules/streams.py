@@ -46,9 +46,9 @@ class SerialisedStreams:
                 title=self.title,
                 severity="low",
                 claim=say(
-                    "{number} streams of rank {rank} device {device} compute, and two of them at a time for {share} of "
-                    "the second one's time.",
-                    number=len(busy),
+                    "{streams} streams of rank {rank} device {device} compute, and two of them at a time for "
+                    "{share} of the second one's time.",
+                    streams=len(busy),
                     rank=device.rank,
                     device=device.device,
                     share=percent(device.together_ns / second),
@@ -88,8 +88,8 @@ class ManyStreams:
                 title=self.title,
                 severity="low",
                 claim=say(
-                    "Rank {rank} device {device} computes on {number} streams; {queues} hardware queues serve them "
-                    "by default.",
+                    "Rank {rank} device {device} computes on {number} {number:stream|streams}; {queues} hardware "
+                    "queues serve them by default.",
                     rank=device.rank,
                     device=device.device,
                     number=len(device.streams),
@@ -108,7 +108,7 @@ def _described(device: DeviceStreams) -> tuple[Evidence, ...]:
     return tuple(
         Evidence(
             say(
-                "stream {stream}: {kernels} kernels, busy for {time}",
+                "stream {stream}: {kernels} {kernels:kernel|kernels}, busy for {time}",
                 stream=s.stream,
                 kernels=f"{s.kernels:,}",
                 time=duration(s.busy_ns),

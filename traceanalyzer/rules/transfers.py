@@ -46,7 +46,7 @@ class SmallTransfers:
             title=self.title,
             severity="medium" if facts.share(facts.idle_ns("host_copy")) >= thresholds.COPY_SHARE else "low",
             claim=say(
-                "{number} copies per step bring less than {limit} each to the device.",
+                "{number} {number:copy|copies} per step {number:brings|bring} less than {limit} each to the device.",
                 number=f"{number / facts.device_steps:.0f}",
                 limit=size(thresholds.SMALL_COPY_BYTES),
             ),

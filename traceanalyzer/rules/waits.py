@@ -88,7 +88,8 @@ class ReadsValues(WaitRule):
     code = "SYNC002"
     title = say("Single values are read from the device")
     says = say(
-        "{number} waits per step read single values (.item()); the GPU idles {share} of the step for them."
+        "{number} {number:wait|waits} per step {number:reads|read} single values (.item()); the GPU idles {share} "
+        "of the step for them."
     )
     fix = say(
         "Keep the value on the device, or read it every N steps.\n"
@@ -114,7 +115,8 @@ class SizesFromData(WaitRule):
     code = "SYNC003"
     title = say("Sizes that depend on data make the host wait")
     says = say(
-        "{number} waits per step ask for the size of a result; the GPU idles {share} of the step for them."
+        "{number} {number:wait|waits} per step {number:asks|ask} for the size of a result; the GPU idles {share} of "
+        "the step for them."
     )
     fix = say(
         "Keep the size fixed: select with a mask by arithmetic, give the size, or count on the host.\n"
@@ -141,8 +143,8 @@ class Reporting(WaitRule):
     title = say("Reporting waits for the device")
     requires = LAUNCHED | {Capability.STACKS}
     says = say(
-        "{number} waits per step are for reports (logs, progress bars); the GPU idles {share} of the "
-        "step for them."
+        "{number} {number:wait|waits} per step {number:is|are} for reports (logs, progress bars); the GPU idles "
+        "{share} of the step for them."
     )
     fix = say(
         "Report every N steps, and values that were copied without waiting.\n"

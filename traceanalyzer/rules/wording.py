@@ -32,8 +32,8 @@ def percent(share: float) -> str:
 
 
 def count(number: int, thing: str) -> Text:
-    """`1 gap`, `1,024 gaps`: the catalogues hold `{number} gap` and `{number} gaps`."""
-    return Text(f"{{number}} {thing if number == 1 else plural(thing)}", {"number": f"{number:,}"})
+    """`1 gap`, `1,024 gaps`: the catalogues hold `{number} {number:gap|gaps}`."""
+    return Text(f"{{number}} {{number:{thing}|{plural(thing)}}}", {"number": f"{number:,}"})
 
 
 def ranks(numbers: Sequence[int]) -> Text:

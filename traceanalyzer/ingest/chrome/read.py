@@ -166,8 +166,8 @@ def _notes(shares: list[Share], done: Assembled) -> list[Note]:
         first = min(d.dropped_at for d in damages if d.dropped_at is not None)
         size = sum(d.dropped_bytes for d in damages)
         message = say(
-            "{count} stretches ({size} bytes) are not valid JSON and were left out, the first at byte "
-            "{first}",
+            "{count} {count:stretch|stretches} ({size} {size:byte|bytes}) {count:is|are} not valid JSON and "
+            "{count:was|were} left out, the first at byte {first}",
             count=dropped,
             size=size,
             first=first,
@@ -183,14 +183,29 @@ def _notes(shares: list[Share], done: Assembled) -> list[Note]:
     for count, message in (
         (
             sum(d.not_objects for d in damages),
-            say("{count} elements of traceEvents are not objects and were left out"),
+            say(
+                "{count} {count:element|elements} of traceEvents {count:is no object and was|are not objects and "
+                "were} left out"
+            ),
         ),
-        (sum(s.untimed for s in shares), say("{count} events without a readable time were left out")),
-        (done.unmatched_begins, say("{count} begin or end events have no partner; they have no duration")),
+        (
+            sum(s.untimed for s in shares),
+            say("{count} {count:event|events} without a readable time {count:was|were} left out"),
+        ),
+        (
+            done.unmatched_begins,
+            say(
+                "{count} begin or end {count:event has no partner; it has|events have no partner; they have} no "
+                "duration"
+            ),
+        ),
     ):
         if count:
             notes.append(Note("partial", message.filled(count=count)))
     if done.negative_durations:
-        message = say("{count} events have a negative duration and count as 0", count=done.negative_durations)
+        message = say(
+            "{count} {count:event has|events have} a negative duration and {count:counts|count} as 0",
+            count=done.negative_durations,
+        )
         notes.append(Note("repaired", message, say("The recording clock stepped back; record again.")))
     return notes

@@ -72,7 +72,15 @@ class NcuCsv:
                 say("Print them with `ncu --import REPORT --csv --page details`."),
             )
         if broken:
-            notes.append(Note("partial", say("{count} lines are not whole and were left out", count=broken)))
+            notes.append(
+                Note(
+                    "partial",
+                    say(
+                        "{count} {count:line is not whole and was|lines are not whole and were} left out",
+                        count=broken,
+                    ),
+                )
+            )
         return _trace(path, self.name, path.read_bytes(), rows, tuple(notes))
 
 

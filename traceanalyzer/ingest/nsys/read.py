@@ -185,21 +185,22 @@ def _notes(build: Build, ranks: Ranks) -> list[Note]:
     notes, again = [], say("Export the whole recording, with all its tables and columns.")
     if len(ranks.processes) > 1:
         message = say(
-            "{count} processes used a device; shown as ranks in the order of their devices",
+            "{count} {count:process|processes} used a device; shown as ranks in the order of their devices",
             count=len(ranks.processes),
         )
         notes.append(Note("info", message))
     for count, message in (
-        (build.untimed, say("{count} rows without a start were left out")),
-        (build.of_unknown_kind, say("{count} rows of an unknown kind were left out")),
-        (build.endless, say("{count} rows without an end count as 0 long")),
-        (build.nameless, say("{count} rows without a name are not told apart")),
+        (build.untimed, say("{count} {count:row|rows} without a start {count:was|were} left out")),
+        (build.of_unknown_kind, say("{count} {count:row|rows} of an unknown kind {count:was|were} left out")),
+        (build.endless, say("{count} {count:row without an end counts|rows without an end count} as 0 long")),
+        (build.nameless, say("{count} {count:row without a name is|rows without a name are} not told apart")),
     ):
         if count:
             notes.append(Note("partial", message.filled(count=count), again))
     if build.negative_durations:
         message = say(
-            "{count} rows end before they start and count as 0 long", count=build.negative_durations
+            "{count} {count:row ends before it starts and counts|rows end before they start and count} as 0 long",
+            count=build.negative_durations,
         )
         notes.append(Note("repaired", message, say("The recording clock stepped back; record again.")))
     return notes

@@ -203,7 +203,8 @@ class _Assembly:
                 Note(
                     "partial",
                     say(
-                        "{count} blocks of device {device} were allocated and not released, but are in no segment",
+                        "{count} {count:block|blocks} of device {device} {count:was|were} allocated and not "
+                        "released, but {count:is|are} in no segment",
                         count=done.unknown,
                         device=device,
                     ),
@@ -215,8 +216,8 @@ class _Assembly:
             self.notes.append(_window_note(device, older))
         if done.estimated:
             message = say(
-                "{count} blocks of device {device} were released whose true size is not recorded; their "
-                "sizes are those asked for, rounded up",
+                "{count} {count:block|blocks} of device {device} {count:was|were} released whose true size is not "
+                "recorded; {count:its size is that|their sizes are those} asked for, rounded up",
                 count=done.estimated,
                 device=device,
             )
@@ -227,7 +228,8 @@ class _Assembly:
             if len(off):
                 worst = int(np.abs(done.active[off] - size[off]).max())
                 message = say(
-                    "{off} of {all} snapshot entries differ from the replay, up to {worst} bytes",
+                    "{off} of {all} snapshot {all:entry|entries} {off:differs|differ} from the replay, up to "
+                    "{worst} {worst:byte|bytes}",
                     off=len(off),
                     all=len(anchors),
                     worst=worst,
@@ -253,7 +255,8 @@ class _Assembly:
                     Note(
                         "partial",
                         say(
-                            "{count} segments have other {column} sums than their blocks",
+                            "{count} {count:segment has|segments have} other {column} sums than {count:its|their} "
+                            "blocks",
                             count=off,
                             column=column,
                         ),

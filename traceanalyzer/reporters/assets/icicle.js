@@ -34,7 +34,7 @@
     }
 
     worded(value) {
-      return { ns: duration, bytes: size, samples: (n) => say("{count} samples", { count: count(n) }) }[this.data.unit](value);
+      return { ns: duration, bytes: size, samples: (n) => say("{count} {count:sample|samples}", { count: count(n) }) }[this.data.unit](value);
     }
     get values() { return this.data.metrics[this.metric].values; }
     nameOf(i) { return i < 0 ? say("everything") : this.data.names[this.data.name[i]]; }

@@ -85,7 +85,7 @@
       if (columns) {
         this.within = new Set(this.given.filter((_, i) => columns.some(({ values }) => values[i] > 0)));
         this.note = Object.assign(document.createElement("p"), { className: "muted ranged-note",
-          textContent: say("{range}: {count} of {all} rows", { range: told, count: this.within.size, all: this.given.length }) });
+          textContent: say("{range}: {count} of {all} {all:row|rows}", { range: told, count: this.within.size, all: this.given.length }) });
         this.note.setAttribute("role", "status");
         this.table.parentElement.before(this.note);
         this.addRanged(columns);

@@ -67,7 +67,7 @@
       const { selected, t0, t1 } = this;
       const text = selected ? `${selected.title} – ${selected.lines.join(" · ")}`
         : this.data.unit === "ns" ? say("Showing {span} from {start}", { span: duration(t1 - t0), start: duration(t0) })
-        : say("Showing {count} entries", { count: count(Math.ceil((t1 - t0) / 1000)) });
+        : say("Showing {count} {count:entry|entries}", { count: count(Math.ceil((t1 - t0) / 1000)) });
       if (this.status.textContent !== text) this.status.textContent = text;
     }
 

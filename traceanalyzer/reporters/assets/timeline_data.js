@@ -174,7 +174,7 @@
       if (!track) return null;
       const at = Math.floor(t / this.slice), here = track.sums.filter((i) => this.sums.key[i] % SLICES === at);
       if (!here.length) return null;
-      const lines = here.map((i) => say("{kind}: {count} events, {duration} together", {
+      const lines = here.map((i) => say("{kind}: {count} {count:event|events}, {duration} together", {
         kind: this.words[this.sumKind(i)], count: count(this.sums.count[i]), duration: duration(this.sums.busy[i]) }));
       return { title: say("Too short to draw one by one"), lines, start: at * this.slice, dur: this.slice, y: track.y, h: track.h };
     }

@@ -93,7 +93,7 @@
       this.summed = lanes.reduce((sum, lane) => sum + lane.summed, 0);
       const rows = lanes.map((lane) => [
         lane.label, `${lane.summed ? "≈ " : ""}${duration(lane.busy)}`, share(lane.busy / span), duration(span - lane.busy),
-        lane.summed ? say("{count} + {short} short ones", { count: count(lane.events), short: count(lane.summed) }) : count(lane.events)]);
+        lane.summed ? say("{count} + {short} short {short:one|ones}", { count: count(lane.events), short: count(lane.summed) }) : count(lane.events)]);
       this.panel.querySelector("tbody").replaceChildren(...rows.map(([head, ...cells]) => {
         const row = document.createElement("tr"), label = document.createElement("th");
         label.scope = "row";
@@ -164,7 +164,7 @@
     }
 
     get short() {
-      return this.summed ? say(", without {count} events too short to be drawn one by one", { count: count(this.summed) }) : "";
+      return this.summed ? say(", without {count} {count:event|events} too short to be drawn one by one", { count: count(this.summed) }) : "";
     }
   }
 

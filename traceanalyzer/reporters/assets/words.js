@@ -4,6 +4,9 @@
 (() => {
   const words = JSON.parse(document.getElementById("words")?.textContent ?? "{}");
 
-  // say("{count} found", { count }): the literal template is the catalogue's key, as in the product's Python.
-  window.say = (template, values = {}) => (words[template] ?? template).replace(/\{(\w+)\}/g, (_, name) => values[name]);
+  const PLACE = /\{(\w+)(?::([^{}|]*)\|([^{}|]*))?\}/g;
+
+  // The literal template is the catalogue's key, and `{count:row|rows}` the word for one or for many, as in text.py.
+  window.say = (template, values = {}) => (words[template] ?? template).replace(PLACE,
+    (_, name, one, many) => (many === undefined ? values[name] : String(values[name]) === "1" ? one : many));
 })();

@@ -15,7 +15,7 @@ from traceanalyzer.text import say
 if TYPE_CHECKING:
     from traceanalyzer.source_links import SourceLinks
 
-_NS, _BYTES = say("{count} ns"), say("{count} bytes")
+_NS, _BYTES = say("{count} ns"), say("{count} {count:byte|bytes}")
 _EXACT = {"duration": _NS, "change": _NS, "bytes": _BYTES, "size_change": _BYTES}
 
 

@@ -19,7 +19,7 @@ from traceanalyzer.reporters import names, timeline, units
 from traceanalyzer.reporters.facts import PARTS, cause_text
 from traceanalyzer.reporters.html import cells, charts, plotly, proofs
 from traceanalyzer.rules import vocabulary
-from traceanalyzer.text import say
+from traceanalyzer.text import inflected, say
 
 if TYPE_CHECKING:
     from jinja2.bccache import Bucket
@@ -98,8 +98,10 @@ class Compiled(FileSystemBytecodeCache):
 
 def _sentence(template: str, /, **values: Any) -> Markup:
     """A sentence of a template in the language spoken; its words may hold tags, what is put into them is escaped."""
-    words = Markup(spoken(say(template)))
-    return words.format(**{name: spoken(value) for name, value in values.items()}) if values else words
+    words = spoken(say(template))
+    if not values:
+        return Markup(words)
+    return Markup(inflected(words, values)).format(**{name: spoken(value) for name, value in values.items()})
 
 
 def _script_words() -> str:

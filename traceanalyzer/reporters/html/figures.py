@@ -81,8 +81,8 @@ def roofline(found: Roofline | None) -> Figure | None:
     total = sum(r.total_ns for r in found.rows)
     part = sum(r.total_ns for r in shown) / total if total else 0.0
     summary = say(
-        "{count} kernels and shapes, {share} of kernel time, under the roofs of {gpu}; the rest does no arithmetic "
-        "or its cost is not known. Sources of the peaks: {sources}.",
+        "{count} {count:kernel and shape|kernels and shapes}, {share} of kernel time, under the roofs of {gpu}; the "
+        "rest does no arithmetic or its cost is not known. Sources of the peaks: {sources}.",
         count=units.count(len(shown)),
         share=units.share(part),
         gpu=roofs.gpu,
@@ -121,7 +121,7 @@ def durations(trace: Trace, found: Kernels | None) -> Figure | None:
     }
     median = units.duration(int(np.median(taken)))
     summary = say(
-        "{count} kernels; half of them are shorter than {median}.",
+        "{count} {count:kernel|kernels}; half of them are shorter than {median}.",
         count=units.count(len(taken)),
         median=median,
     )
@@ -152,7 +152,7 @@ def steps(number: int, chart: StepBars | None, median_ns: int | None) -> Figure 
     longest = units.duration(chart.top_ns)
     summary = say("Per step; the longest is {longest}", longest=longest)
     if chart.averaged > 1:
-        summary = say("Per step, {count} steps averaged per column; the longest is {longest}",
+        summary = say("Per step, {count} {count:step|steps} averaged per column; the longest is {longest}",
                       count=chart.averaged, longest=longest)  # fmt: skip
     layout = {
         "barmode": "stack", "bargap": 0.1, "height": 240,
@@ -195,7 +195,7 @@ def _columns(name: str, colour: str, edges: Any, counts: Any, sums: Any) -> dict
         "x": (np.sqrt(edges[:-1] * edges[1:]) / 1e3).round(6).tolist(),
         "width": (np.diff(edges) / 1e3).round(6).tolist(),
         "y": (sums / 1e6).round(6).tolist(),
-        "text": [spoken(say("{span}: {count} kernels, {time}", span=span, count=units.count(int(count)),
+        "text": [spoken(say("{span}: {count} {count:kernel|kernels}, {time}", span=span, count=units.count(int(count)),
                             time=units.duration(int(ns))))
                  for span, count, ns in zip(spans, counts, sums, strict=True)],
     }  # fmt: skip

@@ -26,7 +26,7 @@ _DEVICE_TIME, _HOST_TIME = say("device time"), say("host time")
 _WORDED: Mapping[str, Callable[[int], str]] = {
     "ns": units.duration,
     "bytes": units.size,
-    "samples": lambda n: spoken(say("{count} samples", count=units.count(n))),
+    "samples": lambda n: spoken(say("{count} {count:sample|samples}", count=units.count(n))),
 }
 
 
@@ -79,7 +79,8 @@ def samples(found: HostStacks | None) -> Icicle | None:
         v for v, above in zip(found.samples.value, found.samples.parent, strict=True) if above < 0
     )
     summary = say(
-        "{samples} samples of the CPU, each function within its caller.", samples=units.count(all_of_them)
+        "{samples} {samples:sample|samples} of the CPU, each function within its caller.",
+        samples=units.count(all_of_them),
     )
     return _native("samples", say("Samples of the CPU"), summary, found.samples, "samples")
 

@@ -96,7 +96,7 @@ def _bar(row: SegmentRow, percent: float) -> Bar:
     )
     pool = "" if row.pool in (None, "0,0") else say(", pool {pool}", pool=row.pool)
     title = say(
-        "{size} at {address}, stream {stream}{pool}: {active} in {blocks} blocks",
+        "{size} at {address}, stream {stream}{pool}: {active} in {blocks} {blocks:block|blocks}",
         size=units.size(row.bytes),
         address=f"{row.address:#x}",
         stream=row.stream,

@@ -223,7 +223,7 @@ def _notes(device: Side, host: Side, too_deep: int) -> list[Text]:
         if side.longest_summed_ns is not None:
             notes.append(
                 say(
-                    "{count} {side} events of at most {longest} are summed per slice of time.",
+                    "{count} {side} {count:event|events} of at most {longest} {count:is|are} summed per slice of time.",
                     count=units.count(len(side.rest)),
                     side=what,
                     longest=units.duration(side.longest_summed_ns),
@@ -240,7 +240,7 @@ def _notes(device: Side, host: Side, too_deep: int) -> list[Text]:
     if too_deep:
         notes.append(
             say(
-                "{count} events nested deeper than {most} levels are not drawn.",
+                "{count} {count:event|events} nested deeper than {most} levels {count:is|are} not drawn.",
                 count=units.count(too_deep),
                 most=MAX_DEPTH,
             )
@@ -263,11 +263,17 @@ def _narrowed_notes(blocks: Sequence[Blocks], calls: Calls) -> list[Text]:
     notes = (
         (
             smaller,
-            say("{count} smaller blocks of memory are not counted in a range.", count=units.count(smaller)),
+            say(
+                "{count} smaller {count:block of memory is|blocks of memory are} not counted in a range.",
+                count=units.count(smaller),
+            ),
         ),
         (
             shorter,
-            say("{count} shorter calls of modules are not counted in a range.", count=units.count(shorter)),
+            say(
+                "{count} shorter {count:call of a module is|calls of modules are} not counted in a range.",
+                count=units.count(shorter),
+            ),
         ),
     )
     return [note for number, note in notes if number]

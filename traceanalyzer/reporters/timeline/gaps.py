@@ -78,4 +78,8 @@ def _idle(tables: Mapping[str, pa.Table], rank: int, device: int) -> tuple[Ints,
 def notes_of(gaps: list[dict[str, Any]]) -> list[Text]:
     """How many gaps were too many."""
     left_out = sum(gap["left_out"] for gap in gaps)
-    return [say("{count} shorter idle gaps are not drawn.", count=units.count(left_out))] if left_out else []
+    return (
+        [say("{count} shorter idle {count:gap is|gaps are} not drawn.", count=units.count(left_out))]
+        if left_out
+        else []
+    )

@@ -32,7 +32,9 @@ function languageAsked() {
 const language = languageAsked();
 let words = {}; // of the language, by the English given here
 
-const say = (template, values = {}) => (words[template] ?? template).replace(/\{(\w+)\}/g, (_, name) => values[name]);
+const PLACE = /\{(\w+)(?::([^{}|]*)\|([^{}|]*))?\}/g; // {name}, or {name:one|many} as in text.py
+const say = (template, values = {}) => (words[template] ?? template).replace(PLACE,
+    (_, name, one, many) => (many === undefined ? values[name] : String(values[name]) === "1" ? one : many));
 const stateText = (state) => ({ waiting: say("waiting"), reading: say("reading"), analyzing: say("analysing") })[state];
 
 function urlOf(route, trace, more = {}) {
@@ -205,8 +207,8 @@ function drawPickers(trace) {
   ui.base.parentElement.hidden = !trace || !others.length;
   ui.run.disabled = !runs.length;
   const working = traces.filter(isBusy).length;
-  const many = traces.length === 1 ? say("1 trace") : say("{count} traces", { count: traces.length });
-  const where = runs.length === 1 ? say("{traces} in 1 run", { traces: many }) : say("{traces} in {count} runs", { traces: many, count: runs.length });
+  const many = say("{count} {count:trace|traces}", { count: traces.length });
+  const where = say("{traces} in {count} {count:run|runs}", { traces: many, count: runs.length });
   ui.count.textContent = trace ? "" : `${where}${working ? say(", {count} in work", { count: working }) : ""}`;
 }
 
@@ -261,7 +263,7 @@ function rowOf(trace) {
 
 function nothingFound({ not_assessed: blind }) {
   if (!blind) return say("nothing found");
-  return blind === 1 ? say("nothing found; 1 rule could not look") : say("nothing found; {count} rules could not look", { count: blind });
+  return say("nothing found; {count} {count:rule|rules} could not look", { count: blind });
 }
 
 function stateOf(trace) {
