@@ -96,7 +96,7 @@ def test_begin_and_end_make_one_row_and_nest(tmp_path: Path) -> None:
         ("inner", 5000, 3000),
     ]
     assert trace.others["name"].to_pylist() == ["never ended"]
-    assert "1 begin or end events have no partner" in trace.sources[0].notes[0].message
+    assert "1 begin or end event has no partner; it has no duration" in trace.sources[0].notes[0].message
 
 
 def test_a_counter_is_a_sample_of_each_of_its_series(tmp_path: Path) -> None:

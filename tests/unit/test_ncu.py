@@ -148,7 +148,7 @@ def test_a_cut_page_and_one_without_metrics(tmp_path: Path) -> None:
     page = details(tmp_path / "cut.csv")
     page.write_text(page.read_text()[: page.read_text().rindex('"SpeedOfLight"') + 5])
     source = load(page, options=NO_CACHE).sources[0]
-    assert [n.message for n in source.notes] == ["1 lines are not whole and were left out"]
+    assert [n.message for n in source.notes] == ["1 line is not whole and was left out"]
     page.write_text(HEADER)
     with pytest.raises(InputError, match="holds no metrics"):
         load(page, options=NO_CACHE)

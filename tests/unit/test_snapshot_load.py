@@ -208,7 +208,7 @@ def test_ranks_come_from_file_names_and_references_follow_when_files_are_put_tog
 def test_sums_that_contradict_the_blocks_are_noted() -> None:
     wrong = segment(BASE, [block(BASE, 2 * MIB, 5)], allocated_size=7)
     notes = assemble(walk(snapshot([wrong], []), 1 << 20)).notes
-    assert any("1 segments have other allocated sums" in n.message for n in notes)
+    assert any("1 segment has other allocated sums" in n.message for n in notes)
 
 
 def test_the_reader_does_without_pandas(tmp_path: Path) -> None:

@@ -88,4 +88,4 @@ def test_an_anchor_that_does_not_fit_is_noted() -> None:
     at = 1_700_000_000_000_005
     content["device_traces"][0] += [entry("snapshot", 0, 5 * MIB, at), entry("snapshot", 0, 5 * MIB + 7, at)]
     notes = assemble(walk(content, 1 << 20)).notes
-    assert [n.message for n in notes] == ["1 of 2 snapshot entries differ from the replay, up to 7 bytes"]
+    assert [n.message for n in notes] == ["1 of 2 snapshot entries differs from the replay, up to 7 bytes"]
