@@ -73,7 +73,7 @@ NEVER_ONE = re.compile("bytes|fixes|length|most|products|queues|ratio|shown|sms|
 """Places for limits of the product, shares, and numbers that are not said when they are 1."""
 NO_NOUN = re.compile(
     "a|and|are|as|asks|asynchronous|begins|belongs|brings|by|comes|computes|does|explains|gets|has|holds|in|is|its|keeps|"
-    "leaves|ns|of|or|peaks|per|reads|requires|runs|shows|stays|sums|takes|tells|that|this|was|when|with"
+    "leaves|needs|ns|of|or|peaks|per|reads|requires|runs|shows|stays|sums|takes|tells|that|this|was|when|with"
 )
 """Words after a value that are no plural of it, nor do nouns that it counts come after them."""
 

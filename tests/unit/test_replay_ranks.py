@@ -72,7 +72,7 @@ def test_what_makes_the_last_rank_faster_makes_all_of_them_faster() -> None:
     result = asked(late(), "load")
     assert result.ranks == (0, 1)
     assert (result.measured_ns, step_us(result)) == (380 * US, 380 - 195)
-    assert "1 collectives begin when the last of their ranks has come" in notes(result)
+    assert "1 collective begins when the last of its ranks has come, and ends for all of them" in notes(result)
 
 
 def test_what_makes_a_rank_faster_that_waits_anyway_saves_nothing() -> None:
@@ -146,7 +146,7 @@ def test_sequence_numbers_tell_what_belongs_together_where_a_recording_begins_la
     collective(rows, 0, 1, 2, 4, seq=0)
     result = asked(rows, "load")
     assert (result.ranks, step_us(result)) == ((0, 1), 380 - 195)
-    assert "1 communication kernels keep their recorded duration" in notes(result)
+    assert "1 communication kernel keeps its recorded duration" in notes(result)
 
 
 def test_without_them_unequal_numbers_cannot_be_matched() -> None:

@@ -169,7 +169,7 @@ def _communication(whole: Replay) -> Iterator[Text]:
         yield say("Which ranks take part was not recorded: all that are given are taken to.")
     if meetings.apart:
         yield say(
-            "{count} communication {count:kernel keeps its|kernels keep their} recorded duration: between two ranks, or "
-            "not matched across ranks, as where the trace of a partner is missing.",
+            "{count} communication {count:kernel keeps its|kernels keep their} recorded duration: between two ranks, "
+            "or not matched across ranks, as where the trace of a partner is missing.",
             count=f"{meetings.apart:,}",
         )
