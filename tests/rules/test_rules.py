@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
+from linked import Linked
 from situations import CASES, communicating, pausing, queued_kernels
 
 from traceanalyzer.analyzers import run_analyzers
@@ -15,9 +16,6 @@ from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability, Note
 from traceanalyzer.rules import RULES, Judgement, judge
 from traceanalyzer.rules.findings import Evidence, Finding, Speedup
 from traceanalyzer.text import say
-
-if TYPE_CHECKING:
-    from linked import Linked
 
 
 def judged(b: Linked, capabilities: set[Capability] | None = None, **source: Any) -> Judgement:
@@ -49,6 +47,16 @@ def test_missing_capture_options_are_named() -> None:
     (finding,) = [f for f in judged(queued_kernels(), full - {Capability.STACKS})[1] if f.code == "CAPT001"]
     assert "with_stack=True" in finding.fix
     assert "CAPT001" not in codes(judged(queued_kernels(), full))
+
+
+def test_a_file_that_was_cut_before_its_device_work_is_not_said_to_be_recorded_without() -> None:
+    notes = (Note("partial", "cut off at byte 17", "Record again."),)
+    b = Linked()
+    b.op("aten::mm", 0, 10)
+    headline = judged(b, set(), notes=notes)[0].headline
+    assert (
+        headline == "What could be read of the trace holds no GPU work. On the host most time is in aten::mm."
+    )
 
 
 def test_a_partial_input_is_a_finding() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import random
 import sqlite3
@@ -266,6 +267,19 @@ def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
     path.write_bytes(bytes(content[:50]))
     with pytest.raises(InputError, match="damaged SQLite file"):
         load(path)
+
+
+def test_a_compressed_export_is_read_and_a_cut_one_is_one_line(tmp_path: Path) -> None:
+    plain = two_processes().write(tmp_path / "run.sqlite")
+    packed = tmp_path / "run.sqlite.gz"
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    loaded = load(packed)
+    assert loaded.kernels == load(plain).kernels
+    assert loaded.sources[0].path == str(packed)
+    assert loaded.sources[0].bytes == packed.stat().st_size
+    packed.write_bytes(packed.read_bytes()[:-200])
+    with pytest.raises(InputError, match=r"run\.sqlite\.gz: broken compression"):
+        load(packed)
 
 
 def test_changed_bytes_give_a_trace_or_one_line(tmp_path: Path) -> None:

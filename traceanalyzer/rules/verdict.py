@@ -229,6 +229,10 @@ def _without_device(facts: Facts) -> Verdict:
     ops = facts.results.get("ops")
     top = max(ops.by_name, key=lambda row: row.self_ns, default=None) if ops is not None else None
     host = say(" On the host most time is in {name}.", name=top.name) if top is not None else ""
+    if any(note.kind == "partial" for source in facts.sources for note in source.notes):
+        return Verdict(
+            "unknown", say("What could be read of the trace holds no GPU work.{host}", host=host), "low"
+        )
     recorded = Capability.DEVICE_WORK in facts.capabilities
     remedy = (
         ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,13 +21,15 @@ from traceanalyzer.ingest.nsys.nvtx import add_nvtx
 from traceanalyzer.ingest.nsys.processes import Ranks, process_rows
 from traceanalyzer.ingest.nsys.stacks import Stacks
 from traceanalyzer.ingest.progress import Progress, Silent
-from traceanalyzer.ingest.source import sha256_of
+from traceanalyzer.ingest.source import Truncated, blocks, compression_of, open_file, sha256_of
 from traceanalyzer.model.capabilities import capabilities_of
 from traceanalyzer.model.tables import from_rows
 from traceanalyzer.model.trace import Note, Source, Trace
 from traceanalyzer.text import say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from traceanalyzer.ingest.options import LoadOptions
 
 _REPORT_SUFFIXES = frozenset({".nsys-rep", ".qdrep"})
@@ -49,7 +52,7 @@ class NsysSqlite:
         except InputError:
             return True
 
-    def read(self, path: Path, options: LoadOptions, progress: Progress | None = None) -> Trace:  # noqa: ARG002
+    def read(self, path: Path, options: LoadOptions, progress: Progress | None = None) -> Trace:
         """Read one export.
 
         Raises:
@@ -57,11 +60,41 @@ class NsysSqlite:
         """
         progress = progress or Silent()
         progress.start(str(path), path.stat().st_size)
-        with Database(path) as database:
-            trace = _trace(path, database, self.name)
+        with _inflated(path, options) as file:
+            try:
+                with Database(file) as database:
+                    trace = _trace(path, database, self.name)
+            except InputError as error:
+                raise InputError(path, error.problem, error.remedy, error.offset) from None
         progress.advance(path.stat().st_size)
         progress.finish()
         return trace
+
+
+@contextmanager
+def _inflated(path: Path, options: LoadOptions) -> Iterator[Path]:
+    """The file itself, or what a compressed one holds: SQLite has to seek.
+
+    Raises:
+        InputError: it passes the limits, or its compression is broken.
+    """
+    with open_file(path) as file:
+        plain = compression_of(file.read(4)) == "plain"
+    if plain:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="traceanalyzer-") as folder:
+        whole = Path(folder, "export.sqlite")
+        try:
+            with whole.open("wb") as out:
+                out.writelines(blocks(path, options))
+        except Truncated as error:
+            raise InputError(
+                path,
+                say("broken compression ({error})", error=error),
+                say("Copy or download the file again."),
+            ) from None
+        yield whole
 
 
 class NsysFolder:
