@@ -72,7 +72,9 @@ def test_what_makes_the_last_rank_faster_makes_all_of_them_faster() -> None:
     result = asked(late(), "load")
     assert result.ranks == (0, 1)
     assert (result.measured_ns, step_us(result)) == (380 * US, 380 - 195)
-    assert "1 collective begins when the last of its ranks has come, and ends for all of them" in notes(result)
+    assert "1 collective begins when the last of its ranks has come, and ends for all of them" in notes(
+        result
+    )
 
 
 def test_what_makes_a_rank_faster_that_waits_anyway_saves_nothing() -> None:
