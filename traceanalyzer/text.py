@@ -73,8 +73,8 @@ def said(text: str) -> Text:
     return text if isinstance(text, Text) else Text("{text}", {"text": text})
 
 
-def join(separator: str, parts: Sequence[Text]) -> Text:
-    """Sentences or phrases in a row, each still translatable, and the separator too."""
+def join(separator: str, parts: Sequence[str]) -> Text:
+    """Sentences, phrases or names in a row, each sentence still translatable, and the separator too."""
     names = [f"part_{i}" for i in range(len(parts))]
     template = "{separator}".join(f"{{{name}}}" for name in names)
     return Text(template, dict(zip(names, parts, strict=True)) | {"separator": Text(separator, {})})

@@ -16,6 +16,7 @@ from traceanalyzer.analyzers.snapshot_state import device_states
 from traceanalyzer.cli import run
 from traceanalyzer.cli.table import width_of
 from traceanalyzer.ingest.options import LoadOptions
+from traceanalyzer.languages import speaking, spoken
 from traceanalyzer.pipeline import load
 
 NO_CACHE = LoadOptions(use_cache=False)
@@ -73,6 +74,8 @@ def test_stacks_begin_with_the_users_line_and_count_library_frames(tmp_path: Pat
     (state,) = device_states(load(write(tmp_path / "a.pickle", holding({"cache": 3})), options=NO_CACHE))
     (row,) = grouped(state.holders_at(None), "stack")
     assert row.key == "/app/cache.py:12 keep ← … 2 in libraries ← /app/train.py:57 train_step"
+    with speaking("zh"):
+        assert spoken(row.key) == "/app/cache.py:12 keep ← … 库中 2 层 ← /app/train.py:57 train_step"
 
 
 def test_holders_of_one_line_are_told_apart_by_annotation_pool_and_graph(tmp_path: Path) -> None:

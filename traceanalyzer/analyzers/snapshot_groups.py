@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from traceanalyzer.text import say
+from traceanalyzer.text import join, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,7 +53,7 @@ def key_of(holder: StackHolder, by: str) -> str:
         case "module":
             return holder.module or say("no forward method on the stack")
         case "stack":
-            return " ← ".join(holder.path) or line_of(holder)
+            return join(" ← ", holder.path) if holder.path else line_of(holder)
         case "category":
             return holder.category
         case "annotation":

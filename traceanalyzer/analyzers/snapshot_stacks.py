@@ -12,6 +12,7 @@ import numpy as np
 
 from traceanalyzer.analyzers.evidence import origin
 from traceanalyzer.model.columns import ints, texts
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -122,7 +123,7 @@ class StackTable:
         for frame, is_own in zip(python[first:], own[first:], strict=True):
             if is_own or True not in own:
                 if folded:
-                    told.append(f"… {folded} in libraries")
+                    told.append(say("… {count} in libraries", count=folded))
                 folded = 0
                 told.append(f"{frame.file}:{frame.line} {frame.name}")
             else:
