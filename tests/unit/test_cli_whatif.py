@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from traceanalyzer.cli import run
+from traceanalyzer.pipeline import analyze, load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +36,17 @@ def test_without_a_request_the_findings_are_replayed(capsys: pytest.CaptureFixtu
     out = printed(capsys, TRACE)
     assert "remove INPUT001" in out
     assert "remove SYNC001" in out
+
+
+def test_it_replays_the_same_findings_as_the_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    """Those too that only make kernels faster."""
+    trace = str(Path(__file__).parents[2] / "fixtures" / "gpu" / "gemm_fp32.plain.trace.json.gz")
+    found = analyze(load(trace))
+    assert found.combined is not None
+    (finding,) = (f for f in found.findings if f.code in found.combined.codes)
+    for asked in ((), ("--remove", finding.code.lower())):
+        result = json.loads(printed(capsys, trace, *asked, "--json"))["what_if"]
+        assert [tuple(change["saving_ns"]) for change in result["changes"]] == [finding.saving_ns]
 
 
 def test_json_has_ns(capsys: pytest.CaptureFixture[str]) -> None:

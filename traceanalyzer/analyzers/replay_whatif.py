@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from traceanalyzer.analyzers import thresholds
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from traceanalyzer.analyzers.replay_ranks import Cure, Outcome
     from traceanalyzer.analyzers.results import Steps
     from traceanalyzer.model.trace import Trace
+
+NO_ADVICE: Mapping[str, Mapping[str, tuple[float, float]]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ def what_if(
     remove: Sequence[str],
     speedup: Sequence[tuple[str, float]],
     rank: int | None = None,
+    advised: Mapping[str, Mapping[str, tuple[float, float]]] = NO_ADVICE,
 ) -> WhatIf:
     """Replay a run as recorded, with each change, and with all of them.
 
@@ -68,12 +72,14 @@ def what_if(
         speedup: names (globs) of ops or kernels, and how many times as fast they become.
         rank: make the changes on this rank alone. Without matched collectives it is all that is replayed, the first
             when None: other ranks are taken to do what they did.
+        advised: what the findings of this trace do to kernels, by code: the shares of each kernel's time that remain
+            at the least and at the most.
 
     Raises:
         UsageError: the trace cannot be replayed, or a change fits nothing in it.
     """
     whole = _replay(trace, steps, rank)
-    asked = _asked(whole, remove, speedup)
+    asked = _asked(whole, remove, speedup, advised)
     changed = rank if whole.meetings.members else None
     if changed is not None:
         asked = [(label, whole.only_on(changed, cure)) for label, cure in asked]
@@ -115,18 +121,24 @@ def _replay(trace: Trace, steps: Steps, rank: int | None) -> Replay:
 
 
 def _asked(
-    whole: Replay, remove: Sequence[str], speedup: Sequence[tuple[str, float]]
+    whole: Replay,
+    remove: Sequence[str],
+    speedup: Sequence[tuple[str, float]],
+    advised: Mapping[str, Mapping[str, tuple[float, float]]],
 ) -> list[tuple[Text, Cure]]:
-    asked = [(say("remove {name}", name=name), _removal(whole, name)) for name in remove]
+    asked = [(say("remove {name}", name=name), _removal(whole, name, advised)) for name in remove]
     for name, factor in speedup:
         label = say("speed up {name} {factor:g}x", name=name, factor=factor)
         asked.append((label, whole.everywhere(partial(Fixes.faster, name=name, factor=factor))))
     return asked
 
 
-def _removal(whole: Replay, name: str) -> Cure:
-    if name.upper() in RULES or name.upper() in OF_ALL_RANKS:
-        return whole.of_rule(name.upper())
+def _removal(whole: Replay, name: str, advised: Mapping[str, Mapping[str, tuple[float, float]]]) -> Cure:
+    code = name.upper()
+    if code in advised:
+        return whole.everywhere(partial(Fixes.shortened, remaining=advised[code]))
+    if code in RULES or code in OF_ALL_RANKS:
+        return whole.of_rule(code)
     return whole.everywhere(partial(Fixes.without, name=name))
 
 

@@ -13,7 +13,7 @@ from traceanalyzer.languages import spoken
 from traceanalyzer.text import say
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from traceanalyzer.analyzers.replay_ranks import Outcome
     from traceanalyzer.analyzers.replay_whatif import WhatIf
@@ -75,22 +75,33 @@ def command(
     from traceanalyzer.analyzers.replay_whatif import what_if
 
     analysis = analyze(inputs, options, wanted)
-    without = remove or (() if speedup else _advised(analysis))
-    result = what_if(analysis.trace, analysis.results["steps"], without, speedup, rank)
+    shortened = _shortened(analysis)
+    without = remove or (() if speedup else _advised(analysis, shortened))
+    result = what_if(analysis.trace, analysis.results["steps"], without, speedup, rank, shortened)
     if as_json:
         print_json({"what_if": _as_json(result)})
     else:
         _print(result)
 
 
-def _advised(analysis: Analysis) -> tuple[str, ...]:
+def _shortened(analysis: Analysis) -> Mapping[str, Mapping[str, tuple[float, float]]]:
+    """What findings do to kernels, by code: the shares of each kernel's time that remain."""
+    found: dict[str, dict[str, tuple[float, float]]] = {}
+    for finding in analysis.findings:
+        for faster in finding.speedups:
+            found.setdefault(finding.code, {})[faster.kernel] = (faster.least, faster.most)
+    return found
+
+
+def _advised(analysis: Analysis, shortened: Container[str]) -> tuple[str, ...]:
     """The codes of the findings that can be replayed, in their order."""
     from traceanalyzer.analyzers.replay_fixes import RULES
     from traceanalyzer.analyzers.replay_ranks import OF_ALL_RANKS
 
     together = analysis.combined is not None and len(analysis.combined.ranks) > 1
     known = {*RULES, *(OF_ALL_RANKS if together else ())}
-    return tuple(dict.fromkeys(f.code for f in analysis.findings if f.code in known))
+    codes = (f.code for f in analysis.findings)
+    return tuple(dict.fromkeys(code for code in codes if code in known or code in shortened))
 
 
 def _as_json(result: WhatIf) -> Mapping[str, Any]:
