@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from linked import Linked
 from situations import ending, late_kernels, pausing, stalled_by
+from written_cases import CASES, Case
 
 from traceanalyzer import load
 from traceanalyzer.analyzers import run_analyzers, thresholds
@@ -97,6 +98,17 @@ def test_a_replay_that_saves_little_leaves_what_is_at_stake_as_it_is() -> None:
 def test_what_is_told_for_information_is_not_made_severe_by_a_replay() -> None:
     (finding,), _ = saved(queued().trace(), a_finding(severity="info", speedups=(Speedup("add", 1.0, 0.5),)))
     assert finding.severity == "info"
+
+
+@pytest.mark.parametrize("code", ["SYNC002", "SYNC003"])
+def test_waits_that_two_findings_name_are_saved_once(code: str) -> None:
+    trace = Case(CASES[code]["problem"]).trace()
+    judged = judge(trace, run_analyzers(trace)[0])
+    savings = [f.saving_ns for f in judged.findings if f.code in ("SYNC001", code) and f.saving_ns]
+    assert len(savings) == 2
+    assert judged.combined is not None
+    assert judged.combined.saving_ns is not None
+    assert judged.combined.saving_ns[1] == max(saving[1] for saving in savings)
 
 
 def test_what_the_replay_does_not_know_keeps_its_bound() -> None:

@@ -8,6 +8,7 @@ from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.replay_fixes import SIZED_BY_DATA
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.findings import Evidence, Finding, severity
+from traceanalyzer.rules.idle import HostSync
 from traceanalyzer.rules.wording import count, duration, percent
 from traceanalyzer.text import Text, say
 
@@ -47,7 +48,7 @@ class WaitRule:
                 number=f"{sum(row.count for row in rows) / facts.device_steps:.3g}",
                 share=percent(share),
             ),
-            evidence=tuple(map(_described, rows)),
+            evidence=(*map(_described, rows), _counted_before(facts)),
             fix=self.fix,
             confidence=facts.confidence,
             saving_ns=facts.saving(idle),
@@ -56,6 +57,17 @@ class WaitRule:
     def concerns(self, row: WaitRow) -> bool:
         """Whether the rule is about these waits."""
         raise NotImplementedError
+
+
+def _counted_before(facts: Facts) -> Evidence:
+    """That this idle time is not to be added to that of all waits."""
+    return Evidence(
+        say(
+            "part of the {share} that {code} counts for all waits, not beside it",
+            share=percent(facts.share(facts.idle_ns("host_sync"))),
+            code=HostSync.code,
+        )
+    )
 
 
 def _described(row: WaitRow) -> Evidence:
