@@ -47,14 +47,32 @@ def test_sarif_names_rule_level_message_and_file(capsys: pytest.CaptureFixture[s
     for result in sarif["results"]:
         assert result["ruleId"] in defined
         assert result["level"] in {"error", "warning", "note"}
-        assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == TRACE
+        assert result["locations"][-1]["physicalLocation"]["artifactLocation"]["uri"] == TRACE
+
+
+WITH_STACKS = str(Path(__file__).parents[2] / "fixtures" / "gpu" / "slow_loader.plain.trace.json.gz")
+
+
+def test_github_and_sarif_show_findings_at_their_lines_of_code(capsys: pytest.CaptureFixture[str]) -> None:
+    told = printed(capsys, "findings", WITH_STACKS, "--select", "INPUT001", "--output-format", "github")
+    assert told.startswith("::error file=fixtures/recorders/workloads/host.py,line=96,title=INPUT001::")
+    sarif = json.loads(
+        printed(capsys, "findings", WITH_STACKS, "--select", "INPUT001", "--output-format", "sarif")
+    )
+    assert sarif["runs"][0]["results"][0]["locations"][0]["physicalLocation"] == {
+        "artifactLocation": {"uri": "fixtures/recorders/workloads/host.py"},
+        "region": {"startLine": 96},
+    }
 
 
 def test_a_workflow_of_github_gets_one_annotation_per_finding(capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(printed(capsys, "findings", TRACE, "--output-format", "json"))["findings"]
     lines = printed(capsys, "findings", TRACE, "--output-format", "github").splitlines()
     assert len(lines) == len(found)
-    assert all(re.match(r"::(error|warning|notice) title=[A-Z]+\d+::\S", line) for line in lines)
+    assert all(
+        re.match(r"::(error|warning|notice) (file=[^,:]+,line=\d+,)?title=[A-Z]+\d+::\S", line)
+        for line in lines
+    )
 
 
 def test_junit_has_every_rule_as_a_test(capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,7 +86,9 @@ def test_junit_has_every_rule_as_a_test(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_hostile_text_neither_ends_an_annotation_nor_the_xml() -> None:
-    case = Case("a:b,c", "x", "100 %\n::error::<b>&\x00\x1b]", "failed", "error")
+    hostile = "100 %\n::error::<b>&\x00\x1b]"
+    case = Case("a:b,c", "x", hostile, "failed", "error", f"{hostile}:7")
+    assert github(Suite("s", (case,))).startswith("::error file=100 %25%0A%3A%3Aerror%3A%3A<b>&")
     assert github(Suite("s", (case,))).count("\n") == 1
     assert ET.fromstring(junit(Suite("s", (case,)))).find("testcase/failure") is not None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
 
 from traceanalyzer.languages import current, speaking, spoken
 from traceanalyzer.reporters import names, units
@@ -109,7 +110,7 @@ def as_json(analysis: Analysis) -> str:
 
 
 def sarif(analysis: Analysis) -> str:
-    """SARIF 2.1.0: one result per finding, at the trace it was found in."""
+    """SARIF 2.1.0: one result per finding, at its lines of code and the trace it was found in."""
     rules: list[dict[str, Any]] = []
     for code, title in {f.code: f.title for f in analysis.findings}.items():
         page = page_of(code)
@@ -132,9 +133,10 @@ def sarif(analysis: Analysis) -> str:
 
 def _sarif_result(finding: Finding, analysis: Analysis) -> dict[str, Any]:
     lines = [finding.claim, *(evidence.text for evidence in finding.evidence), f"Fix: {finding.fix}"]
-    locations = [
+    traces = [
         {"physicalLocation": {"artifactLocation": {"uri": source.path}}} for source in analysis.trace.sources
     ]
+    locations = [*map(_sarif_line, finding.lines), *traces]
     properties = {
         "confidence": finding.confidence,
         "saving_ns": None if finding.saving_ns is None else list(finding.saving_ns),
@@ -149,6 +151,15 @@ def _sarif_result(finding: Finding, analysis: Analysis) -> dict[str, Any]:
     }
 
 
+def _sarif_line(place: str) -> dict[str, Any]:
+    path, _, line = place.rpartition(":")
+    region = {"startLine": int(line)} if line.isdecimal() and int(line) else {}
+    return {
+        "physicalLocation": {"artifactLocation": {"uri": quote(path)}}
+        | ({"region": region} if region else {})
+    }
+
+
 _GATE_LEVEL: Mapping[str, Literal["error", "warning", "notice"]] = {
     "high": "error",
     "medium": "warning",
@@ -160,7 +171,14 @@ _GATE_LEVEL: Mapping[str, Literal["error", "warning", "notice"]] = {
 def suite(analysis: Analysis) -> Suite:
     """Every rule as a check: what it found, that it found nothing, or why it could not look."""
     cases = [
-        Case(f.code, "findings", f"{f.title}: {f.claim}\n{f.fix}", "failed", _GATE_LEVEL[f.severity])
+        Case(
+            f.code,
+            "findings",
+            f"{f.title}: {f.claim}\n{f.fix}",
+            "failed",
+            _GATE_LEVEL[f.severity],
+            f.lines[0] if f.lines else "",
+        )
         for f in analysis.findings
     ]
     cases += [Case(n.code, "findings", n.needs, "skipped") for n in analysis.not_assessed]

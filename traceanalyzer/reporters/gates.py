@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One check: its name, the group it belongs to, and what there is to say of it."""
+    """One check: its name, the group it belongs to, what there is to say of it, and the `file:line` it is about."""
 
     name: str
     group: str
     message: str
     outcome: Literal["passed", "failed", "skipped"]
     level: Literal["error", "warning", "notice"] = "notice"
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +36,20 @@ class Suite:
 def github(suite: Suite) -> str:
     """One workflow command per check that failed: `::warning title=SYNC001::…` shows on the pull request.
 
-    Percent signs and line ends are written as GitHub's toolkit does, so that no name becomes a command.
+    With a line of code it shows there; GitHub knows paths from the root of the repository on. Percent signs and line
+    ends are written as GitHub's toolkit does, so that no name becomes a command.
     """
     lines = (
-        f"::{case.level} title={_property(case.name)}::{_data(case.message)}"
+        f"::{case.level} {_file(case.place)}title={_property(case.name)}::{_data(case.message)}"
         for case in suite.cases
         if case.outcome == "failed"
     )
     return "".join(line + "\n" for line in lines)
+
+
+def _file(place: str) -> str:
+    path, _, line = place.rpartition(":")
+    return f"file={_property(path)},line={line}," if path and line.isdecimal() else ""
 
 
 def _data(text: str) -> str:

@@ -225,6 +225,7 @@ class UnfusedAttention:
             ideal = sum(r.flops or 0.0 for r in products) / (min(peaks) * 1e12) * 1e9
             slow, fast = ideal / thresholds.FUSED_LOW, ideal / thresholds.FUSED_HIGH
         softmax = time_of(r for r in rows if r.op in _SOFTMAX)
+        rest = time_of(rows) - softmax - time_of(products)
         yield Finding(
             code=self.code,
             title=self.title,
@@ -232,11 +233,11 @@ class UnfusedAttention:
             claim=(
                 say(
                     "The steps of unfused attention take {share} of the step: {softmax} softmax, {products} "
-                    "products, {rest} the rest, in the whole trace.",
+                    "products{rest}, in the whole trace.",
                     share=percent(share),
                     softmax=duration(softmax),
                     products=duration(time_of(products)),
-                    rest=duration(time_of(rows) - softmax - time_of(products)),
+                    rest=say(", {rest} the rest", rest=duration(rest)) if rest else "",
                 )
             ),
             evidence=evidence(rows),
