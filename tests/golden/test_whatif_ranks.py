@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from traceanalyzer.analyzers.results import Steps
     from traceanalyzer.model.trace import Trace
 
-STEPS = 4
+STEPS = 3
 REDRAWN = 0.02
 EXACT = 0.0001
 IN_ONE_PIECE, IN_BUCKETS = 1 << 40, 1 << 23

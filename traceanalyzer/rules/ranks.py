@@ -28,7 +28,8 @@ class Straggler:
     take longer is time that they waited. One rank with more work (an uneven batch, an extra evaluation, logging on rank
     0), a slower or hotter GPU, or a host that launches late holds up the whole job.
 
-    Needs the traces of two ranks and more, which must have run the same collectives in the same order.
+    Needs the traces of two ranks and more, which must have run the same collectives in the same order. The saving is
+    that of a replay of all of them in which the slowest works like the median of the others.
     """
 
     code: ClassVar[str] = "COMM003"
