@@ -16,6 +16,11 @@ STEP_OUTLIER_SHARE: Final = 0.10
 STEP_OUTLIER_DEVIATIONS: Final = 5.0
 """… and this many scaled median absolute deviations away (own judgement, wider than the usual 3.5)."""
 
+# --- devices ---
+ODD_DEVICE_SHARE: Final = 0.05
+"""Of many devices, one is unlike the others when a part of its time takes a share that differs from the median by more
+(own judgement)."""
+
 # --- idle time ---
 LAUNCH_GAP_NS: Final = 3 * US
 """Gaps of work that was launched in time: shorter is the device's own launch latency, longer a dependency

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from traceanalyzer.languages import spoken
 from traceanalyzer.reporters import names, tables, units
 from traceanalyzer.reporters.costs import work_lines
+from traceanalyzer.reporters.devices import Shown, shown
 from traceanalyzer.reporters.facts import PARTS, Facts, before_steps, cause_text, parts_of
 from traceanalyzer.rules.vocabulary import word
 from traceanalyzer.text import join, say
@@ -16,7 +17,6 @@ from traceanalyzer.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from traceanalyzer.analyzers.results import DeviceBreakdown
     from traceanalyzer.rules.analysis import Analysis
     from traceanalyzer.rules.findings import Finding
 
@@ -65,8 +65,12 @@ def _lines(facts: Facts, top: int) -> Iterator[str]:
     limit, sure = word(verdict.bottleneck), word(verdict.confidence)
     yield _row([units.duration(facts.step_ns), busy, device, limit, sure])
     yield ""
-    for d in facts.devices:
-        yield from _device(d)
+    chosen = shown(facts.devices)
+    for one in chosen:
+        yield from _device(one)
+    if len(facts.devices) > len(chosen):
+        yield spoken(say("… and {count} more {count:device|devices}", count=len(facts.devices) - len(chosen)))
+        yield ""
     yield from (_one_line(line) + "\n" for line in work_lines(facts.analysis.results))
     yield from _findings(facts, top)
     yield from _quality(facts)
@@ -99,7 +103,8 @@ def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(map(spoken, cells))} |"
 
 
-def _device(device: DeviceBreakdown) -> Iterator[str]:
+def _device(one: Shown) -> Iterator[str]:
+    device = one.device
     parts = parts_of(device.whole)
     shares = units.shares_of_whole([ns for _, ns in parts])
     wall = units.duration(device.whole.wall_ns)
@@ -111,9 +116,10 @@ def _device(device: DeviceBreakdown) -> Iterator[str]:
     )
     yield spoken(head)
     yield ""
-    if before := before_steps(device):
-        yield spoken(before)
-        yield ""
+    for line in (one.why, before_steps(device)):
+        if line:
+            yield spoken(line)
+            yield ""
     yield _row(PARTS[key] for key, _ in parts)
     yield "|" + " ---: |" * len(parts)
     cells = (f"{units.duration(ns)} ({share})" for (_, ns), share in zip(parts, shares, strict=True))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from traceanalyzer.languages import of_locale, speaking
 from traceanalyzer.model.trace import Capability, Trace, how_to_capture
-from traceanalyzer.reporters import comparison, tables
+from traceanalyzer.reporters import comparison, devices, tables
 from traceanalyzer.reporters.facts import Facts
 from traceanalyzer.reporters.html import charts, environment
 from traceanalyzer.rules.analysis import Analysis
@@ -24,7 +24,7 @@ COLOURS: Mapping[str, str] = MappingProxyType(
     {"compute": "#3f80c6", "communication": "#9068be", "copy": "#c9761d", "idle": "#aab2bb"}
 )
 """Of the parts; they can be told apart on light and on dark paper."""
-_FINDINGS, _ROWS, _DEVICES = 5, 8, 8
+_FINDINGS, _ROWS = 5, 8
 
 
 @singledispatch
@@ -36,6 +36,7 @@ def html(shown: object) -> str:
 @html.register
 def _(shown: Analysis) -> str:
     facts = Facts.of(shown)
+    chosen = devices.shown(facts.devices)
     kernels = (
         tables.sheet(tables.KERNELS, facts.kernels.rows, _ROWS)
         if facts.kernels and facts.kernels.rows
@@ -46,9 +47,9 @@ def _(shown: Analysis) -> str:
         facts=facts,
         bars=[
             (say("rank {rank}, GPU {device}", rank=d.rank, device=d.device), charts.stack(d.whole))
-            for d in facts.devices[:_DEVICES]
+            for d in (one.device for one in chosen)
         ],
-        more_devices=max(0, len(facts.devices) - _DEVICES),
+        more_devices=len(facts.devices) - len(chosen),
         findings=facts.findings[:_FINDINGS],
         more=max(0, len(facts.findings) - _FINDINGS),
         sheets=[kernels] if kernels else [],

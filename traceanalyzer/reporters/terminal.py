@@ -20,6 +20,7 @@ from rich.text import Text as Styled
 from traceanalyzer.languages import spoken
 from traceanalyzer.reporters import names, tables, units
 from traceanalyzer.reporters.costs import work_lines
+from traceanalyzer.reporters.devices import Shown, shown
 from traceanalyzer.reporters.facts import PARTS, Facts, before_steps, cause_text, parts_of
 from traceanalyzer.rules.vocabulary import word
 from traceanalyzer.text import Text, say
@@ -29,12 +30,12 @@ if TYPE_CHECKING:
 
     from rich.console import ConsoleOptions, RenderResult
 
-    from traceanalyzer.analyzers.results import DeviceBreakdown, Partition
+    from traceanalyzer.analyzers.results import Partition
     from traceanalyzer.rules.analysis import Analysis
     from traceanalyzer.rules.findings import Finding
 
 WIDTH = 100  # of plain text
-MAX_DEVICES, MAX_CAUSES, MAX_NOTES = 4, 4, 8
+MAX_CAUSES, MAX_NOTES = 4, 8
 MAX_LINES = 2
 MAX_BAR = 76  # a longer bar tells no more
 
@@ -64,11 +65,12 @@ def _blocks(facts: Facts, top: int) -> Iterator[RenderableType]:
     yield _plain(facts.analysis.verdict.headline, "bold")
     yield Styled(_subtitle(facts), style="dim")
     yield Styled("")
-    for device in facts.devices[:MAX_DEVICES]:
-        yield _device(device, several=len(facts.devices) > 1)
-    if len(facts.devices) > MAX_DEVICES:
+    chosen = shown(facts.devices)
+    for one in chosen:
+        yield _device(one, several=len(facts.devices) > 1)
+    if len(facts.devices) > len(chosen):
         yield _said(
-            say("… and {count} more {count:device|devices}", count=len(facts.devices) - MAX_DEVICES),
+            say("… and {count} more {count:device|devices}", count=len(facts.devices) - len(chosen)),
             "dim",
             end="\n",
         )
@@ -144,7 +146,8 @@ class Bar:
         yield Segment.line()
 
 
-def _device(device: DeviceBreakdown, *, several: bool) -> Group:
+def _device(one: Shown, *, several: bool) -> Group:
+    device = one.device
     name = f": {names.cut(device.name, 60)}" if device.name else ""
     taken = units.duration(device.whole.wall_ns)
     where: str = say("rank {rank}, ", rank=device.rank) if several else ""
@@ -170,7 +173,7 @@ def _device(device: DeviceBreakdown, *, several: bool) -> Group:
             Styled(units.share(cause.total_ns / wall) if wall else units.UNKNOWN, style="dim"),
         )
     before = before_steps(device)
-    above = [_said(before, "dim")] if before else []
+    above = [_said(line, "dim") for line in (one.why, before) if line]
     return Group(title, *above, Bar(device.whole), legend, Styled(""))
 
 

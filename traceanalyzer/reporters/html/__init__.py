@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from traceanalyzer.reporters import assets, json_report, method, names, tables, timeline, units
+from traceanalyzer.reporters import assets, devices, json_report, method, names, tables, timeline, units
 from traceanalyzer.reporters.costs import work_lines
 from traceanalyzer.reporters.facts import Facts, before_steps, cause_text
 from traceanalyzer.reporters.html import (
@@ -44,7 +44,8 @@ MAX_STEPS = 200  # rows of the table of steps
 class Device:
     """One device as the section "where the time went" shows it."""
 
-    label: Text
+    place: Text  # rank and number
+    label: Text  # the same with its name
     breakdown: DeviceBreakdown
     segments: tuple[charts.Segment, ...]
     steps: charts.StepBars | None
@@ -53,6 +54,8 @@ class Device:
     causes: tuple[tuple[str, int, int, float], ...]  # (words, ns, gaps, share of the wall time)
     outliers: tuple[Step, ...]
     before_steps: Text | None
+    why: Text | None  # it is shown whole though there are many devices
+    folded: bool  # it is one of many and like the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +149,7 @@ def _parts(analysis: Analysis, top: int) -> Parts:
     return Parts(
         facts,
         sheets,
-        [_device(number, device, facts) for number, device in enumerate(facts.devices)],
+        _devices(facts),
         of_memory,
         _figures(analysis),
         timeline.embed(analysis, narrowed=narrowed),
@@ -223,14 +226,23 @@ def _icicles(analysis: Analysis) -> list[icicles.Icicle]:
     return [icicle for icicle in found if icicle]
 
 
-def _device(number: int, device: DeviceBreakdown, facts: Facts) -> Device:
+def _devices(facts: Facts) -> list[Device]:
+    whole = {one.number: one.why for one in devices.shown(facts.devices)}
+    return [
+        _device(number, device, facts, why=whole.get(number), folded=number not in whole)
+        for number, device in enumerate(facts.devices)
+    ]
+
+
+def _device(number: int, device: DeviceBreakdown, facts: Facts, *, why: Text | None, folded: bool) -> Device:
     several_ranks = len({d.rank for d in facts.devices}) > 1
-    label = _gpu(device.rank if several_ranks else None, device.device)
+    place = _gpu(device.rank if several_ranks else None, device.device)
     wall = device.whole.wall_ns
     outliers = [steps.steps[i] for i in steps.outliers] if (steps := facts.steps) else []
     bars = charts.step_bars(device, steps) if steps else None
     return Device(
-        say("{device}: {name}", device=label, name=names.cut(device.name)) if device.name else label,
+        place,
+        say("{device}: {name}", device=place, name=names.cut(device.name)) if device.name else place,
         device,
         charts.stack(device.whole),
         bars,
@@ -240,6 +252,8 @@ def _device(number: int, device: DeviceBreakdown, facts: Facts) -> Device:
               for c in device.idle_causes),
         tuple(s for s in outliers if s.rank == device.rank),
         before_steps(device),
+        why,
+        folded,
     )  # fmt: skip
 
 
@@ -350,12 +364,15 @@ def _around(rows: Sequence[ModuleRow], i: int) -> list[int]:
     return found
 
 
-def _queues(facts: Facts) -> list[tuple[Text, charts.Line]]:
+def _queues(facts: Facts) -> list[tuple[Text, charts.Line, bool]]:
+    """Devices with their queues, and whether they are folded away as one of many."""
     if not facts.launches:
         return []
+    whole = {(one.device.rank, one.device.device) for one in devices.shown(facts.devices)}
     lines = []
-    for (rank, device), points in sorted(facts.launches.queue.items()):
+    for place, points in sorted(facts.launches.queue.items()):
         line = charts.queue_line(points)
         if line:
-            lines.append((_gpu(rank or None, device), line))
+            rank, device = place
+            lines.append((_gpu(rank or None, device), line, place not in whole))
     return lines

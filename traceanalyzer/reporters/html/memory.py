@@ -9,10 +9,13 @@ from traceanalyzer.analyzers.oom_whatif import told
 from traceanalyzer.analyzers.snapshot_groups import grouped, line_of
 from traceanalyzer.analyzers.snapshot_state import timeline
 from traceanalyzer.reporters import tables
+from traceanalyzer.reporters.devices import MOST
 from traceanalyzer.reporters.html import charts, figures, icicles, memory_charts
 from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from traceanalyzer.analyzers.results import MemoryTimeline
     from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot, Moment, Oom, SegmentMap
     from traceanalyzer.reporters.facts import Facts
@@ -33,6 +36,7 @@ class Curve:
     timeline: MemoryTimeline
     line: charts.Line | None
     holders: tables.Sheet | None
+    folded: bool  # it is one of many, without an error, and another has a higher peak
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +95,31 @@ def view(facts: Facts, top: int) -> MemoryView:
     devices = results["snapshot"].devices if "snapshot" in results else ()
     ooms = results["oom"].rows if "oom" in results else ()
     of_snapshots = [timeline(device) for device in devices]
+    with_error = {(oom.rank, oom.device) for oom in ooms}
+    whole = _whole(of_snapshots, [n for n, d in enumerate(devices) if (d.rank, d.device) in with_error])
     others = [t for t in (facts.memory.timelines if facts.memory else ()) if t not in of_snapshots]
     return MemoryView(
         tuple(OomView(oom, told(oom.what_if) if oom.what_if else None) for oom in ooms),
         tuple(
-            _device(number, device, ooms, top, facts.analysis.source_links)
-            for number, device in enumerate(devices)
+            _device(
+                number, device, ooms, top, facts.analysis.source_links,
+                Curve(line, charts.memory_line(line), None, number not in whole),
+            )
+            for number, (device, line) in enumerate(zip(devices, of_snapshots, strict=True))
         ),
-        tuple(_curve(t, _holders(number, t, top)) for number, t in enumerate(others)),
-    )
+        tuple(
+            Curve(line, charts.memory_line(line), _holders(number, line, top), number not in _whole(others))
+            for number, line in enumerate(others)
+        ),
+    )  # fmt: skip
 
 
-def _curve(line: MemoryTimeline, holders: tables.Sheet | None) -> Curve:
-    return Curve(line, charts.memory_line(line), holders)
+def _whole(lines: Sequence[MemoryTimeline], with_error: Sequence[int] = ()) -> frozenset[int]:
+    """Which are shown whole: all of a few, of many the one with the highest peak and those with an error."""
+    if len(lines) <= MOST:
+        return frozenset(range(len(lines)))
+    highest = max(range(len(lines)), key=lambda number: lines[number].peak_allocated_bytes or 0)
+    return frozenset((highest, *with_error))
 
 
 def _holders(number: int, line: MemoryTimeline, top: int) -> tables.Sheet | None:
@@ -114,14 +130,19 @@ def _holders(number: int, line: MemoryTimeline, top: int) -> tables.Sheet | None
 
 
 def _device(
-    number: int, device: DeviceSnapshot, ooms: tuple[Oom, ...], top: int, links: SourceLinks | None
+    number: int,
+    device: DeviceSnapshot,
+    ooms: tuple[Oom, ...],
+    top: int,
+    links: SourceLinks | None,
+    curve: Curve,
 ) -> DeviceView:
     mine = [o for o in ooms if o.moment is not None and (o.rank, o.device) == (device.rank, device.device)]
     moment = mine[-1].moment if mine and mine[-1].moment is not None else device.peak
     return DeviceView(
         device,
         moment,
-        _curve(timeline(device), None),
+        curve,
         memory_charts.areas(device.composition, timed=device.timed),
         figures.composition(number, device.composition, timed=device.timed),
         memory_charts.map_of(_map(device, mine)),
