@@ -86,7 +86,7 @@ def test_the_page_has_a_line_for_every_device_and_folds_those_that_are_alike() -
     whole, _, folded = page[page.index('<section id="where">') :].partition('<details class="others">')
     assert whole.count('<div class="device">') == 2
     assert "<bdi>Rank 5, GPU 0: NVIDIA H100</bdi>" in whole
-    assert "The other 6 devices" in folded
+    assert "… and 6 more devices" in folded
     assert folded[: folded.index("</section>")].count('<div class="device">') == 6
 
 

@@ -46,7 +46,7 @@ def shown(devices: Sequence[DeviceBreakdown]) -> tuple[Shown, ...]:
         int(i) for i in np.argsort(-far, kind="stable")[: MOST - 1] if far[i] > thresholds.ODD_DEVICE_SHARE
     ]
     return (
-        Shown(typical, devices[typical], say("like most of the {count} devices", count=len(devices))),
+        Shown(typical, devices[typical], say("like most of the {total} devices", total=len(devices))),
         *(Shown(i, devices[i], _difference(shares[i], usual, int(apart[i].argmax()))) for i in odd),
     )
 
