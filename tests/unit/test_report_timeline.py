@@ -20,6 +20,8 @@ from traceanalyzer.reporters import timeline
 from traceanalyzer.reporters.timeline import narrowed
 from traceanalyzer.reporters.timeline.narrowed import Narrowed
 from traceanalyzer.rules.analysis import Analysis
+from traceanalyzer.rules.findings import Evidence, Finding
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     import pytest
@@ -143,6 +145,37 @@ def test_one_event_and_none() -> None:
     head, columns = unpack(timeline.embed(on_host((7, 0))))
     assert (head["n"], head["end"], list(columns["start"])) == (1, 1, [7])
     assert timeline.embed(cases.nothing()) is None
+
+
+def naming(*rows: int) -> Analysis:
+    """An op, frames on its thread and on one that runs only Python, and a finding that names some of them."""
+    frames = [("step", 1, 0, 900), ("serve", 2, 10, 500), ("parse", 2, 20, 300)]
+    table = from_rows(
+        "python_calls",
+        [
+            {"name": n, "rank": 0, "ts": t, "dur": d, "pid": 1, "tid": tid, "depth": 0}
+            for n, tid, t, d in frames
+        ],
+    )
+    base = on_host((100, 400))
+    trace = link(replace(base.trace, tables=dict(base.trace.tables) | {"python_calls": table}))
+    proof = tuple(Evidence(say("x"), table="python_calls", row=row, rank=0, pid=1, tid=2) for row in rows)
+    text = say("x")
+    return replace(base, trace=trace, findings=(Finding("X001", text, "low", text, proof, text, "low"),))
+
+
+def test_of_a_thread_that_runs_only_python_what_findings_name_is_drawn() -> None:
+    head, columns = unpack(timeline.embed(naming(2)))
+    assert [lane["label"] for lane in head["lanes"]] == ["thread 1", "thread 2"]
+    assert [head["names"][i - 1] for i in columns["name"]] == ["op0", "parse"]
+    assert columns["kind"].tolist() == [timeline.KINDS.index(kind) for kind in ("host", "python")]
+    assert "Of threads that run only Python, the functions that findings name are drawn." in head["notes"]
+
+
+def test_python_is_not_drawn_on_threads_that_have_more_to_show() -> None:
+    head, columns = unpack(timeline.embed(naming(0)))
+    assert [head["names"][i - 1] for i in columns["name"]] == ["op0"]
+    assert head["notes"] == []
 
 
 def with_curve(*extent: int) -> Analysis:

@@ -26,6 +26,7 @@ _LIMITS = {
     "idle": say("idle"),
     "api": say("runtime call"),
     "range": say("annotation"),
+    "python": say("Python function"),
 }
 _DEGREES = {"high": say("high"), "medium": say("medium"), "low": say("low"), "info": say("info")}
 _CAUSES_OF_IDLE = {

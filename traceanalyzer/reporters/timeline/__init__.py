@@ -218,8 +218,11 @@ def _planes(values: Ints) -> bytes:
 def _notes(device: Side, host: Side, too_deep: int) -> list[Text]:
     """What the timeline leaves out, in words."""
     notes: list[Text] = []
-    sides = ((device, say("device"), say("streams")), (host, say("host"), say("threads")))
-    for side, what, lanes in sides:
+    sides = (
+        (device, say("device"), say("{count} quieter {count:stream|streams} {count:is|are} not drawn.")),
+        (host, say("host"), say("{count} quieter {count:thread|threads} {count:is|are} not drawn.")),
+    )
+    for side, what, quieter in sides:
         if side.longest_summed_ns is not None:
             notes.append(
                 say(
@@ -230,13 +233,9 @@ def _notes(device: Side, host: Side, too_deep: int) -> list[Text]:
                 )
             )
         if side.lanes_left_out:
-            notes.append(
-                say(
-                    "{count} quieter {lanes} are not drawn.",
-                    count=units.count(side.lanes_left_out),
-                    lanes=lanes,
-                )
-            )
+            notes.append(quieter.filled(count=units.count(side.lanes_left_out)))
+    if KINDS.index("python") in host.drawn.kind:
+        notes.append(say("Of threads that run only Python, the functions that findings name are drawn."))
     if too_deep:
         notes.append(
             say(

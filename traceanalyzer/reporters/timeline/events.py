@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
 
-KINDS = ("compute", "memory", "communication", "copy", "host", "api", "range", "idle")
+KINDS = ("compute", "memory", "communication", "copy", "host", "api", "range", "python", "idle")
 """Categories by number, as the page colours them."""
 NO_THREAD = -1  # of ranges that a snapshot recorded; ids of threads may be negative as well
 
@@ -69,12 +70,12 @@ def _kernel_kinds(analysis: Analysis, kernels: pa.Table) -> Ints:
 
 def table_of(events: Events) -> NDArray[np.str_]:
     """The table whose row each event is; empty for annotations, of which not all are events."""
-    of_kind = {"copy": "copies", "host": "ops", "api": "api_calls", "range": ""}
+    of_kind = {"copy": "copies", "host": "ops", "api": "api_calls", "range": "", "python": "python_calls"}
     return np.array([of_kind.get(kind, "kernels") for kind in KINDS])[events.kind]
 
 
 def host_events(analysis: Analysis, words: Words) -> tuple[Events, Ints]:
-    """Annotations, ops and runtime calls, and their lanes as (rank, pid, tid)."""
+    """Annotations, ops and runtime calls, and their lanes as (rank, pid, tid); where a thread has none, Python."""
     tables = analysis.trace.tables
     annotations = tables["annotations"]
     if annotations.num_rows:
@@ -85,7 +86,20 @@ def host_events(analysis: Analysis, words: Words) -> tuple[Events, Ints]:
     for table, kind in ((annotations, "range"), (tables["ops"], "host"), (tables["api_calls"], "api")):
         if table.num_rows:
             parts.append(_events(table, words, KINDS.index(kind), ("rank", "pid", "tid")))
+    named = _named_frames(analysis)
+    if len(named):
+        frames = tables["python_calls"].take(named)
+        found, lanes = _events(frames, words, KINDS.index("python"), ("rank", "pid", "tid"))
+        alone = ~np.array([any((there == lane).all(axis=1).any() for _, there in parts) for lane in lanes])
+        parts.append((replace(found, row=named).take(alone), lanes[alone]))
     return _joined(parts, 3)
+
+
+def _named_frames(analysis: Analysis) -> Ints:
+    """Rows of `python_calls` that findings name: all frames would be too many, and most too deep, to be drawn."""
+    count = analysis.trace.tables["python_calls"].num_rows
+    evidence = [e for finding in analysis.findings for e in finding.evidence if e.table == "python_calls"]
+    return np.array(sorted({e.row for e in evidence if e.row is not None and 0 <= e.row < count}), np.int64)
 
 
 def _of_another_run(annotations: pa.Table, tables: Mapping[str, pa.Table]) -> NDArray[np.bool_]:
