@@ -12,8 +12,12 @@ from hypothesis import strategies as st
 from tests.report_cases import MS, training
 from traceanalyzer.analyzers.results import Breakdown, DeviceBreakdown, Memory, Partition
 from traceanalyzer.languages import spoken
+from traceanalyzer.model.tables import empty, from_rows
 from traceanalyzer.reporters import html, markdown, notebook, terminal
 from traceanalyzer.reporters.devices import MOST, shown
+from traceanalyzer.reporters.timeline.events import device_events, stream_labels, whole_ranks
+from traceanalyzer.reporters.timeline.lanes import MAX_LANES, Words, split
+from traceanalyzer.reporters.timeline.memory import curves_of
 
 if TYPE_CHECKING:
     from traceanalyzer.rules.analysis import Analysis
@@ -111,3 +115,25 @@ def test_summaries_name_the_odd_rank_and_count_the_rest() -> None:
         assert "unlike most: Exposed communication 10 %, elsewhere 55 %" in text
         assert "… and 6 more devices" in text
     assert "… and 6 more devices" in notebook.html(analysis)
+
+
+def test_the_timeline_keeps_every_stream_of_the_ranks_that_are_shown_whole() -> None:
+    rows = [
+        {"name": "k", "rank": rank, "ts": 10 * rank, "dur": 1 + stream, "device": 0, "stream": stream}
+        for rank in range(32)
+        for stream in (7, 20)
+    ]
+    analysis = run_of(node(32, slow=29))
+    tables = {**analysis.trace.tables, "kernels": from_rows("kernels", rows), "copies": empty("copies")}
+    sources = tuple(replace(analysis.trace.sources[0], rank=rank) for rank in range(32))
+    traced = replace(analysis, trace=replace(analysis.trace, tables=tables, sources=sources))
+    usual, odd = (one.device.rank for one in shown(node(32, slow=29)))
+    side = split(device_events(traced, Words()), stream_labels(traced), 1000, whole_ranks(traced))
+    assert len(side.labels) == MAX_LANES
+    assert list(side.labels[:4]) == [f"rank {r} · GPU 0 · stream {s}" for r in (usual, odd) for s in (20, 7)]
+    assert side.lanes_left_out == 64 - MAX_LANES
+
+
+def test_of_many_curves_of_memory_those_of_the_ranks_that_are_shown_whole_stay() -> None:
+    analysis = run_of(node(32, slow=29))
+    assert 29 in [curve.timeline.rank for curve in curves_of(analysis, whole_ranks(analysis))]

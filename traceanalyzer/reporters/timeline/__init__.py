@@ -26,6 +26,7 @@ from traceanalyzer.reporters.timeline.events import (
     host_events,
     stream_labels,
     thread_labels,
+    whole_ranks,
 )
 from traceanalyzer.reporters.timeline.lanes import Events, Side, Words, nesting, split
 from traceanalyzer.reporters.timeline.memory import curves_of
@@ -63,9 +64,10 @@ def embed(analysis: Analysis, budget: int = BUDGET, narrowed: Narrowed | None = 
         narrowed: the tables beside it.
     """
     words = Words()
-    device = split(device_events(analysis, words), stream_labels(analysis), min(budget, GPU_BUDGET))
-    host = split(host_events(analysis, words), thread_labels(analysis), budget - len(device.drawn))
-    curves = curves_of(analysis)
+    whole = whole_ranks(analysis)
+    device = split(device_events(analysis, words), stream_labels(analysis), min(budget, GPU_BUDGET), whole)
+    host = split(host_events(analysis, words), thread_labels(analysis), budget - len(device.drawn), whole)
+    curves = curves_of(analysis, whole)
     if not (len(device.drawn) or len(host.drawn) or curves):
         return None
     packed = _pack(analysis, words, device, host, curves, narrowed or Narrowed())

@@ -11,6 +11,7 @@ from traceanalyzer.languages import spoken
 from traceanalyzer.model.annotations import SNAPSHOT_DOMAIN
 from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.reporters import names
+from traceanalyzer.reporters.devices import shown
 from traceanalyzer.reporters.timeline.lanes import Events, Words
 from traceanalyzer.text import say
 
@@ -130,6 +131,12 @@ def _joined(parts: Sequence[tuple[Events, Ints]], keys: int) -> tuple[Events, In
     return Events.join([events for events, _ in parts]), (
         np.concatenate(lanes) if lanes else np.zeros((0, keys), np.int64)
     )
+
+
+def whole_ranks(analysis: Analysis) -> list[int]:
+    """The ranks of the devices that the report shows whole."""
+    breakdown = analysis.results.get("breakdown")
+    return sorted({one.device.rank for one in shown(breakdown.devices)}) if breakdown else []
 
 
 def of_rank(analysis: Analysis, rank: int) -> str:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
 
-MAX_LANES = 24  # per side (device streams, host threads); the busiest stay
+MAX_LANES = (
+    24  # per side (device streams, host threads); of the ranks that the report shows whole, the busiest first
+)
 
 
 @dataclass(frozen=True)
@@ -76,16 +78,28 @@ class Side:
         return int(self.rest.dur.max()) if len(self.rest) else None
 
 
-def split(events_and_lanes: tuple[Events, Ints], label: Callable[[int, int, int], str], budget: int) -> Side:
-    """Number the lanes, keep the fullest, split the longest events from the rest."""
+def split(
+    events_and_lanes: tuple[Events, Ints],
+    label: Callable[[int, int, int], str],
+    budget: int,
+    whole: Sequence[int] = (),
+) -> Side:
+    """Number the lanes, keep MAX_LANES of them, split the longest events from the rest.
+
+    Args:
+        events_and_lanes: the events, and their lanes as (rank, …), shape (events, 3).
+        label: names a lane.
+        budget: how many events are drawn one by one.
+        whole: ranks whose lanes stay first, the busiest before the others; then come the other ranks, one by one.
+    """
     events, keys = events_and_lanes
     if not len(events):
         return Side((), events, events, 0)
     codes, lanes = _number(keys)
-    busy = np.bincount(codes, minlength=len(lanes))
-    kept = np.argsort(-busy, kind="stable")[:MAX_LANES]
     time = np.bincount(codes, weights=events.dur, minlength=len(lanes))
-    kept = kept[np.lexsort((-time[kept], lanes[kept, 1], lanes[kept, 0]))]
+    turn = np.where(np.isin(lanes[:, 0], whole), -1, lanes[:, 0])
+    kept = np.lexsort((-time, turn))[:MAX_LANES]
+    kept = kept[np.lexsort((-time[kept], lanes[kept, 1], lanes[kept, 0], turn[kept]))]
     position = np.full(len(lanes), -1, np.int64)
     position[kept] = np.arange(len(kept))
     events = replace(events, lane=position[codes])

@@ -9,6 +9,8 @@ from traceanalyzer.analyzers.snapshot_state import timeline
 from traceanalyzer.reporters.timeline.events import of_rank
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from traceanalyzer.analyzers.results import MemoryTimeline
     from traceanalyzer.rules.analysis import Analysis
 
@@ -39,8 +41,8 @@ class Curve:
         }
 
 
-def curves_of(analysis: Analysis) -> list[Curve]:
-    """The curves that have totals, accelerators first."""
+def curves_of(analysis: Analysis, whole: Sequence[int] = ()) -> list[Curve]:
+    """The curves that have totals, accelerators first; of many those of the ranks in `whole` before all."""
     memory = analysis.results.get("memory")
     snapshot = analysis.results.get("snapshot")
     untimed = [timeline(device) for device in snapshot.devices if not device.timed] if snapshot else []
@@ -49,6 +51,8 @@ def curves_of(analysis: Analysis) -> list[Curve]:
         for line in (memory.timelines if memory else ())
         if len(line.points) > 1 and any(level is not None for point in line.points for level in point[1:])
     ]
+    if len(found) > MAX_CURVES:
+        found.sort(key=lambda curve: curve.timeline.rank not in whole)
     return found[:MAX_CURVES]
 
 
