@@ -159,6 +159,21 @@ def test_after_the_last_work_nothing_was_launched(running: Linked) -> None:
     assert (gap.cause, gap.duration_ns, gap.next_work) == ("no_more_work", 900_000, None)
 
 
+@pytest.mark.parametrize(
+    ("does", "cause"),
+    [
+        ("<built-in function collect>", "gc"),
+        ("torch/utils/data/dataloader.py(700): __next__", "dataloader"),
+        ("train.py(9): save", "no_more_work"),
+    ],
+)
+def test_a_stall_after_the_last_work_is_called_by_its_name(running: Linked, does: str, cause: str) -> None:
+    step = running.frame("train.py", 12, 0, 990)
+    running.host("python_calls", does, 150, 950, parent=step, depth=1)
+    gap = gap_after_first_kernel(running)
+    assert (gap.cause, gap.python) == (cause, "train.py:12")
+
+
 def test_the_place_is_the_innermost_user_line_that_filled_the_gap(running: Linked) -> None:
     outer = running.frame("train.py", 12, 0, 900)
     inner = running.frame("data/augment.py", 40, 101, 155, parent=outer)

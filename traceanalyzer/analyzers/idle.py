@@ -14,7 +14,8 @@ shows in the API call L that launched k:
   `dependency`: an event, another stream, a collective that waits for its peers. But when L is
   slow (50 us and more, or a call that waits or copies pageable memory) and fills at least half of a gap of
   3 us or more, and k is the first work that it launched, the host was late after all and is judged as above.
-* No work follows in the window: `no_more_work`. The launch of k was not recorded: `unknown`.
+* No work follows in the window: the stall that fills most of the gap on the threads that launched before, else
+  `no_more_work`. The launch of k was not recorded: `unknown`.
 
 Only time in which the device is idle is counted, so the part of a synchronising call during which the
 device works costs nothing here.
@@ -58,6 +59,8 @@ CAUSES: Mapping[str, Text] = MappingProxyType(
     }
 )
 CODE: Mapping[str, int] = MappingProxyType({cause: i for i, cause in enumerate(CAUSES)})
+_STALLED = tuple(CODE[cause] for cause in STALLS if cause != "host_sync")
+"""What can hold the host up after the last work; a wait for the device is over by then."""
 HOST_CAUSES: frozenset[str] = frozenset((*STALLS, *ORDINARY, "dispatch"))
 
 
@@ -65,8 +68,8 @@ HOST_CAUSES: frozenset[str] = frozenset((*STALLS, *ORDINARY, "dispatch"))
 class Gaps:
     """The idle gaps of one device; arrays of shape (gaps,), in order of time.
 
-    `next_work` indexes `work`, `call` is the row of the launching API call; -1 for none. The host is looked
-    at from `start` to `host_end`.
+    `next_work` indexes `work`, `call` is the row of the API call that launched it, of the last launch where nothing
+    follows; -1 for none. The host is looked at from `start` to `host_end`.
     """
 
     work: DeviceWork
@@ -105,11 +108,13 @@ def explain(work: DeviceWork, busy: Intervals, window: tuple[int, int], host: Ho
     cause[on_its_way & (short | launching_many)] = CODE["launch_latency"]
     inside = on_its_way & slow & ~short & (2 * (host_end - start) >= duration) & first
 
-    judged = np.flatnonzero(late | inside)
+    call[~followed] = _last_launch(work, start[~followed])
+    judged = np.flatnonzero(late | inside | (~followed & (call >= 0)))
     thread = host.api_calls.thread[call[judged]]
     for value in np.unique(thread).tolist():
         rows = judged[thread == value]
         cause[rows] = _host_cause(host, host.crew(value), start[rows], host_end[rows])
+    cause[~followed & ~np.isin(cause, _STALLED)] = CODE["no_more_work"]
     return Gaps(work, start, end, follower, call, host_end, cause)
 
 
@@ -125,6 +130,13 @@ def _first_of_call(work: DeviceWork, rows: NDArray[np.int64]) -> NDArray[np.bool
     first[work.api_call[linked]] = linked  # the earliest is written last
     result: NDArray[np.bool_] = first[work.api_call[rows]] == rows
     return result
+
+
+def _last_launch(work: DeviceWork, at: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The API call that launched the last work before each moment; -1 where none is known, shape (moments,)."""
+    launched = np.flatnonzero(work.api_call >= 0)
+    last = np.searchsorted(work.start[launched], at, side="left") - 1
+    return np.where(last >= 0, work.api_call[launched[last]], -1) if len(launched) else np.full(len(at), -1)
 
 
 def _host_cause(
