@@ -6,7 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from traceanalyzer.model.schema import BY_NAME, arrow_type
+from traceanalyzer.model.schema import BY_NAME
+from traceanalyzer.model.table import arrow_type
 from traceanalyzer.model.tables import from_rows
 from traceanalyzer.model.trace import Capability, Source, Trace
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 
-from traceanalyzer.model.schema import TABLES, Table
+from traceanalyzer.model.schema import TABLES
 from traceanalyzer.pipeline import load as load_inputs
 
 from . import plain_reader
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from traceanalyzer.model.table import Table
     from traceanalyzer.model.trace import Trace
 
 FIVE = ["a100_nccl_train", "h100_qwen", "mi300_vllm_decode_graph", "a100_alexnet_sync", "ranks/rank-0"]

@@ -8,12 +8,13 @@ import duckdb
 
 from traceanalyzer.cli.table import Output, print_csv, print_json, print_text, remark_on_rest
 from traceanalyzer.errors import TraceAnalyzerError
-from traceanalyzer.model.schema import BY_NAME, Table
+from traceanalyzer.model.schema import BY_NAME
 from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from traceanalyzer.model.table import Table
     from traceanalyzer.model.trace import Trace
 
 # A statement may come from a colleague or a web page: it sees the registered tables and nothing else.

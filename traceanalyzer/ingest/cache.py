@@ -283,7 +283,8 @@ def _read_table(entry: Path, name: str) -> pa.Table:
     import pyarrow.parquet as pq
 
     from traceanalyzer.model.parquet import restored
-    from traceanalyzer.model.schema import BY_NAME, arrow_schema
+    from traceanalyzer.model.schema import BY_NAME
+    from traceanalyzer.model.table import arrow_schema
 
     with pq.ParquetFile(entry / f"{name}.parquet", memory_map=True, page_checksum_verification=True) as file:
         return restored(file.read(), arrow_schema(BY_NAME[name]))

@@ -14,13 +14,15 @@ import pyarrow.compute as pc
 from traceanalyzer.errors import UsageError
 from traceanalyzer.ingest.one_run import as_one_run, window
 from traceanalyzer.model.columns import ints, texts
-from traceanalyzer.model.schema import TABLES, Table
+from traceanalyzer.model.schema import TABLES
 from traceanalyzer.model.tables import start_order, with_ids
 from traceanalyzer.model.trace import Note, Source, Trace
 from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from traceanalyzer.model.table import Table
 
 SNAPSHOT = "memory snapshot"
 OF_THE_SAME_PROCESS = frozenset({SNAPSHOT, "oom text"})

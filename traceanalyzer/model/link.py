@@ -19,7 +19,8 @@ from traceanalyzer.model.frames import frame_columns, module_paths
 from traceanalyzer.model.join import codes_of, first_match
 from traceanalyzer.model.moments import joined_rows, running_at
 from traceanalyzer.model.ranges import range_modules
-from traceanalyzer.model.schema import BY_NAME, arrow_schema
+from traceanalyzer.model.schema import BY_NAME
+from traceanalyzer.model.table import arrow_schema
 from traceanalyzer.model.tree import enclosing, inherit, nest, self_times
 
 if TYPE_CHECKING:

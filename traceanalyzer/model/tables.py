@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from traceanalyzer.model.columns import ints
-from traceanalyzer.model.schema import BY_NAME, arrow_schema
+from traceanalyzer.model.schema import BY_NAME
+from traceanalyzer.model.table import arrow_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

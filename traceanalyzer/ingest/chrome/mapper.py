@@ -25,7 +25,8 @@ from traceanalyzer.ingest.chrome.vocabulary import (
     Target,
     target_of,
 )
-from traceanalyzer.model.schema import BY_NAME, arrow_type
+from traceanalyzer.model.schema import BY_NAME
+from traceanalyzer.model.table import arrow_type
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

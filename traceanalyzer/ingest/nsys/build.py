@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from traceanalyzer.model.columns import nullable
-from traceanalyzer.model.schema import TABLES, arrow_type
+from traceanalyzer.model.schema import TABLES
+from traceanalyzer.model.table import arrow_type
 from traceanalyzer.model.tables import complete, empty, finish
 
 if TYPE_CHECKING:
