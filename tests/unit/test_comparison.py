@@ -16,12 +16,13 @@ from traceanalyzer import pipeline
 from traceanalyzer.analyzers.matching import family_name, matched
 from traceanalyzer.cli import run
 from traceanalyzer.reporters.comparison import gate, headline
-from traceanalyzer.rules.comparison import Comparison, compare
+from traceanalyzer.rules.comparison import compare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from traceanalyzer.rules.analysis import Analysis
+    from traceanalyzer.rules.comparison_results import Comparison
 
 ROOT = Path(__file__).parents[2]
 SIMULATED = str(ROOT / "fixtures/simulated/sim_training_mixed.json.gz")

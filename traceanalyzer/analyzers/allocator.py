@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from traceanalyzer.analyzers.allocator_blocks import Block, Pool
 from traceanalyzer.analyzers.allocator_settings import (
+    MIB,
     MIN_BLOCK,
     SMALL_BLOCK,
     AllocatorSettings,
@@ -22,56 +23,12 @@ from traceanalyzer.analyzers.allocator_settings import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-MIB = 1 << 20
 ROUNDING = 20 * MIB  # a block of max_split_size or more serves a request with up to this much less
 SPACE = 1 << 40  # addresses that an expandable segment keeps for itself
 
 
 class OutOfMemory(Exception):
     """The driver has not enough memory left, after everything that can be given back was."""
-
-
-@dataclass(slots=True, eq=False)
-class Block:
-    """A stretch of a segment; `before` and `after` are its neighbours there."""
-
-    address: int
-    size: int
-    pool: Pool
-    used: bool = False
-    mapped: bool = True
-    before: Block | None = None
-    after: Block | None = None
-    since: int = 0  # requests of the pool when it became free
-
-    @property
-    def whole(self) -> bool:
-        """Whether it is all of its segment."""
-        return self.before is None and self.after is None
-
-
-@dataclass(slots=True, eq=False)
-class Pool:
-    """Blocks of one kind that one stream may use; `free` is sorted by size, then address."""
-
-    small: bool
-    free: list[tuple[int, int, Block]] = field(default_factory=list)
-    expandable: Block | None = None  # the first block of its expandable segment
-    requests: int = 0
-
-    @property
-    def granule(self) -> int:
-        """What an expandable segment grows and shrinks by."""
-        return 2 * MIB if self.small else 20 * MIB
-
-    def add(self, block: Block) -> None:
-        """Take in a free block."""
-        block.since = self.requests
-        insort(self.free, (block.size, block.address, block))
-
-    def remove(self, block: Block) -> None:
-        """Take out a free block."""
-        del self.free[bisect_left(self.free, (block.size, block.address))]
 
 
 class Allocator:
@@ -114,7 +71,7 @@ class Allocator:
         block.used = True
         if self._splits(block, size):
             rest = Block(block.address + size, block.size - size, pool, before=block, after=block.after)
-            self._between(block, rest)
+            block.put_after(rest)
             block.size = size
             pool.add(rest)
         return block
@@ -125,7 +82,7 @@ class Allocator:
         for other in (block.before, block.after):
             if other is not None and other.mapped and not other.used:
                 block.pool.remove(other)
-                self._merge(block, other)
+                block.take_in(other)
         block.pool.add(block)
 
     def release_cached(self) -> None:
@@ -338,7 +295,7 @@ class Allocator:
                 before=block,
                 after=block.after,
             )
-            self._between(block, rest)
+            block.put_after(rest)
             block.size = amount
         block.mapped = True
         self._reserve(amount)
@@ -366,12 +323,12 @@ class Allocator:
             pool.add(kept)
         if high < end:
             kept = Block(high, end - high, pool, before=block, after=block.after)
-            self._between(block, kept)
+            block.put_after(kept)
             pool.add(kept)
         block.address, block.size, block.mapped = low, high - low, False
         for other in (block.before, block.after):
             if other is not None and not other.mapped:
-                self._merge(block, other)
+                block.take_in(other)
 
     @staticmethod
     def _first_address(pool: Pool) -> int:
@@ -383,25 +340,3 @@ class Allocator:
         """Whether a block lies in the pool's expandable segment."""
         assert pool.expandable is not None
         return pool.expandable.address <= block.address < pool.expandable.address + SPACE
-
-    @staticmethod
-    def _between(block: Block, rest: Block) -> None:
-        """Put a block, whose neighbours are set, after another."""
-        if block.after is not None:
-            block.after.before = rest
-        block.after = rest
-
-    @staticmethod
-    def _merge(block: Block, other: Block) -> None:
-        """Take a neighbour into a block."""
-        if other is block.before:
-            block.address, block.before = other.address, other.before
-            if other.before is not None:
-                other.before.after = block
-            if block.pool.expandable is other:
-                block.pool.expandable = block
-        else:
-            block.after = other.after
-            if other.after is not None:
-                other.after.before = block
-        block.size += other.size

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from traceanalyzer.analyzers.allocator import Block
+    from traceanalyzer.analyzers.allocator_blocks import Block
     from traceanalyzer.analyzers.snapshot_device import DeviceState
 
     Ints = NDArray[np.int64]

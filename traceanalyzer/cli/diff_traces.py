@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from traceanalyzer.cli.inputs import Wanted
     from traceanalyzer.model.trace import Trace
-    from traceanalyzer.rules.comparison import Comparison
+    from traceanalyzer.rules.comparison_results import Comparison
 
 _FORMS = {".html": "html", ".htm": "html", ".json": "json", ".md": "markdown", ".csv": "csv", ".xml": "junit"}
 

@@ -12,7 +12,8 @@ from traceanalyzer.languages import spoken
 from traceanalyzer.reporters import markdown, names, tables, units
 from traceanalyzer.reporters.facts import PARTS, Facts, cause_text
 from traceanalyzer.reporters.tables import Column, Layout
-from traceanalyzer.rules.comparison import Change, is_snapshot
+from traceanalyzer.rules.comparison import is_snapshot
+from traceanalyzer.rules.comparison_results import Change
 from traceanalyzer.text import Text, join, say
 from traceanalyzer.version import __version__
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from traceanalyzer.reporters import gates
-    from traceanalyzer.rules.comparison import Comparison, LaunchChange
+    from traceanalyzer.rules.comparison_results import Comparison, LaunchChange
 
 
 _TIMES = (

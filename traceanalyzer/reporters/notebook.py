@@ -13,7 +13,7 @@ from traceanalyzer.reporters import comparison, devices, tables
 from traceanalyzer.reporters.facts import Facts
 from traceanalyzer.reporters.html import charts, environment
 from traceanalyzer.rules.analysis import Analysis
-from traceanalyzer.rules.comparison import Comparison
+from traceanalyzer.rules.comparison_results import Comparison
 from traceanalyzer.rules.findings import Finding
 from traceanalyzer.text import say
 

@@ -16,7 +16,7 @@ from traceanalyzer.version import __version__
 
 if TYPE_CHECKING:
     from traceanalyzer.rules.analysis import Analysis
-    from traceanalyzer.rules.comparison import Comparison
+    from traceanalyzer.rules.comparison_results import Comparison
 
 BARS = {"diff-copies": "copy", "diff-collectives": "communication", "diff-idle": "idle", "diff-host-ops": "host",
         "diff-api-calls": "host"}  # fmt: skip
