@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SHOWN = 5
 _LAUNCHES = frozenset({Capability.LAUNCHES})
 _DEVICE_WORK = frozenset({Capability.DEVICE_WORK})
+_LIMITS = {"gap": duration(GAP_NS), "chunks": CHUNKS, "use": f"{UTILISATION_PERCENT:.0f}"}
 
 
 class _NsysRule:
@@ -32,10 +33,8 @@ class _NsysRule:
     requires: ClassVar[frozenset[Capability]]
     table: ClassVar[str]
     elsewhere: ClassVar[str]  # the rule of ours that tells what it costs
+    says: ClassVar[Text]  # of `rows`, which take `total`; with the limits of nsys
     fix: ClassVar[Text]
-
-    def _claim(self, rows: int, total_ns: int) -> Text:
-        raise NotImplementedError
 
     def check(self, facts: Facts) -> Iterable[Finding]:
         """One finding when nsys' rule has rows."""
@@ -49,7 +48,7 @@ class _NsysRule:
             code=self.code,
             title=self.title,
             severity="low",
-            claim=self._claim(len(rows), total),
+            claim=self.says.filled(rows=len(rows), total=duration(total), **_LIMITS),
             evidence=tuple(
                 Evidence(
                     _described(row),
@@ -99,15 +98,11 @@ class PageableAsyncCopies(_NsysRule):
     requires = _LAUNCHES
     table = "cuda_memcpy_async"
     elsewhere = "COPY001"
+    says = say(
+        "{rows} asynchronous {rows:copy uses pageable memory and blocks; it takes|copies use pageable memory "
+        "and block; they take} {total}."
+    )
     fix = say("Pin the memory: DataLoader(pin_memory=True), tensor.pin_memory(), then non_blocking=True.")
-
-    def _claim(self, rows: int, total_ns: int) -> Text:
-        return say(
-            "{rows} asynchronous {rows:copy uses pageable memory and blocks; it takes|copies use pageable memory "
-            "and block; they take} {total}.",
-            rows=rows,
-            total=duration(total_ns),
-        )
 
 
 class SynchronousCopies(_NsysRule):
@@ -122,16 +117,10 @@ class SynchronousCopies(_NsysRule):
     requires = _LAUNCHES
     table = "cuda_memcpy_sync"
     elsewhere = "SYNC001"
+    says = say("{rows} {rows:copy blocks the host; it takes|copies block the host; they take} {total}.")
     fix = say(
         "Use cudaMemcpyAsync on a stream, in PyTorch .to(device, non_blocking=True) from pinned memory."
     )
-
-    def _claim(self, rows: int, total_ns: int) -> Text:
-        return say(
-            "{rows} {rows:copy blocks the host; it takes|copies block the host; they take} {total}.",
-            rows=rows,
-            total=duration(total_ns),
-        )
 
 
 class SynchronousFills(_NsysRule):
@@ -145,14 +134,8 @@ class SynchronousFills(_NsysRule):
     requires = _LAUNCHES
     table = "cuda_memset_sync"
     elsewhere = "SYNC001"
+    says = say("{rows} {rows:fill blocks the host; it takes|fills block the host; they take} {total}.")
     fix = say("Use cudaMemsetAsync.")
-
-    def _claim(self, rows: int, total_ns: int) -> Text:
-        return say(
-            "{rows} {rows:fill blocks the host; it takes|fills block the host; they take} {total}.",
-            rows=rows,
-            total=duration(total_ns),
-        )
 
 
 class BlockingCalls(_NsysRule):
@@ -166,16 +149,10 @@ class BlockingCalls(_NsysRule):
     requires = _LAUNCHES
     table = "cuda_api_sync"
     elsewhere = "SYNC001"
+    says = say("The {rows} longest synchronising {rows:call holds|calls hold} the host up for {total}.")
     fix = say(
         "Wait for the one event that is needed, or read results later: no .item(), .cpu() or print in the step."
     )
-
-    def _claim(self, rows: int, total_ns: int) -> Text:
-        return say(
-            "The {rows} longest synchronising {rows:call holds|calls hold} the host up for {total}.",
-            rows=rows,
-            total=duration(total_ns),
-        )
 
 
 class LongGaps(_NsysRule):
@@ -189,15 +166,8 @@ class LongGaps(_NsysRule):
     requires = _DEVICE_WORK
     table = "gpu_gaps"
     elsewhere = "IDLE001"
+    says = say("The GPU has nothing to do for more than {gap} {rows} {rows:time|times}, {total} in all.")
     fix = say("See what the host did in them: the timeline and the causes of idle time name it.")
-
-    def _claim(self, rows: int, total_ns: int) -> Text:
-        return say(
-            "The GPU has nothing to do for more than {limit} {rows} {rows:time|times}, {total} in all.",
-            limit=duration(GAP_NS),
-            rows=rows,
-            total=duration(total_ns),
-        )
 
 
 class LowUse(_NsysRule):
@@ -212,17 +182,11 @@ class LowUse(_NsysRule):
     requires = _DEVICE_WORK
     table = "gpu_time_util"
     elsewhere = "IDLE001"
+    says = say(
+        "In {rows} of {chunks} {chunks:part|parts} of the time the GPU is used for less than {use} %, {total} "
+        "in all."
+    )
     fix = say("See what the host did meanwhile: the timeline and the causes of idle time name it.")
-
-    def _claim(self, rows: int, total_ns: int) -> Text:
-        return say(
-            "In {rows} of {chunks} {chunks:part|parts} of the time the GPU is used for less than {limit} %, {total} "
-            "in all.",
-            rows=rows,
-            chunks=CHUNKS,
-            limit=f"{UTILISATION_PERCENT:.0f}",
-            total=duration(total_ns),
-        )
 
 
 RULES = (

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from traceanalyzer.ingest.nsys.build import ABSENT, Build, durations
-from traceanalyzer.ingest.nsys.processes import pid_of, tid_of
+from traceanalyzer.ingest.nsys.build import ABSENT, Build
+from traceanalyzer.ingest.nsys.processes import on_thread
 from traceanalyzer.ingest.nsys.stacks import SAMPLES, SYSTEM_CALLS
 from traceanalyzer.model.columns import text_column
 from traceanalyzer.model.join import first_match
@@ -48,7 +48,7 @@ def add_api_calls(database: Tables, strings: Strings, ranks: Ranks, build: Build
     build.add(
         "api_calls",
         {
-            **_thread(rows, ranks),
+            **on_thread(rows, ranks),
             "name": _renamed(names),
             "layer": text_column(layer, ["runtime", "driver"]),
             # without device work there is nothing to join, and ids are counted per process
@@ -84,7 +84,7 @@ def add_samples(database: Tables, stacks: Stacks, ranks: Ranks, build: Build) ->
     """COMPOSITE_EVENTS: what threads were running when the CPU was sampled."""
     rows = database.read("COMPOSITE_EVENTS", ("id", "start", "cpu", "threadState", "globalTid"))
     build.used_threads.append(np.unique(rows.ints("globalTid")))
-    thread = _thread(rows, ranks)
+    thread = on_thread(rows, ranks)
     del thread["dur"]
     state = rows.ints("threadState")
     build.add(
@@ -116,18 +116,7 @@ def _add_others(
     # the others are notices such as "profiling started"
     rows = rows.where(np.isin(rows.ints("eventClass", _SYSTEM_CALL), [_SYSTEM_CALL]))
     build.used_threads.append(np.unique(rows.ints("globalTid")))
-    columns = {**_thread(rows, ranks), "name": strings.of(rows.ints("nameId")), "category": category}
+    columns = {**on_thread(rows, ranks), "name": strings.of(rows.ints("nameId")), "category": category}
     if stacks is not None:
         columns["stack"] = stacks.of(SYSTEM_CALLS, rows.ints("callchainId"))
     build.add("others", {**columns, "phase": "X"})
-
-
-def _thread(rows: Rows, ranks: Ranks) -> dict[str, NDArray[np.int64]]:
-    thread, start = rows.ints("globalTid"), rows.ints("start", ABSENT)
-    return {
-        "rank": ranks.rank_of(thread),
-        "ts": start,
-        "dur": durations(start, rows.ints("end", ABSENT)),
-        "pid": pid_of(thread),
-        "tid": tid_of(thread),
-    }

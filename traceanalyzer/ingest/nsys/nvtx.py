@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from traceanalyzer.ingest.nsys.build import ABSENT, Build, durations
-from traceanalyzer.ingest.nsys.processes import pid_of, process_of, tid_of
+from traceanalyzer.ingest.nsys.build import ABSENT, Build
+from traceanalyzer.ingest.nsys.processes import on_thread, process_of
 from traceanalyzer.model.columns import text_column
 from traceanalyzer.model.join import first_match
 
@@ -92,18 +92,6 @@ def _domains(rows: Rows, strings: Strings) -> dict[tuple[int, int], str]:
     return {k: n for k, n in zip(keys, _names(made, strings).to_pylist(), strict=True) if n}
 
 
-def _thread(rows: Rows, ranks: Ranks) -> dict[str, Any]:
-    thread, start = rows.ints("globalTid"), rows.ints("start", ABSENT)
-    return {
-        "rank": ranks.rank_of(thread),
-        "ts": start,
-        "dur": durations(start, rows.ints("end", ABSENT)),
-        "pid": pid_of(thread),
-        "tid": tid_of(thread),
-        "ev_idx": rows.ints("rowid", ABSENT),
-    }
-
-
 def _add_ranges(
     rows: Rows, names: pa.DictionaryArray, domains: dict[tuple[int, int], str], ranks: Ranks, build: Build
 ) -> None:
@@ -117,7 +105,8 @@ def _add_ranges(
     build.add(
         "annotations",
         {
-            **_thread(rows, ranks),
+            **on_thread(rows, ranks),
+            "ev_idx": rows.ints("rowid", ABSENT),
             "name": names,
             "on_gpu": False,
             "domain": text_column(own[codes.reshape(-1)] if len(own) else style, known),
@@ -135,12 +124,13 @@ def _add_ops(
     sizes = pc.replace_with_mask(sizes, pc.equal(sizes, ""), pa.scalar(None, pa.string()))
     seq, op_id = (_number(parts.field(number))[codes] for number in ("seq", "op_id"))
     plain, code_of = name.dictionary.to_pylist(), np.asarray(name.indices)[codes]
-    thread = _thread(rows, ranks)
+    thread = on_thread(rows, ranks)
     backward = np.array([*(bool(_BACKWARD.search(n)) for n in plain), False])[code_of]
     build.add(
         "ops",
         {
             **thread,
+            "ev_idx": rows.ints("rowid", ABSENT),
             "name": text_column(code_of, plain),
             "seq": seq,
             "fwd_tid": _forward_threads(thread, seq, backward),

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from traceanalyzer.ingest.nsys.build import ABSENT, durations
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from traceanalyzer.ingest.nsys.database import Strings, Tables
+    from traceanalyzer.ingest.nsys.database import Rows, Strings, Tables
 
     Ints = NDArray[np.int64]
 
@@ -75,6 +77,18 @@ class Ranks:
     def owns_device_work(self, global_id: Ints) -> NDArray[np.bool_]:
         """Whether the process of each row has device work."""
         return np.isin(process_of(global_id), np.array(self.processes, np.int64))
+
+
+def on_thread(rows: Rows, ranks: Ranks) -> dict[str, Ints]:
+    """The columns that all rows of the host have: when, for how long, and on which thread of which rank."""
+    thread, start = rows.ints("globalTid"), rows.ints("start", ABSENT)
+    return {
+        "rank": ranks.rank_of(thread),
+        "ts": start,
+        "dur": durations(start, rows.ints("end", ABSENT)),
+        "pid": pid_of(thread),
+        "tid": tid_of(thread),
+    }
 
 
 def process_rows(database: Tables, strings: Strings, ranks: Ranks, used: Ints) -> list[dict[str, Any]]:
