@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.linked import US, Linked
-from traceanalyzer.analyzers import thresholds
+from traceanalyzer.analyzers import run_analyzers, thresholds
 from traceanalyzer.analyzers.replay_ranks import Replay
+from traceanalyzer.analyzers.replay_straggler import straggler
 from traceanalyzer.analyzers.replay_whatif import WhatIf, what_if
 from traceanalyzer.analyzers.steps import StepsAnalyzer
 from traceanalyzer.errors import UsageError
@@ -170,26 +171,33 @@ def test_what_ended_on_one_rank_before_it_began_on_the_other_is_no_collective_of
     assert (len(run.meetings.members), run.meetings.apart) == (2, 2)
 
 
-def test_a_rank_waits_for_those_that_others_of_its_groups_wait_for() -> None:
+def in_two_groups_each() -> Linked:
     """Ranks 0 and 1, then 2 and 3 reduce; then 0 with 2, and 1 with 3. Rank 3 is 500 µs late: in the end for all."""
     rows = Linked()
-    for rank in range(4):
-        late = 500 * (rank == 3)
-        first = "01" if rank < 2 else "23"
-        second = "02" if rank in (0, 2) else "13"
-        began = 500 * (rank >= 2)
+    for rank, (first, second) in enumerate((("01", "02"), ("01", "13"), ("23", "02"), ("23", "13"))):
+        late, began = 500 * (rank == 3), 500 * (rank >= 2)
         rows.step(1, 0, 700, rank=rank)
         rows.annotation("load", 0.5, 0.5 + late, rank=rank)
-        for called, start, end, group in (
-            (2 + late, 6 + late, 50 + began, first),
-            (4 + late, 52 + began, 600, second),
-        ):
-            collective(rows, rank, called, start, end, group=group, group_ranks=group, seq=1)
+        collective(rows, rank, 2 + late, 6 + late, 50 + began, group=first, group_ranks=first, seq=1)
+        collective(rows, rank, 4 + late, 52 + began, 600, group=second, group_ranks=second, seq=1)
         rows.call("cudaDeviceSynchronize", 8 + late, 602, rank=rank)
+    return rows
+
+
+def test_a_rank_waits_for_those_that_others_of_its_groups_wait_for() -> None:
+    rows = in_two_groups_each()
     run = joined(rows, (0, 1, 2, 3))
     assert sorted(run.meetings.members) == [(0, 1), (0, 2), (1, 3), (2, 3)]
     assert step_us(asked(rows, "load")) == step_us(asked(rows, "load", rank=3)) == 200
     assert step_us(asked(rows, "load", rank=0)) == 700
+
+
+def test_the_finding_and_its_cure_mean_the_same_straggler() -> None:
+    rows = in_two_groups_each()
+    peers = run_analyzers(rows.trace())[0]["peers"]
+    caused = {r.rank: (r.caused_ns, r.last, r.joined) for r in peers.rows}
+    assert caused == {0: (0, 1, 2), 1: (0, 0, 2), 2: (500 * US // 3, 1, 2), 3: (1_000 * US // 3, 2, 2)}
+    assert straggler(joined(rows, (0, 1, 2, 3)).graphs) == 3
 
 
 def test_ranks_that_come_to_collectives_in_different_orders_do_not_block_each_other() -> None:

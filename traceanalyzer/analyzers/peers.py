@@ -2,7 +2,7 @@
 
 A communication kernel runs until the slowest rank has joined it. Of the executions of one collective on several ranks
 the shortest belongs to the rank that came last; what the others take longer is time that they waited for it. That
-needs no clock that the ranks share, only that each rank runs the same collectives in the same order.
+needs no clock that the ranks share, only to know which executions are of one collective.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from traceanalyzer.analyzers.communication import communication_kernels
+from traceanalyzer.analyzers.collective_runs import collective_runs
+from traceanalyzer.analyzers.groups import longest_of
 from traceanalyzer.analyzers.work import COMMUNICATION, COMPUTE, device_work
 from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.model.intervals import covered, total
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from traceanalyzer.analyzers.collective_runs import CollectiveRuns
     from traceanalyzer.analyzers.results import Step
     from traceanalyzer.analyzers.work import DeviceWork
     from traceanalyzer.model.trace import Capability, Trace
@@ -31,8 +33,9 @@ if TYPE_CHECKING:
 class PeerRow:
     """One rank.
 
-    `matched_ns` is its time in collectives that all ranks ran, `wait_ns` the part of it beyond that of the last rank
-    to join, `caused_ns` what the mean other rank waited for it; `last` is how many collectives it was the last to join.
+    `matched_ns` is its time in collectives that others of its group ran too, `wait_ns` the part of it beyond that of
+    the last rank to join, `caused_ns` what the mean other rank waited for it; `joined` is how many collectives it ran,
+    and `last` how many it was the last to join.
     """
 
     rank: int
@@ -41,6 +44,7 @@ class PeerRow:
     wait_ns: int
     caused_ns: int
     last: int
+    joined: int
     longest: int | None = None  # row of `kernels`: where it waited, or made others wait, longest
 
 
@@ -57,16 +61,15 @@ class TailRow:
 
 @dataclass(frozen=True, slots=True)
 class Peers:
-    """`rows` is empty unless two ranks and more ran the same collectives; `matched` counts those."""
+    """`rows` is empty unless two ranks and more ran the same collectives."""
 
     rows: tuple[PeerRow, ...]
-    matched: int
     kernels: tuple[str, ...]  # names of those collectives' kernels
     tails: tuple[TailRow, ...]
 
 
 class PeersAnalyzer:
-    """Matches the n-th execution of each communication kernel across ranks."""
+    """Compares how long the ranks of each collective took for it."""
 
     name: ClassVar[str] = "peers"
     requires: ClassVar[frozenset[Capability]] = frozenset()
@@ -76,51 +79,46 @@ class PeersAnalyzer:
         works = device_work(trace)
         steps = results["steps"].steps
         tails = tuple(_tail(w, [s for s in steps if s.rank == w.rank]) for w in works)
-        matched = _matched(trace)
-        if matched is None:
-            return Peers((), 0, (), tails)
-        ranks, took, kernel, names = matched
-        waited = took - took.min(axis=0)
-        last = took.argmin(axis=0)
-        others = max(len(ranks) - 1, 1)
-        rows = tuple(
-            PeerRow(
-                rank,
-                sum(total(w.busy(COMPUTE)) for w in works if w.rank == rank),
-                int(took[i].sum()),
-                int(waited[i].sum()),
-                int(waited[:, last == i].sum()) // others,
-                int((last == i).sum()),
-                int(kernel[i, np.where(last == i, waited.max(axis=0), waited[i]).argmax()]),
-            )
-            for i, rank in enumerate(ranks)
-        )
-        return Peers(rows, took.shape[1], names, tails)
+        runs = _matched(collective_runs(trace))
+        if not len(runs.row):
+            return Peers((), (), tails)
+        codes, names = texts(trace.kernels, "name")
+        compute = {w.rank: 0 for w in works}
+        for work in works:
+            compute[work.rank] += total(work.busy(COMPUTE))
+        took = np.maximum(ints(trace.kernels, "dur", 0), 0)[runs.row]
+        kernels = sorted({names[c] for c in np.unique(codes[runs.row]).tolist() if c >= 0})
+        return Peers(_rows(runs, took, compute), tuple(kernels), tails)
 
 
-def _matched(
-    trace: Trace,
-) -> tuple[list[int], NDArray[np.int64], NDArray[np.int64], tuple[str, ...]] | None:
-    """Ranks, how long each took for the same collectives, their rows, both of shape (ranks, collectives), and names."""
-    kernels = np.flatnonzero(communication_kernels(trace))
-    rank = ints(trace.kernels, "rank")[kernels]
-    ranks = np.unique(rank).tolist()
-    if len(ranks) < 2:
-        return None
-    codes, names = texts(trace.kernels, "name")
-    duration = np.maximum(ints(trace.kernels, "dur", 0), 0)
-    columns, matched = [], []
-    for code in np.unique(codes[kernels]).tolist():
-        per_rank = [kernels[(rank == r) & (codes[kernels] == code)] for r in ranks]
-        if (
-            len({len(rows) for rows in per_rank}) == 1
-        ):  # else a rank runs it in another group, or was recorded for longer
-            columns.append(np.stack(per_rank))
-            matched.append(names[code])
-    if not columns:
-        return None
-    rows = np.concatenate(columns, axis=1)
-    return ranks, duration[rows], rows, tuple(sorted(matched))
+def _matched(runs: CollectiveRuns) -> CollectiveRuns:
+    """Those that two ranks of the group and more ran; all ranks where the group was not recorded."""
+    runs = runs.of(runs.call >= 0)
+    ranks = np.bincount(runs.call, minlength=1)[runs.call]
+    return runs.of((ranks > 1) & (~runs.assumed | (ranks == runs.size)))
+
+
+def _rows(runs: CollectiveRuns, took: NDArray[np.int64], compute: Mapping[int, int]) -> tuple[PeerRow, ...]:
+    ranks, rank = np.unique(runs.rank, return_inverse=True)
+    call = np.unique(runs.call, return_inverse=True)[1]
+    order = np.lexsort((rank, took, call))
+    last = order[np.flatnonzero(np.diff(call[order], prepend=-1))]  # the shortest of each call
+    wait = took - took[last][call]
+    waited, longest = np.bincount(call, wait).astype(np.int64), np.zeros(len(last), np.int64)
+    np.maximum.at(longest, call, wait)
+    weight = wait.copy()
+    weight[last] = longest
+    rows = runs.row[longest_of(rank, weight, len(ranks))]
+
+    def of_each(of: NDArray[np.int64], values: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        return np.bincount(of, values, len(ranks)).astype(np.int64)
+
+    caused = of_each(rank[last], waited) // (len(ranks) - 1)
+    columns = (of_each(rank, took), of_each(rank, wait), caused, of_each(rank[last]), of_each(rank), rows)
+    return tuple(
+        PeerRow(number, compute[number], *numbers)
+        for number, numbers in zip(ranks.tolist(), np.stack(columns, axis=1).tolist(), strict=True)
+    )
 
 
 def _tail(work: DeviceWork, steps: list[Step]) -> TailRow:

@@ -41,6 +41,10 @@ class Straggler:
         peers: Peers = facts.results["peers"]
         if peers.rows or not facts.collectives.rows:
             return ""
+        if len({device.rank for device in facts.breakdown.devices}) > 1:
+            return say(
+                "give the traces of all ranks of a process group together, recorded over the same steps"
+            )
         return say("give the traces of all ranks of the job together: DIR with one file per rank")
 
     def check(self, facts: Facts) -> Iterable[Finding]:
@@ -51,7 +55,7 @@ class Straggler:
         worst = max(peers.rows, key=lambda r: (r.caused_ns, -r.rank))
         ranks = len(peers.rows)
         share = facts.share(worst.caused_ns * ranks)
-        if share < thresholds.CAUSE_SHARE or worst.last < thresholds.DOMINANT_SHARE * peers.matched:
+        if share < thresholds.CAUSE_SHARE or worst.last < thresholds.DOMINANT_SHARE * worst.joined:
             return
         if worst.caused_ns < 2 * worst.wait_ns:
             return  # they take turns in waiting for each other
@@ -64,7 +68,7 @@ class Straggler:
                 "{share} of the step.",
                 rank=worst.rank,
                 last=worst.last,
-                matched=peers.matched,
+                matched=worst.joined,
                 share=percent(share),
             ),
             evidence=tuple(

@@ -1,0 +1,115 @@
+"""Which communication kernels of several ranks are one collective.
+
+The arguments that the profiler recorded tell it: the process group and the sequence number in it, else the n-th of its
+kind. Where no arguments were recorded it is the n-th kernel of that name on every rank. No clock is asked.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from traceanalyzer.analyzers.communication import communication_kernels
+from traceanalyzer.model.columns import ints, texts
+from traceanalyzer.model.join import codes_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from traceanalyzer.model.trace import Trace
+
+    Ints = NDArray[np.int64]
+    Flags = NDArray[np.bool_]
+
+# Between two ranks, of which the sender need not wait.
+POINT_TO_POINT = re.compile(r"send|recv", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class CollectiveRuns:
+    """Communication kernels in the order of ranks and starts, arrays of shape (kernels,).
+
+    `row` is the row of `kernels`. Those of one `family` do the same in the same process group; those of one `call` are
+    one collective, -1 where ranks ran it unequally often. `size` counts the ranks that take part in it: where that was
+    not recorded, all of the trace are `assumed` to. `pairs` are sent or received.
+    """
+
+    row: Ints
+    rank: Ints
+    family: Ints
+    call: Ints
+    size: Ints
+    assumed: Flags
+    pairs: Flags
+
+    def of(self, chosen: Flags) -> CollectiveRuns:
+        """Some of them."""
+        return CollectiveRuns(
+            self.row[chosen],
+            self.rank[chosen],
+            self.family[chosen],
+            self.call[chosen],
+            self.size[chosen],
+            self.assumed[chosen],
+            self.pairs[chosen],
+        )
+
+
+def collective_runs(trace: Trace) -> CollectiveRuns:
+    """All communication kernels of a trace, with what belongs together."""
+    row = np.flatnonzero(communication_kernels(trace))
+    table = trace.collectives
+    linked = ints(table, "kernel")
+    arguments = np.full(trace.kernels.num_rows, -1, np.int64)
+    arguments[linked[linked >= 0]] = np.flatnonzero(linked >= 0)
+    arguments = arguments[row]
+
+    def recorded(column: NDArray[np.integer]) -> Ints:
+        return np.append(column, -1).astype(np.int64)[arguments]
+
+    name, names = texts(trace.kernels, "name")
+    kind, kinds = texts(table, "collective")
+    unnamed = np.where(arguments < 0, name[row], -1)
+    pairs = np.where(arguments < 0, _pairs(names)[unnamed], _pairs(kinds)[recorded(kind)])
+    group = [recorded(texts(table, column)[0]) for column in ("group", "group_ranks")]
+    size = recorded(ints(table, "group_size"))
+    family = codes_of(unnamed, recorded(kind), *group, size)
+    rank = ints(trace.kernels, "rank")[row]
+    numbered = np.unique(codes_of(family, recorded(ints(table, "seq"))), return_inverse=True)[1]
+    call = np.unique(codes_of(numbered, _turn(codes_of(numbered, rank))), return_inverse=True)[1]
+    call = np.where(_everywhere_as_often(numbered, rank), call, -1)
+    assumed = size < 1
+    size = np.where(assumed, len(np.unique(ints(trace.kernels, "rank"))), size)
+    return CollectiveRuns(row, rank, family, call, size, assumed, pairs)
+
+
+def _pairs(names: Sequence[str]) -> Flags:
+    """Which of the names mean that two ranks send and receive; the last is for no name."""
+    return np.array([POINT_TO_POINT.search(n) is not None for n in names] + [False])
+
+
+def _turn(code: Ints) -> Ints:
+    """How many rows before each one have its code."""
+    order = np.argsort(code, kind="stable")
+    first = np.flatnonzero(np.diff(code[order], prepend=-1))
+    turn = np.empty(len(code), np.int64)
+    turn[order] = np.arange(len(code)) - np.repeat(first, np.diff(np.append(first, len(code))))
+    return turn
+
+
+def _everywhere_as_often(kind: Ints, rank: Ints) -> Flags:
+    """Whether all ranks that ran a kind ran it as often."""
+    if not len(kind):
+        return np.empty(0, np.bool_)
+    _, first, runs = np.unique(codes_of(kind, rank), return_index=True, return_counts=True)
+    kinds = int(kind.max()) + 1
+    least, most = np.full(kinds, len(kind) + 1), np.zeros(kinds, np.int64)
+    np.minimum.at(least, kind[first], runs)
+    np.maximum.at(most, kind[first], runs)
+    result: Flags = (least == most)[kind]
+    return result
