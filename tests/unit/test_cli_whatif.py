@@ -82,6 +82,12 @@ def test_ranks_that_were_given_together_are_replayed_together(capsys: pytest.Cap
     assert "remove COMM003" in out
 
 
+def test_the_straggler_is_cured_as_its_finding_says(capsys: pytest.CaptureFixture[str]) -> None:
+    changes = json.loads(printed(capsys, *RANKS, "--json"))["what_if"]["changes"]
+    told = next(f for f in analyze(load(*RANKS)).findings if f.code == "COMM003")
+    assert [c["saving_ns"] for c in changes if c["change"] == "remove COMM003"] == [list(told.saving_ns)]
+
+
 def test_json_says_which_ranks_were_replayed_and_changed(capsys: pytest.CaptureFixture[str]) -> None:
     result = json.loads(printed(capsys, *RANKS, "--remove", "INPUT001", "--rank", "0", "--json"))["what_if"]
     assert (result["ranks"], result["rank"], result["changed"]) == ([0, 1], 0, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -114,22 +115,27 @@ class Replay:
         """The mean step as measured, of the slowest rank."""
         return self.unchanged.step_ns
 
-    def of_rule(self, code: str) -> Cure:
+    def of_rule(self, code: str, remaining: Mapping[str, tuple[float, float]]) -> Cure:
         """What following a rule's advice changes, on every rank.
+
+        Args:
+            code: of the rule.
+            remaining: what its finding does to kernels: the shares of their time that remain, at least and at most.
 
         Raises:
             UsageError: what the rule advises cannot be replayed.
         """
-        if code in OF_ALL_RANKS:
-            if not self.meetings.members:
-                raise UsageError(
-                    say(
-                        "{code} needs a replay of several ranks: give the traces of all ranks together",
-                        code=code,
-                    )
-                )
+        if code in OF_ALL_RANKS and self.meetings.members:
             return OF_ALL_RANKS[code](self.graphs)
-        return self.everywhere(lambda fixes: fixes.of_rule(code))
+        if remaining:
+            return self.everywhere(partial(Fixes.shortened, remaining=remaining))
+        if code in OF_ALL_RANKS:
+            raise UsageError(
+                say(
+                    "{code} needs a replay of several ranks: give the traces of all ranks together", code=code
+                )
+            )
+        return self.everywhere(partial(Fixes.of_rule, code=code))
 
     def everywhere(self, make: Callable[[Fixes], Bounds]) -> Cure:
         """A change on every rank that has something to change.

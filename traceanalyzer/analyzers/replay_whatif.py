@@ -135,10 +135,8 @@ def _asked(
 
 def _removal(whole: Replay, name: str, advised: Mapping[str, Mapping[str, tuple[float, float]]]) -> Cure:
     code = name.upper()
-    if code in advised:
-        return whole.everywhere(partial(Fixes.shortened, remaining=advised[code]))
-    if code in RULES or code in OF_ALL_RANKS:
-        return whole.of_rule(code)
+    if code in RULES or code in OF_ALL_RANKS or code in advised:
+        return whole.of_rule(code, advised.get(code, {}))
     return whole.everywhere(partial(Fixes.without, name=name))
 
 

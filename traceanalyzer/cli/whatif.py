@@ -13,7 +13,7 @@ from traceanalyzer.languages import spoken
 from traceanalyzer.text import say
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from traceanalyzer.analyzers.replay_ranks import Outcome
     from traceanalyzer.analyzers.replay_whatif import WhatIf
@@ -93,15 +93,14 @@ def _shortened(analysis: Analysis) -> Mapping[str, Mapping[str, tuple[float, flo
     return found
 
 
-def _advised(analysis: Analysis, shortened: Container[str]) -> tuple[str, ...]:
+def _advised(analysis: Analysis, shortened: Iterable[str]) -> tuple[str, ...]:
     """The codes of the findings that can be replayed, in their order."""
     from traceanalyzer.analyzers.replay_fixes import RULES
     from traceanalyzer.analyzers.replay_ranks import OF_ALL_RANKS
 
-    together = analysis.combined is not None and len(analysis.combined.ranks) > 1
-    known = {*RULES, *(OF_ALL_RANKS if together else ())}
-    codes = (f.code for f in analysis.findings)
-    return tuple(dict.fromkeys(code for code in codes if code in known or code in shortened))
+    cured = analysis.combined.codes if analysis.combined else ()
+    known = {*RULES, *shortened} - {*OF_ALL_RANKS} | {*cured}
+    return tuple(dict.fromkeys(f.code for f in analysis.findings if f.code in known))
 
 
 def _as_json(result: WhatIf) -> Mapping[str, Any]:

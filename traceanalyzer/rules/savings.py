@@ -104,15 +104,10 @@ def _affordable(trace: Trace, steps: Steps, replays: int) -> tuple[int, ...]:
 
 def _cure(replay: Replay, finding: Finding) -> Cure | None:
     """What the finding's advice changes; None when this replay does not know it."""
-    if len(replay.ranks) > 1 and finding.code in OF_ALL_RANKS:
-        try:
-            return replay.of_rule(finding.code)
-        except UsageError:
-            return None
-    if finding.speedups:
-        shares = {s.kernel: (s.least, s.most) for s in finding.speedups}
-        return replay.everywhere(lambda fixes: fixes.shortened(shares))
-    return replay.of_rule(finding.code) if finding.code in RULES else None
+    try:
+        return replay.of_rule(finding.code, {s.kernel: (s.least, s.most) for s in finding.speedups})
+    except UsageError:
+        return None
 
 
 def _with_saving(finding: Finding, saving_ns: tuple[int, int], step_ns: int) -> Finding:
