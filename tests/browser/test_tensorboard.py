@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import zlib
@@ -331,3 +332,23 @@ def test_the_tab_speaks_the_browsers_language_or_the_one_asked_for(
     assert report(page).locator("html").get_attribute("lang") == "zh-CN"
     assert "时间去向" in report(page).locator("#where h2").inner_text()
     context.close()
+
+
+def test_of_a_run_the_newest_trace_is_analysed_by_itself_and_all_when_asked_for(
+    browser: Browser, tmp_path: Path
+) -> None:
+    (run := tmp_path / "logs" / "run").mkdir(parents=True)
+    for cycle in range(3):
+        shutil.copy(SIMULATED, trace := run / f"worker.{cycle}.pt.trace.json.gz")
+        os.utime(trace, (1e9 + cycle, 1e9 + cycle))
+    with tensorboard(tmp_path / "logs", tmp_path) as board:
+        page = browser.new_page()
+        page.goto(f"{board.address}#traceanalyzer")
+        verdicts = outer(page).locator("td.verdict")
+        verdicts.wait_for()
+        assert "worker.2" in outer(page).locator("tr", has=verdicts).inner_text()
+        everything = outer(page).get_by_role("button", name="Analyse all 2")
+        everything.click()
+        verdicts.nth(2).wait_for()
+        assert everything.is_hidden()
+        page.close()

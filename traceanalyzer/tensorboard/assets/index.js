@@ -169,7 +169,8 @@ function build() {
       make("thead", {}, make("tr", {}, ...heads.map(([text, type]) => make("th", { scope: "col", class: type ?? "" }, text)))),
       ui.body), legend());
   ui.empty = make("p", { class: "absent" });
-  ui.overview.append(make("h1", {}, say("All traces")), ui.empty, ui.table);
+  ui.everything = make("button", { type: "button", hidden: "", on: { click: askForAll } });
+  ui.overview.append(make("h1", {}, say("All traces")), ui.everything, ui.empty, ui.table);
 }
 
 const newestOf = (run) => traces.filter((trace) => trace.run === run)
@@ -221,8 +222,19 @@ function fill(select, options, value) {
   select.value = value;
 }
 
+const unasked = () => traces.filter((trace) => trace.state === "new" && !asked.has(idOf(trace)));
+
+// They are taken one after the other, see goOn().
+function askForAll() {
+  unasked().forEach((trace) => asked.add(idOf(trace)));
+  drawOverview();
+}
+
 // The overview
 function drawOverview() {
+  const { length } = unasked();
+  ui.everything.hidden = length < 2;
+  ui.everything.textContent = say("Analyse all {count}", { count: length });
   ui.table.hidden = !traces.length;
   ui.empty.hidden = Boolean(traces.length);
   ui.empty.textContent = say("No trace below the log directory yet. It is looked for all the time: those that torch.profiler writes (tensorboard_trace_handler, export_chrome_trace) appear here.");
