@@ -12,6 +12,8 @@ from traceanalyzer.text import say
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from traceanalyzer.text import Text
+
 _RECORD = Change(
     say(
         "torch.cuda.memory._record_memory_history(); after the error torch.cuda.memory._dump_snapshot('oom.pickle')"
@@ -102,22 +104,25 @@ def _causes(row: dict[str, Any]) -> Iterator[Cause]:
         )
         yield Cause("spike", asked, evidence, "medium")
     if allocated is not None:
-        evidence = (
-            say(
-                "tensors take {allocated} of the {allowed} allowed; the text does not say which",
-                allocated=size(allocated),
-                allowed=size(row["allowed"]),
-            )
-            if limited
-            else say("tensors take {allocated}; the text does not say which", allocated=size(allocated))
-            if capacity is None
-            else say(
-                "tensors take {allocated} of {capacity}; the text does not say which",
-                allocated=size(allocated),
-                capacity=size(capacity),
-            )
+        yield Cause("allocated", allocated, _taken(row, limited=limited), "low")
+
+
+def _taken(row: dict[str, Any], *, limited: bool) -> Text:
+    """What tensors take, of what the process is allowed or the device has where that is known."""
+    allocated = size(row["allocated"])
+    if limited:
+        return say(
+            "tensors take {allocated} of the {allowed} allowed; the text does not say which",
+            allocated=allocated,
+            allowed=size(row["allowed"]),
         )
-        yield Cause("allocated", allocated, evidence, "low")
+    if row["capacity"] is None:
+        return say("tensors take {allocated}; the text does not say which", allocated=allocated)
+    return say(
+        "tensors take {allocated} of {capacity}; the text does not say which",
+        allocated=allocated,
+        capacity=size(row["capacity"]),
+    )
 
 
 def _changes(row: dict[str, Any], causes: tuple[Cause, ...]) -> Iterator[Change]:

@@ -125,19 +125,7 @@ class Recompiles:
                     )
                     for f, v in sorted(many.items())[:SHOWN]
                 ),
-                *(
-                    Evidence(
-                        say(
-                            "{runs} of {name}, {time}",
-                            runs=count(r.count, "run"),
-                            name=r.name,
-                            time=duration(r.total_ns),
-                        ),
-                        table=r.table,
-                        name=r.name,
-                    )
-                    for r in compiled[:SHOWN]
-                ),
+                *map(_compilation, compiled[:SHOWN]),
             ),
             fix=(
                 say(
@@ -151,6 +139,19 @@ class Recompiles:
             confidence="medium",
             saving_reason=say("what the device waits for compilations is in COMPILE001"),
         )
+
+
+def _compilation(row: RangeRow) -> Evidence:
+    return Evidence(
+        say(
+            "{runs} of {name}, {time}",
+            runs=count(row.count, "run"),
+            name=row.name,
+            time=duration(row.total_ns),
+        ),
+        table=row.table,
+        name=row.name,
+    )
 
 
 def _listed(versions: dict[int, RangeRow]) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from traceanalyzer.analyzers.ranges import Ranges
+    from traceanalyzer.analyzers.results import KernelRow
     from traceanalyzer.rules.base import Facts
 
 DEVICE_WORK = frozenset({Capability.DEVICE_WORK})
@@ -66,20 +67,7 @@ class TinyKernels:
                     idle=percent(idle),
                 )
             ),
-            evidence=tuple(
-                Evidence(
-                    say(
-                        "{count:,} of {mean} each: {name}{caller}",
-                        count=r.count,
-                        mean=duration(r.mean_ns),
-                        name=r.name[:80],
-                        caller=say(" from {op}", op=r.op) if r.op else "",
-                    ),
-                    table="kernels",
-                    name=r.name,
-                )
-                for r in frequent
-            ),
+            evidence=tuple(map(_short, frequent)),
             fix=(
                 say(
                     "Fuse them: torch.compile, fused layers (F.scaled_dot_product_attention, fused norms), "
@@ -89,6 +77,20 @@ class TinyKernels:
             confidence=facts.confidence,
             saving_reason=say("the time is the idle time that IDLE001 counts; it is not saved twice"),
         )
+
+
+def _short(row: KernelRow) -> Evidence:
+    return Evidence(
+        say(
+            "{count:,} of {mean} each: {name}{caller}",
+            count=row.count,
+            mean=duration(row.mean_ns),
+            name=row.name[:80],
+            caller=say(" from {op}", op=row.op) if row.op else "",
+        ),
+        table="kernels",
+        name=row.name,
+    )
 
 
 class UnfusedOptimizer:

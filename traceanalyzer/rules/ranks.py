@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from traceanalyzer.analyzers.peers import Peers
     from traceanalyzer.analyzers.ranges import Ranges
+    from traceanalyzer.analyzers.results import CollectiveRow
     from traceanalyzer.rules.base import Facts
 
 DEVICE_WORK = frozenset({Capability.DEVICE_WORK})
@@ -200,23 +201,7 @@ class LowBandwidth:
                 best=f"{max(r.bus_gb_per_s or 0.0 for r in slow):.1f}",
                 share=percent(share),
             ),
-            evidence=tuple(
-                Evidence(
-                    say(
-                        "{runs} of {what} over {ranks} {ranks:rank|ranks}, {each} each: {bandwidth} GB/s",
-                        runs=count(r.count, "execution"),
-                        what=r.collective or r.name[:60],
-                        ranks=r.group_size or say("unknown"),
-                        each=size(max(r.in_bytes or 0, r.out_bytes or 0) / r.count),
-                        bandwidth=f"{r.bus_gb_per_s:.1f}",
-                    ),
-                    table="kernels",
-                    row=r.longest,
-                    name=r.name,
-                    sheet="collectives",
-                )
-                for r in slow
-            ),
+            evidence=tuple(map(_reached, slow)),
             fix=(
                 say(
                     "See which way NCCL takes, and open the fast one.\n"
@@ -229,6 +214,23 @@ class LowBandwidth:
             confidence="medium",
             saving_ns=facts.saving(exposed),
         )
+
+
+def _reached(r: CollectiveRow) -> Evidence:
+    return Evidence(
+        say(
+            "{runs} of {what} over {ranks} {ranks:rank|ranks}, {each} each: {bandwidth} GB/s",
+            runs=count(r.count, "execution"),
+            what=r.collective or r.name[:60],
+            ranks=r.group_size or say("unknown"),
+            each=size(max(r.in_bytes or 0, r.out_bytes or 0) / r.count),
+            bandwidth=f"{r.bus_gb_per_s:.1f}",
+        ),
+        table="kernels",
+        row=r.longest,
+        name=r.name,
+        sheet="collectives",
+    )
 
 
 class DataParallelModule:

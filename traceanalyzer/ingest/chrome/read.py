@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from traceanalyzer.errors import InputError
-from traceanalyzer.ingest.chrome.assemble import Assembled, assemble
+from traceanalyzer.ingest.chrome.assemble import assemble
 from traceanalyzer.ingest.chrome.damage import Broken
 from traceanalyzer.ingest.chrome.layout import NotJson
+from traceanalyzer.ingest.chrome.notes import notes_of
 from traceanalyzer.ingest.chrome.share import Share, claims, load, read_damaged, read_share
 from traceanalyzer.ingest.chrome.vocabulary import clean_header
 from traceanalyzer.ingest.source import sha256_of
 from traceanalyzer.model.capabilities import capabilities_of
 from traceanalyzer.model.tables import from_rows
-from traceanalyzer.model.trace import Note, Source, Trace
+from traceanalyzer.model.trace import Source, Trace
 from traceanalyzer.text import say
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _trace(path: Path, shares: list[Share]) -> Trace:
         epoch_ns=epoch if epoch > 10**18 else None,  # later than 2001: a wall clock, not time since boot
         simulated=header.get("simulated") is True,
         metadata=header,
-        notes=tuple(_notes(shares, done)),
+        notes=tuple(notes_of(shares, done)),
     )
     return Trace((source,), done.tables, capabilities_of(done.tables))
 
@@ -140,72 +141,3 @@ def _devices(properties: Any, rank: int) -> Any:
                 row[column] = found[0] if found else None
             rows.append(row)
     return from_rows("devices", rows)
-
-
-def _notes(shares: list[Share], done: Assembled) -> list[Note]:
-    """What a reader must know about this file."""
-    notes: list[Note] = []
-    damages = [s.damage for s in shares]
-    offset = next((d.truncated_at for d in damages if d.truncated_at is not None), None)
-    broken = next((s.truncated for s in shares if s.truncated), None)
-    again = say("Record again and let the profiler finish writing; figures cover what was read.")
-    if broken is not None:
-        notes.append(
-            Note("partial", say("the compressed data is damaged or cut off: {error}", error=broken), again)
-        )
-    elif offset is not None:
-        notes.append(
-            Note(
-                "partial",
-                say("the file ends in the middle of the JSON, at byte {offset}", offset=offset),
-                again,
-            )
-        )
-    dropped = sum(d.dropped_events for d in damages)
-    if dropped:
-        first = min(d.dropped_at for d in damages if d.dropped_at is not None)
-        size = sum(d.dropped_bytes for d in damages)
-        message = say(
-            "{count} {count:stretch|stretches} ({size} {size:byte|bytes}) {count:is|are} not valid JSON and "
-            "{count:was|were} left out, the first at byte {first}",
-            count=dropped,
-            size=size,
-            first=first,
-        )
-        notes.append(Note("partial", message, say("Copy or record the file again.")))
-    if any(d.mended for d in damages):
-        first = min(d.mended_at for d in damages if d.mended_at is not None)
-        message = say(
-            "illegal escapes, quotes, control characters or NaN were mended, first after byte {first}",
-            first=first,
-        )
-        notes.append(Note("repaired", message))
-    for count, message in (
-        (
-            sum(d.not_objects for d in damages),
-            say(
-                "{count} {count:element|elements} of traceEvents {count:is no object and was|are not objects and "
-                "were} left out"
-            ),
-        ),
-        (
-            sum(s.untimed for s in shares),
-            say("{count} {count:event|events} without a readable time {count:was|were} left out"),
-        ),
-        (
-            done.unmatched_begins,
-            say(
-                "{count} begin or end {count:event has no partner; it has|events have no partner; they have} no "
-                "duration"
-            ),
-        ),
-    ):
-        if count:
-            notes.append(Note("partial", message.filled(count=count)))
-    if done.negative_durations:
-        message = say(
-            "{count} {count:event has|events have} a negative duration and {count:counts|count} as 0",
-            count=done.negative_durations,
-        )
-        notes.append(Note("repaired", message, say("The recording clock stepped back; record again.")))
-    return notes

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -104,8 +104,6 @@ def _pack(
     blobs = {key: _planes(column) for key, column in columns.items()}
     gaps = idle.gaps_of(analysis)
     drawn_curves = [c for c in curves if c.timed or not len(events)]
-    steps = analysis.results.get("steps")
-    causes = sorted({c for gap in gaps for c in gap["cause"] if c})
     header = {
         "n": len(events),
         "end": end - origin,
@@ -119,11 +117,8 @@ def _pack(
         "rows": [[int(lane[f]), int(row[f]), int(f)] for f in firsts],
         "columns": [[key, len(columns[key]), len(blob) // max(1, len(columns[key]))] for key, blob in blobs.items()],
         "slice": (end - origin) / SLICES,
-        "gaps": [gap | {"start": [s - origin for s in gap["start"]]} for gap in gaps],
-        "causes": {c: spoken(cause_text(c)) for c in causes},
-        "brief": {c: spoken(word(c)) for c in causes},
-        "steps": [[names.cut(s.name, 40), s.start_ns - origin, s.window_end_ns - origin]
-                  for s in (steps.steps if steps and steps.kind != "window" else ())][:2_000],
+        **_gaps(gaps, origin),
+        "steps": _steps(analysis, origin),
         "memory": [curve.packed(origin) for curve in drawn_curves],
         "blocks": [[list(b.rows), len(b.start)] for b in blocks],
         "listed": _listed(told, narrowed.listed),
@@ -134,6 +129,23 @@ def _pack(
     }  # fmt: skip
     head = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     return len(head).to_bytes(4, "little") + head + b"".join(blobs.values())
+
+
+def _gaps(gaps: Sequence[Mapping[str, Any]], origin: int) -> dict[str, Any]:
+    """Idle time, and its causes in words, long and short."""
+    causes = sorted({c for gap in gaps for c in gap["cause"] if c})
+    return {
+        "gaps": [{**gap, "start": [s - origin for s in gap["start"]]} for gap in gaps],
+        "causes": {c: spoken(cause_text(c)) for c in causes},
+        "brief": {c: spoken(word(c)) for c in causes},
+    }
+
+
+def _steps(analysis: Analysis, origin: int) -> list[list[Any]]:
+    """Name, start and end of the steps that the program marked, at most 2,000."""
+    steps = analysis.results.get("steps")
+    marked = steps.steps if steps and steps.kind != "window" else ()
+    return [[names.cut(s.name, 40), s.start_ns - origin, s.window_end_ns - origin] for s in marked[:2_000]]
 
 
 def _block_columns(blocks: Sequence[Blocks]) -> dict[str, Ints]:
