@@ -10,6 +10,7 @@ from traceanalyzer.analyzers import thresholds
 from traceanalyzer.cost.names import does_products
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.findings import Evidence, Finding, severity
+from traceanalyzer.rules.kernel_rule import KernelRule, changes_type
 from traceanalyzer.rules.roofs import (
     attainable,
     cure,
@@ -252,7 +253,7 @@ class UnfusedAttention:
         )
 
 
-class LayoutChanges:
+class LayoutChanges(KernelRule):
     """Convolutions change the layout of their data and back.
 
     Tensor Core convolutions work on channels-last data (NHWC). On data in PyTorch's default layout (NCHW) the
@@ -260,70 +261,40 @@ class LayoutChanges:
     of it.
     """
 
-    code: ClassVar[str] = "LAYOUT001"
-    title: ClassVar[Text] = say("Layout changes around convolutions")
-    requires: ClassVar[frozenset[Capability]] = DEVICE_WORK
+    code = "LAYOUT001"
+    title = say("Layout changes around convolutions")
+    least_share = thresholds.LAYOUT_SHARE
+    says = say("Changing layouts for convolutions takes {share} of the step.")
+    fix = say(
+        "model.to(memory_format=torch.channels_last) and the same for the input; then check that no "
+        "op in between falls back to the default layout."
+    )
 
-    def check(self, facts: Facts) -> Iterable[Finding]:
-        """One finding when the transposes take enough of the step."""
-        rows = [r for r in roofline(facts).rows if _LAYOUT.search(r.kernel)]
-        share = share_of(rows, facts)
-        if share < thresholds.LAYOUT_SHARE:
-            return
-        yield Finding(
-            code=self.code,
-            title=self.title,
-            severity=severity(share),
-            claim=say("Changing layouts for convolutions takes {share} of the step.", share=percent(share)),
-            evidence=evidence(rows),
-            fix=(
-                say(
-                    "model.to(memory_format=torch.channels_last) and the same for the input; then check that no "
-                    "op in between falls back to the default layout."
-                )
-            ),
-            confidence=facts.confidence,
-            **cure(rows, time_of(rows) * thresholds.SAVING_LOW, 0, facts),
-        )
+    def rows(self, facts: Facts) -> list[RooflineRow]:
+        """Kernels that transpose for a convolution, told by their names."""
+        return [r for r in roofline(facts).rows if _LAYOUT.search(r.kernel)]
 
 
-class Casts:
+class Casts(KernelRule):
     """Tensors are copied only to change their type.
 
     Autocast converts weights and inputs in front of every product; `.float()` and `.to(dtype)` in a model do it
     by hand. Each cast reads and writes the whole tensor and computes nothing.
     """
 
-    code: ClassVar[str] = "CAST001"
-    title: ClassVar[Text] = say("Time goes into changing types")
-    requires: ClassVar[frozenset[Capability]] = WITH_SHAPES
+    code = "CAST001"
+    title = say("Time goes into changing types")
+    requires = WITH_SHAPES
+    least_share = thresholds.CAUSE_SHARE
+    says = say("Casts between types take {share} of the step.")
+    fix = say(
+        "Keep weights and activations in one type (model.to(torch.bfloat16)), keep autocast's cache "
+        "on, and let torch.compile fuse the casts that must stay."
+    )
 
-    def check(self, facts: Facts) -> Iterable[Finding]:
-        """One finding when casts take enough of the step."""
-        rows = [r for r in roofline(facts).rows if r.op == "aten::copy_" and _changes_type(r)]
-        share = share_of(rows, facts)
-        if share < thresholds.CAUSE_SHARE:
-            return
-        yield Finding(
-            code=self.code,
-            title=self.title,
-            severity=severity(share),
-            claim=say("Casts between types take {share} of the step.", share=percent(share)),
-            evidence=evidence(rows),
-            fix=(
-                say(
-                    "Keep weights and activations in one type (model.to(torch.bfloat16)), keep autocast's cache "
-                    "on, and let torch.compile fuse the casts that must stay."
-                )
-            ),
-            confidence=facts.confidence,
-            **cure(rows, time_of(rows) * thresholds.SAVING_LOW, 0, facts),
-        )
-
-
-def _changes_type(row: RooflineRow) -> bool:
-    types = json.loads(row.input_types) if row.input_types else []
-    return len(types) >= 2 and types[0] != types[1] and "" not in types[:2]
+    def rows(self, facts: Facts) -> list[RooflineRow]:
+        """Kernels of copy_ between tensors of different types."""
+        return [r for r in roofline(facts).rows if r.op == "aten::copy_" and changes_type(r)]
 
 
 class InefficientKernels:

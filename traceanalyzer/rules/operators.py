@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.findings import Evidence, Finding, severity
-from traceanalyzer.rules.roofs import cure, evidence, roofline, share_of, time_of
+from traceanalyzer.rules.kernel_rule import KernelRule, changes_type
+from traceanalyzer.rules.roofs import roofline
 from traceanalyzer.rules.wording import count, duration, percent
 from traceanalyzer.text import Text, say
 
@@ -33,41 +34,6 @@ _SCATTERS = re.compile(
 _FILLS = re.compile(r"^aten::(zero_|fill_|_foreach_zero_)$")
 _DOUBLE = re.compile(r"dgemm|f64f64|_d884|gemm.*double|double.*gemm", re.IGNORECASE)
 SHOWN = 5
-
-
-class KernelRule:
-    """Finds kernels that a better way would do without: the common part of the rules below."""
-
-    code: ClassVar[str]
-    title: ClassVar[Text]
-    requires: ClassVar[frozenset[Capability]] = DEVICE_WORK
-    least_share: ClassVar[float] = thresholds.COPY_SHARE
-    left: ClassVar[tuple[float, float]] = (thresholds.SAVING_LOW, 0.0)
-    """Which part of their time remains, at worst and at best."""
-    says: ClassVar[Text]
-    fix: ClassVar[Text]
-
-    def check(self, facts: Facts) -> Iterable[Finding]:
-        """One finding when the kernels take enough of the step."""
-        rows = self.rows(facts)
-        share = share_of(rows, facts)
-        if not rows or share < self.least_share:
-            return
-        now = time_of(rows)
-        yield Finding(
-            code=self.code,
-            title=self.title,
-            severity=severity(share),
-            claim=self.says.filled(share=percent(share)),
-            evidence=evidence(rows),
-            fix=self.fix,
-            confidence=facts.confidence,
-            **cure(rows, now * self.left[0], now * self.left[1], facts),
-        )
-
-    def rows(self, facts: Facts) -> list[RooflineRow]:
-        """The kernels in question."""
-        raise NotImplementedError
 
 
 class DoublePrecision(KernelRule):
@@ -137,7 +103,7 @@ class StridedCopies(KernelRule):
 
     def rows(self, facts: Facts) -> list[RooflineRow]:
         """Kernels of copy_ between tensors of one type."""
-        return [r for r in roofline(facts).rows if r.op == "aten::copy_" and not _types_differ(r)]
+        return [r for r in roofline(facts).rows if r.op == "aten::copy_" and not changes_type(r)]
 
 
 class RepeatedFills(KernelRule):
@@ -195,15 +161,10 @@ class WeightCasts(KernelRule):
             r
             for r in roofline(facts).rows
             if r.op == "aten::copy_"
-            and _types_differ(r)
+            and changes_type(r)
             and _first_shape(r) in weights
             and "float" in (r.input_types or "")
         ]
-
-
-def _types_differ(row: RooflineRow) -> bool:
-    types = json.loads(row.input_types) if row.input_types else []
-    return len(types) >= 2 and types[0] != types[1] and "" not in types[:2]
 
 
 def _first_shape(row: RooflineRow) -> tuple[int, ...]:
