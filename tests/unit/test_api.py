@@ -63,3 +63,13 @@ def test_importing_costs_nothing() -> None:
     code = "import sys, traceanalyzer; print([m for m in ('numpy', 'pyarrow', 'pandas', 'click') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_at_a_prompt_everything_is_a_line(analysis: Any) -> None:
+    assert repr(analysis.trace).startswith(f"<Trace {str(TRACE)!r}: ")
+    assert " kernels, " in repr(analysis.trace)
+    assert analysis.verdict.headline in repr(analysis)
+    assert "INPUT001" in repr(analysis)
+    comparison = ta.compare(analysis, analysis)
+    assert repr(comparison).endswith(": +0.0% per step>")
+    assert all(len(repr(shown)) < 1000 for shown in (analysis.trace, analysis, comparison))

@@ -168,6 +168,14 @@ class Trace(Displayed):
             return self.tables[name]
         raise AttributeError(f"a Trace has no table {name!r}; it has {', '.join(BY_NAME)}")
 
+    def __repr__(self) -> str:
+        """A line for a prompt: the files, and which tables have rows."""
+        rows = ", ".join(
+            f"{table.num_rows:,} {name}" for name, table in self.tables.items() if table.num_rows
+        )
+        more = f" and {len(self.sources) - 1} more" if len(self.sources) > 1 else ""
+        return f"<Trace {self.sources[0].path if self.sources else ''!r}{more}: {rows or 'no rows'}>"
+
     @property
     def simulated(self) -> bool:
         """Whether any source says that it was written by a simulator, not by a profiler."""

@@ -114,11 +114,8 @@ def _said(text: Text, style: str = "", *, end: str = "") -> Styled:
 
 
 def _subtitle(facts: Facts) -> str:
-    step = units.duration(facts.step_ns)
     parts = [
-        say("{step} per step (median of {count})", step=step, count=units.count(len(facts.steps.steps)))
-        if facts.has_steps and facts.steps
-        else say("{time} traced, taken as one step", time=step),
+        _time(facts),
         say("GPU busy {share}", share=units.share(facts.busy_share)) if facts.devices else "",
         names.cut(facts.device_text, 60),
         ", ".join(f"{what} {names.cut(version, 24)}" for what, version in facts.versions),
@@ -126,6 +123,22 @@ def _subtitle(facts: Facts) -> str:
         say("confidence {level}", level=word(facts.analysis.verdict.confidence)),
     ]
     return " · ".join(spoken(part) for part in parts if part)
+
+
+def _time(facts: Facts) -> str:
+    """How long a step is, or the whole; nothing where no time was recorded, as in many snapshots."""
+    if not facts.step_ns:
+        return ""
+    time = units.duration(facts.step_ns)
+    if facts.has_steps and facts.steps:
+        return say(
+            "{step} per step (median of {count})", step=time, count=units.count(len(facts.steps.steps))
+        )
+    return (
+        say("{time} traced", time=time)
+        if facts.memory_only
+        else say("{time} traced, taken as one step", time=time)
+    )
 
 
 class Bar:

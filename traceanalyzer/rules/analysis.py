@@ -33,5 +33,10 @@ class Analysis(Displayed):
     baseline: Analysis | None = None
     source_links: SourceLinks | None = None
 
+    def __repr__(self) -> str:
+        """A line for a prompt: the verdict, and what was found."""
+        codes = ", ".join(dict.fromkeys(finding.code for finding in self.findings))
+        return f"<Analysis {str(self.verdict.headline)!r}: {codes or 'no findings'}>"
+
     def __getitem__(self, analyzer: str) -> Any:
         return self.results[analyzer]

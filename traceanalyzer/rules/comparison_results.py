@@ -98,6 +98,11 @@ class Comparison(Displayed):
     findings: tuple[FindingChange, ...]
     notes: tuple[Text, ...]
 
+    def __repr__(self) -> str:
+        """A line for a prompt."""
+        change = "nothing to compare" if self.slower is None else f"{self.slower:+.1%} per step"
+        return f"<Comparison of {self.before!r} and {self.after!r}: {change}>"
+
     @property
     def slower(self) -> float | None:
         """By how much the step is slower, as a share of before; negative when faster."""
