@@ -7,6 +7,7 @@ import io
 import json
 from typing import TYPE_CHECKING
 
+import played_run
 import pytest
 import report_cases as cases
 
@@ -118,7 +119,7 @@ def test_a_long_kernel_name_unfolds_to_the_whole(open_page: Callable[..., Opened
     cell = page.locator('table[data-sheet="kernels"] details.long', has_text="flash_fwd_kernel")
     assert not cell.locator(".whole").is_visible()
     cell.locator("summary").click()
-    assert cell.locator(".whole").inner_text() == cases.FLASH
+    assert cell.locator(".whole").inner_text() == played_run.FLASH
 
 
 def test_the_json_can_be_saved_from_the_page(open_page: Callable[..., Opened]) -> None:

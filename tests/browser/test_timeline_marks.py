@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import played_run
 import pytest
 import report_cases as cases
 from pages import until
@@ -82,7 +83,7 @@ def with_proofs() -> Analysis:
     idle = Evidence(
         "a gap", "idle_gaps", None, gap.start_ns, gap.duration_ns, rank=gap.rank, device=gap.device
     )
-    kernel = Evidence("a kernel", "kernels", name=cases.NORM)
+    kernel = Evidence("a kernel", "kernels", name=played_run.NORM)
     first = replace(base.findings[0], evidence=(kernel, idle))
     second = replace(base.findings[1], evidence=(kernel,))
     return replace(base, findings=(first, second))

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import played_run
 import report_cases as cases
 
 from traceanalyzer.analyzers import results as r
@@ -98,7 +99,7 @@ def test_instants_do_not_end_before_what_starts_with_them() -> None:
 
 def test_communication_is_what_the_kernel_analyzer_says_it_is() -> None:
     head, columns = unpack(timeline.embed(cases.training()))
-    is_nccl = np.array([head["names"][c - 1] == cases.NCCL for c in columns["name"]])
+    is_nccl = np.array([head["names"][c - 1] == played_run.NCCL for c in columns["name"]])
     assert set(columns["kind"][is_nccl]) == {timeline.KINDS.index("communication")}
 
 
