@@ -75,7 +75,7 @@ class UnfusedChains:
             severity=severity(facts.share(high)),
             claim=say(
                 "Chains of memory-bound kernels take {share} of the kernel time; fused, they would save {low} to "
-                "{high} of traffic with memory.",
+                "{high} of traffic with memory in the whole trace.",
                 share=percent(sum(row.share for row in rows)),
                 low=size(sum(row.bytes[0] for row in rows if row.bytes)),
                 high=size(sum(row.bytes[1] for row in rows if row.bytes)),
