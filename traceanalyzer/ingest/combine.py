@@ -154,12 +154,20 @@ def _with_own_ranks(traces: Sequence[Trace]) -> list[Trace]:
                 rank=source.rank,
                 shown=rank,
             )
-            note = Note("info", message)
+            note = Note("info", message, _remedy(trace, out))
             out.append(ranked(trace, by, replace(source, rank=rank, notes=(*source.notes, note))))
         else:
             out.append(trace)
         taken |= {r + by for r in ranks}
     return out
+
+
+def _remedy(trace: Trace, before: Sequence[Trace]) -> str:
+    """What to do about a second file of a rank, said once: a run that was profiled again writes one per cycle."""
+    first, last = window(trace)
+    if len(before) != 1 or any(begin <= last and first <= end for begin, end in map(window, before)):
+        return ""
+    return say("Recorded one after the other, as cycles of one run are: give one of them, or two to diff.")
 
 
 def _ranks_of(trace: Trace) -> set[int]:
