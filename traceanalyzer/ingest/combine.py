@@ -138,7 +138,7 @@ def _extras_moved(extras: pa.Table, offsets: dict[str, int]) -> pa.Table:
 
 def _with_own_ranks(traces: Sequence[Trace]) -> list[Trace]:
     taken_by: dict[str, set[int]] = {}
-    out = []
+    out: list[Trace] = []
     for trace in traces:
         source, ranks = trace.sources[0], _ranks_of(trace)
         taken = taken_by.setdefault(source.format if source.format in OF_THE_SAME_PROCESS else "", set())
