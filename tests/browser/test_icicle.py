@@ -13,7 +13,7 @@ from traceanalyzer.analyzers.results import PythonStacks, StackNode
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Opened
+    from opened import Opened
     from playwright.sync_api import Page
 
     from traceanalyzer.rules.analysis import Analysis

@@ -7,11 +7,11 @@ import os
 import re
 import shutil
 import zlib
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from opened import Opened
 from tensorboard_server import WITH_THE_TAB, Board, tensorboard
 
 if TYPE_CHECKING:
@@ -33,16 +33,6 @@ pytestmark = [
 ]
 
 
-@dataclass
-class Tab:
-    """A window with the tab, and everything that was said and asked for in it."""
-
-    page: Page
-    console: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
-
-
 @pytest.fixture(scope="module")
 def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
     """`tensorboard --logdir` over a simulated, a recorded and a broken trace, and what tries to lead outside."""
@@ -61,14 +51,11 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
 
 
 @pytest.fixture
-def tab(browser: Browser, board: Board) -> Iterator[Tab]:
+def tab(browser: Browser, board: Board) -> Iterator[Opened]:
     """The tab in a window of its own. What leaves this machine, and what our code says, fails the test."""
     context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
-    opened = Tab(context.new_page())
+    opened = Opened(context.new_page())
     page = opened.page
-    page.on("console", lambda message: opened.console.append(f"{message.location['url']} {message.text}"))
-    page.on("pageerror", lambda error: opened.errors.append(str(error)))
-    page.on("request", lambda request: opened.requests.append(request.url))
     page.goto(f"{board.address}#traceanalyzer")
     outer(page).locator("table.overview tbody tr").first.wait_for()
     yield opened
@@ -108,7 +95,7 @@ def background(frame: Frame) -> str:
     return colour
 
 
-def test_the_tab_shows_and_lists_every_run(tab: Tab) -> None:
+def test_the_tab_shows_and_lists_every_run(tab: Opened) -> None:
     assert tab.page.get_by_role("tab", name="Trace Analyzer").is_visible()
     assert sorted(outer(tab.page).locator(".overview .run").all_inner_texts()) == [
         "broken",
@@ -118,7 +105,7 @@ def test_the_tab_shows_and_lists_every_run(tab: Tab) -> None:
     ]
 
 
-def test_runs_stand_side_by_side(tab: Tab) -> None:
+def test_runs_stand_side_by_side(tab: Opened) -> None:
     rows = outer(tab.page).locator("table.overview tbody tr")
     gpu, cpu = rows.filter(has_text="gpu/baseline"), rows.filter(has_text="host.pt.trace")
     gpu.locator("td.verdict").wait_for()
@@ -130,7 +117,7 @@ def test_runs_stand_side_by_side(tab: Tab) -> None:
     assert "–" in cpu.inner_text(), "unknown is not zero"
 
 
-def test_a_broken_file_says_so_and_nothing_else_breaks(tab: Tab) -> None:
+def test_a_broken_file_says_so_and_nothing_else_breaks(tab: Opened) -> None:
     row = outer(tab.page).locator("tbody tr", has_text="broken")
     row.locator(".failed").wait_for()
     assert "is not of a known format" in row.inner_text()
@@ -142,7 +129,7 @@ def test_a_broken_file_says_so_and_nothing_else_breaks(tab: Tab) -> None:
     assert report(tab.page).locator("h1").is_visible()
 
 
-def test_the_report_has_its_sections_and_draws_its_timeline(tab: Tab) -> None:
+def test_the_report_has_its_sections_and_draws_its_timeline(tab: Opened) -> None:
     pick(tab.page, "rank0.pt.trace.json.gz")
     frame = report(tab.page)
     assert frame.locator("main > section").evaluate_all("all => all.map(s => s.id)") == SECTIONS
@@ -156,14 +143,14 @@ def test_the_report_has_its_sections_and_draws_its_timeline(tab: Tab) -> None:
     assert frame.locator("#theme").count() == 0, "the theme is TensorBoard's"
 
 
-def test_figures_are_drawn_within_the_host_s_policy(tab: Tab) -> None:
+def test_figures_are_drawn_within_the_host_s_policy(tab: Opened) -> None:
     pick(tab.page, "rank0.pt.trace.json.gz")
     frame = report(tab.page)
     frame.locator('figure[data-figure="durations"]').scroll_into_view_if_needed()
     frame.wait_for_selector('figure[data-figure="durations"] .plot[data-drawn] svg', timeout=30_000)
 
 
-def test_tables_and_the_json_work_as_on_the_page(tab: Tab) -> None:
+def test_tables_and_the_json_work_as_on_the_page(tab: Opened) -> None:
     pick(tab.page, "rank0.pt.trace.json.gz")
     frame = report(tab.page)
     frame.locator("table[data-sheet=kernels] th[data-key=count] button").click()
@@ -176,7 +163,7 @@ def test_tables_and_the_json_work_as_on_the_page(tab: Tab) -> None:
     assert json.loads(Path(download.value.path()).read_text("utf-8"))["schema_version"] == 1
 
 
-def test_the_pickers_lead_from_run_to_run(tab: Tab) -> None:
+def test_the_pickers_lead_from_run_to_run(tab: Opened) -> None:
     outer(tab.page).locator("#run").select_option("gpu/baseline")
     assert "rank0.pt.trace.json.gz" in report(tab.page).locator(".file").first.inner_text()
     assert outer(tab.page).locator("#file").input_value() == "rank0.pt.trace.json.gz"
@@ -184,14 +171,14 @@ def test_the_pickers_lead_from_run_to_run(tab: Tab) -> None:
     tab.page.frame_locator("iframe").frame_locator("#report").locator(".file", has_text="host.pt").wait_for()
 
 
-def test_the_choice_outlives_a_reload(tab: Tab) -> None:
+def test_the_choice_outlives_a_reload(tab: Opened) -> None:
     pick(tab.page, "rank0.pt.trace.json.gz")
     report(tab.page)
     tab.page.reload()
     assert report(tab.page).locator("h1").is_visible()
 
 
-def test_two_runs_are_compared(tab: Tab) -> None:
+def test_two_runs_are_compared(tab: Opened) -> None:
     page = tab.page
     pick(page, "tuned.pt.trace.json.gz")
     report(page)
@@ -218,7 +205,7 @@ def test_two_runs_are_compared(tab: Tab) -> None:
     assert report(page).locator("h1").is_visible()
 
 
-def test_a_broken_file_cannot_be_chosen_to_compare_with(tab: Tab) -> None:
+def test_a_broken_file_cannot_be_chosen_to_compare_with(tab: Opened) -> None:
     outer(tab.page).locator("tr", has_text="broken").locator(".failed").wait_for()
     pick(tab.page, "rank0.pt.trace.json.gz")
     report(tab.page)
@@ -226,7 +213,7 @@ def test_a_broken_file_cannot_be_chosen_to_compare_with(tab: Tab) -> None:
     assert not [option for option in options if "broken" in option]
 
 
-def test_dark_mode_follows_tensorboard(tab: Tab) -> None:
+def test_dark_mode_follows_tensorboard(tab: Opened) -> None:
     page = tab.page
     pick(page, "rank0.pt.trace.json.gz")
     frames = [outer(page), report(page)]
@@ -241,7 +228,7 @@ def test_dark_mode_follows_tensorboard(tab: Tab) -> None:
     assert [background(frame) for frame in frames] == light
 
 
-def test_a_trace_that_appears_while_it_runs_is_shown(tab: Tab, board: Board) -> None:
+def test_a_trace_that_appears_while_it_runs_is_shown(tab: Opened, board: Board) -> None:
     late = board.logs / "late/one.pt.trace.json.gz"
     late.parent.mkdir()
     shutil.copy(RECORDED, late)

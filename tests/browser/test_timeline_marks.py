@@ -15,7 +15,7 @@ from traceanalyzer.rules.findings import Evidence
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Opened
+    from opened import Opened
     from playwright.sync_api import Page
 
     from traceanalyzer.rules.analysis import Analysis

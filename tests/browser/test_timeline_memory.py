@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Opened
+    from opened import Opened
     from playwright.sync_api import Page
 
 pytestmark = pytest.mark.browser

@@ -17,7 +17,7 @@ from traceanalyzer.reporters import timeline
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Opened
+    from opened import Opened
     from playwright.sync_api import Page
 
     from traceanalyzer.rules.analysis import Analysis

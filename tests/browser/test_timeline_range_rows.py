@@ -18,7 +18,7 @@ import traceanalyzer as ta
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from conftest import Opened
+    from opened import Opened
     from playwright.sync_api import Page
 
     from traceanalyzer.rules.analysis import Analysis

@@ -305,32 +305,23 @@ class NothingLaunched(IdleRule):
     fix = say("Move logging, metrics and checkpoints out of the step or to another thread.")
 
 
-def called(api: ApiRow) -> Evidence:
-    """The calls of one function of the runtime."""
+def called(row: ApiRow | RangeRow, table: str = "api_calls") -> Evidence:
+    """The calls of one function of the runtime, or of whatever the table holds."""
     return Evidence(
         say(
             "{calls} of {name}, {total} in total",
-            calls=count(api.count, "call"),
-            name=api.name,
-            total=duration(api.total_ns),
+            calls=count(row.count, "call"),
+            name=row.name,
+            total=duration(row.total_ns),
         ),
-        table="api_calls",
-        name=api.name,
+        table=table,
+        name=row.name,
     )
 
 
 def ran(row: RangeRow) -> Evidence:
     """The calls of one range or function of the program."""
-    return Evidence(
-        say(
-            "{calls} of {name}, {time}",
-            calls=count(row.count, "call"),
-            name=row.name,
-            time=duration(row.total_ns),
-        ),
-        table=row.table,
-        name=row.name,
-    )
+    return called(row, row.table)
 
 
 def places(gaps: list[IdleGap]) -> list[Evidence]:
