@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -76,9 +78,15 @@ def test_an_empty_trace_has_no_median_step() -> None:
     }  # fmt: skip
 
 
-def test_findings_come_in_the_order_of_the_page() -> None:
-    codes = [f["code"] for f in json_report.document(cases.training())["findings"]]
-    assert codes == ["LOAD001", "COPY001", "MEM003"]
+@pytest.mark.parametrize("backwards", [False, True])
+def test_findings_come_in_the_order_of_the_rules_everywhere(backwards: bool) -> None:
+    """Also where no saving can be told, which orders them by what is at stake."""
+    base = cases.training()
+    told = base.findings[::-1] if backwards else base.findings
+    analysis = replace(base, findings=told)
+    assert [f["code"] for f in json_report.document(analysis)["findings"]] == [f.code for f in told]
+    page = render(analysis, "html")
+    assert re.findall(r'<article class="finding[^>]*id="finding-([A-Z0-9]+)', page) == [f.code for f in told]
 
 
 def test_memory_by_stack_sums_the_holders() -> None:

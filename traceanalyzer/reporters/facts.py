@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from traceanalyzer.model.trace import Capability, how_to_capture
 from traceanalyzer.reporters import names, units
-from traceanalyzer.rules.findings import SEVERITIES
 from traceanalyzer.rules.wording import ranks
 from traceanalyzer.text import Text, join, said, say
 
@@ -43,7 +42,6 @@ PARTS: Mapping[str, Text] = {
 }
 """The parts of a partition in the order in which bars stack them."""
 
-_SURE = {"high": 1.0, "medium": 0.6, "low": 0.3}  # weight of a saving when findings are put in order
 
 _MISSING: Mapping[Capability, tuple[Text, Text]] = {
     Capability.DEVICE_WORK: (say("work on an accelerator"), say("only the host can be looked at")),
@@ -173,10 +171,10 @@ class Facts:
         """Whether the program marked its steps."""
         return bool(self.steps and self.steps.kind != "window" and self.steps.steps)
 
-    @cached_property
+    @property
     def findings(self) -> tuple[Finding, ...]:
-        """What to do first comes first: by saving times confidence, then by severity."""
-        return tuple(sorted(self.analysis.findings, key=_priority))
+        """What to do first comes first, as `rules.judge` has put them in order."""
+        return self.analysis.findings
 
     @cached_property
     def quality(self) -> tuple[Quality, ...]:
@@ -292,11 +290,6 @@ def cause_text(cause: str) -> str:
     from traceanalyzer.analyzers.idle import CAUSES
 
     return CAUSES.get(cause) or names.cut(cause.replace("_", " "))
-
-
-def _priority(finding: Finding) -> tuple[Any, ...]:
-    saving = sum(finding.saving_ns) / 2 * _SURE[finding.confidence] if finding.saving_ns else 0.0
-    return (-saving, SEVERITIES.index(finding.severity), finding.code, finding.claim)
 
 
 _VERSION_KEYS = (
