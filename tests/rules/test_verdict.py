@@ -67,17 +67,21 @@ def test_without_launches_idle_has_no_cause_and_no_promise() -> None:
     assert "up to" not in found.headline
 
 
-def test_it_promises_no_more_than_a_replay_of_all_cures_gives() -> None:
+def test_it_promises_what_the_replay_of_its_cause_gives_as_the_finding_does() -> None:
     """By the idle time alone 1 / (1 - 0.7) = 3.3 times; the launches that remain take their time too."""
     trace = late_kernels().trace()
     facts = Facts(run_analyzers(trace)[0], trace.capabilities, trace.sources)
+    step_ns = facts.steps.median_ns
+    (finding,) = (f for f in judge(trace, facts.results).findings if f.code == "IDLE001")
+    half = [replace(finding, saving_ns=(step_ns // 4, step_ns // 2))]
     replayed = Combined(
-        ("IDLE001",), 1, 0, (0,), 0, 1, 1, measured_ns=1000, error_share=0.0, saving_ns=(100, 500)
+        ("IDLE001",), 1, 0, (0,), 0, 1, 1, measured_ns=step_ns, error_share=0.0, saving_ns=(1, 2)
     )
-    assert judged(facts, replayed).headline.endswith("up to 2.0×")
+    assert judged(facts, replayed, half).headline.endswith("up to 2.0×")
     assert judged(facts).headline.endswith("up to 3.3×")
+    assert "up to" not in judged(facts, replayed, [replace(finding, saving_ns=None)]).headline
     of_another_rank = replace(replayed, ranks=(1,))
-    assert judged(facts, of_another_rank).headline.endswith("up to 3.3×")
+    assert judged(facts, of_another_rank, half).headline.endswith("up to 3.3×")
 
 
 def test_communication() -> None:

@@ -109,7 +109,7 @@ def judge(trace: Trace, results: Mapping[str, Any]) -> Judgement:
     replayed, combined = with_savings(trace, results, findings)
     distrusted = combined is not None and bool(combined.distrust)
     ordered = replayed if distrusted else tuple(sorted(replayed, key=_importance))
-    return Judgement(verdict(facts, combined), ordered, tuple(not_assessed), tuple(passed), combined)
+    return Judgement(verdict(facts, combined, ordered), ordered, tuple(not_assessed), tuple(passed), combined)
 
 
 def _apply(

@@ -23,9 +23,14 @@ from traceanalyzer.rules.wording import percent
 from traceanalyzer.text import Text, join, say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from traceanalyzer.analyzers.roofline_results import RooflineRow
     from traceanalyzer.rules.base import Facts
+    from traceanalyzer.rules.findings import Finding
     from traceanalyzer.rules.savings import Combined
+
+    Replay = tuple[Combined | None, Sequence[Finding]]  # all cures together, and what each saves
 
 # Why the device is idle, as the second half of a headline.
 REASONS = {
@@ -56,8 +61,8 @@ LIMITS = {
 LESS_SURE: dict[Confidence, Confidence] = {"high": "medium", "medium": "low", "low": "low"}
 
 
-def verdict(facts: Facts, replayed: Combined | None = None) -> Verdict:
-    """The verdict on a trace."""
+def verdict(facts: Facts, combined: Combined | None = None, findings: Sequence[Finding] = ()) -> Verdict:
+    """The verdict on a trace; it promises what replays of the findings give, where there are any."""
     if not facts.wall_ns:
         return memory_verdict(facts) or _without_device(facts)
     idle = facts.sum("idle_ns")
@@ -71,7 +76,7 @@ def verdict(facts: Facts, replayed: Combined | None = None) -> Verdict:
     ranked = sorted(time, key=lambda label: -time[label])
     first, second = (facts.share(time[label]) for label in ranked[:2])
     if first >= thresholds.DOMINANT_SHARE or first - second >= thresholds.DOMINANT_LEAD:
-        return _dominant(ranked[0], facts, replayed)
+        return _dominant(ranked[0], facts, (combined, findings))
     parts = [
         say("{part} {share}", part=_part(label, facts), share=percent(facts.share(time[label])))
         for label in ranked[:2]
@@ -83,7 +88,7 @@ def verdict(facts: Facts, replayed: Combined | None = None) -> Verdict:
     )
 
 
-def _dominant(label: str, facts: Facts, replayed: Combined | None) -> Verdict:
+def _dominant(label: str, facts: Facts, replay: Replay) -> Verdict:
     if label == "compute":
         return _busy(facts)
     span = _span(facts)
@@ -93,7 +98,7 @@ def _dominant(label: str, facts: Facts, replayed: Combined | None) -> Verdict:
             "Communication alone takes {share} of the {span}: compute does not hide it{gain}",
             share=percent(facts.share(exposed)),
             span=span,
-            gain=_speedup(exposed, facts, _of_cause("COMM001", facts, replayed)),
+            gain=_speedup(exposed, facts, _of_cause("COMM001", facts, replay)),
         )
         return Verdict(label, says, facts.confidence)
     idle = facts.sum("idle_ns")
@@ -104,11 +109,11 @@ def _dominant(label: str, facts: Facts, replayed: Combined | None) -> Verdict:
             "Copies and the waits for them take {share} of the {span}{gain}",
             share=percent(facts.share(cost)),
             span=span,
-            gain=_speedup(cost, facts, _of_cause("COPY001", facts, replayed)),
+            gain=_speedup(cost, facts, _of_cause("COPY001", facts, replay)),
         )
         return Verdict(label, says, facts.confidence)
     unknown = reason == "unknown"
-    gain = "" if unknown else _speedup(reason_ns, facts, _of_cause(CURED_BY.get(reason), facts, replayed))
+    gain = "" if unknown else _speedup(reason_ns, facts, _of_cause(CURED_BY.get(reason), facts, replay))
     headline = say(
         "GPU idle {share} of the {span}: {reason}{gain}",
         share=percent(facts.share(idle)),
@@ -254,18 +259,25 @@ def _span(facts: Facts) -> Text:
     return say("trace") if facts.steps.kind == "window" else say("step")
 
 
-def _speedup(removable_ns: int, facts: Facts, replayed: Combined | None) -> str:
-    """How many times as fast without this time, at most; "" for next to nothing."""
-    rest = facts.wall_ns - removable_ns
-    if replayed and replayed.saving_ns and replayed.measured_ns:
-        rest = max(rest, int(facts.wall_ns * (1 - replayed.saving_ns[1] / replayed.measured_ns)))
-    factor = facts.wall_ns / rest if rest > 0 else 0.0
+def _speedup(removable_ns: int, facts: Facts, replayed: float | None) -> str:
+    """How many times as fast at most, by what a replay saves, else without this time; "" for next to nothing."""
+    share = facts.share(removable_ns) if replayed is None else replayed
+    factor = 1 / (1 - share) if share < 1 else 10.0
     if factor < 1.05:
         return ""
     return say("; up to {factor:.1f}×", factor=factor) if factor < 10 else "; more than 10×"
 
 
-def _of_cause(code: str | None, facts: Facts, replayed: Combined | None) -> Combined | None:
-    """The replay, where it speaks for the whole: of all ranks, with the cure of the cause among its cures."""
+def _of_cause(code: str | None, facts: Facts, replay: Replay) -> float | None:
+    """The share of the step that the cure of the cause saves, replayed; None where no replay speaks for all ranks."""
+    combined, findings = replay
     ranks = {device.rank for device in facts.breakdown.devices}
-    return replayed if replayed and ranks <= {*replayed.ranks} and code in replayed.codes else None
+    if (
+        combined is None
+        or combined.saving_ns is None
+        or not ranks <= {*combined.ranks}
+        or code not in combined.codes
+    ):
+        return None
+    saved_ns = max((f.saving_ns[1] for f in findings if f.code == code and f.saving_ns), default=0)
+    return saved_ns / facts.steps.median_ns if facts.steps.median_ns else None
