@@ -59,6 +59,22 @@ def test_a_file_that_was_cut_before_its_device_work_is_not_said_to_be_recorded_w
     )
 
 
+@pytest.mark.parametrize(
+    ("direction", "kinds", "advice"),
+    [("HtoD", ("pinned", "device"), "Copy the next batch"), ("DtoH", ("device", "pinned"), "loss.item()")],
+)
+def test_copies_that_only_run_are_hidden_by_their_direction(
+    direction: str, kinds: tuple[str, str], advice: str
+) -> None:
+    b = Linked()
+    b.launch("gemm", 0, 5, 500)
+    b.copy(direction, 510, 900, *kinds, api_call=b.call("cudaMemcpyAsync", 500, 502), stream=9, bytes=1 << 24)
+    b.launch("gemm", 895, 901, 1500)
+    b.step(1, 0, 1500)
+    (finding,) = (f for f in judged(b)[1] if f.code == "COPY002")
+    assert advice in finding.fix
+
+
 def test_a_partial_input_is_a_finding() -> None:
     notes = (Note("partial", "cut off at byte 17", "Record again."), Note("info", "a remark"))
     (finding,) = [f for f in judged(queued_kernels(), notes=notes)[1] if f.code == "QUAL002"]

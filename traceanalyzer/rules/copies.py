@@ -13,7 +13,7 @@ from traceanalyzer.rules.wording import count, duration, percent, size
 from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from traceanalyzer.analyzers.results import CopyRow
     from traceanalyzer.rules.base import Facts
@@ -106,21 +106,33 @@ class ExposedCopies:
                 high=duration(high),
             ),
             evidence=tuple(map(_described, rows)),
-            fix=(
-                say(
-                    "Copy the next batch on a side stream while this one computes, or keep the data on the "
-                    "device.\n"
-                    "```\n"
-                    "with torch.cuda.stream(copy_stream):\n"
-                    "    upcoming = batch.to(device, non_blocking=True)\n"
-                    "…\n"
-                    "torch.cuda.current_stream().wait_stream(copy_stream)\n"
-                    "```"
-                )
-            ),
+            fix=_hidden(rows),
             confidence=facts.confidence,
             saving_ns=facts.saving(exposed),
         )
+
+
+def _hidden(rows: Sequence[CopyRow]) -> Text:
+    """How to hide the copies, by the direction that costs most."""
+    if max(rows, key=lambda row: row.exposed_ns).direction == "DtoH":
+        return say(
+            "Read results later or less often: keep them on the device, or copy them to pinned memory while the next "
+            "kernels run.\n"
+            "```\n"
+            "losses.append(loss.detach())          # instead of loss.item() in each step\n"
+            "pinned.copy_(result, non_blocking=True)  # read it a step later\n"
+            "```"
+        )
+    return say(
+        "Copy the next batch on a side stream while this one computes, or keep the data on the "
+        "device.\n"
+        "```\n"
+        "with torch.cuda.stream(copy_stream):\n"
+        "    upcoming = batch.to(device, non_blocking=True)\n"
+        "…\n"
+        "torch.cuda.current_stream().wait_stream(copy_stream)\n"
+        "```"
+    )
 
 
 def _pageable(row: CopyRow) -> bool:
