@@ -16,6 +16,7 @@ import yaml
 from linked import Linked
 
 from traceanalyzer.model.trace import Capability, Note
+from traceanalyzer.text import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -82,7 +83,7 @@ class Case(Linked):
     ) -> None:
         """What is known of the file: its format, `notes`, and `without` which capabilities it is."""
         self.lacks |= {Capability(name) for name in without}
-        self.source |= {**source, "notes": tuple(Note(*note) for note in notes)}
+        self.source |= {**source, "notes": tuple(Note(note[0], *map(say, note[1:])) for note in notes)}
 
     def trace(self, capabilities: set[Capability] | None = None, **source: Any) -> Trace:
         """The trace as it was `recorded`."""

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import situations
+from linked import Linked
 from written_cases import CASES, Case
 
 from traceanalyzer.model.schema import TABLES
 from traceanalyzer.pipeline import analyze
 from traceanalyzer.reporters import render, timeline
 from traceanalyzer.rules import ALL_RULES
+from traceanalyzer.text import Text
 
 if TYPE_CHECKING:
     from traceanalyzer.rules.analysis import Analysis
@@ -52,6 +54,44 @@ def test_a_finding_has_a_place_or_a_row(code: str) -> None:
     for evidence in found:
         if evidence.start_ns is not None:
             assert evidence.rank is not None, "whose lane"
+
+
+def english_alone(text: str) -> list[str]:
+    """What of a sentence no catalogue could say in another language."""
+    if not isinstance(text, Text):
+        return [text] if re.fullmatch(r"unknown|[ ;,.]*[a-z]+( [a-z0-9]+)+×?", text) else []
+    return [left for value in text.values.values() if isinstance(value, str) for left in english_alone(value)]
+
+
+def mostly_waiting() -> Linked:
+    """The host launches a kernel of 500 µs, does nothing for 20 ms, and launches another."""
+    b = Linked()
+    b.launch("gemm", called=0, start=5, end=500)
+    b.launch("gemm", called=20_500, start=20_505, end=21_000)
+    b.call("cudaDeviceSynchronize", 20_600, 21_000)
+    b.step(1, 0, 21_000)
+    return b
+
+
+MORE = {
+    "more than ten times as fast": mostly_waiting,
+    "grids without an occupancy": lambda: Case(
+        [
+            {"times": 10, "every": 100, "repeat": [["launch", "reduce", 0, 5, 100,
+             {"grid": [16, 1, 1], "block": [256, 1, 1]}]]},
+            ["step", 1, 0, 1000],
+        ]
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*EVERY, *MORE])
+def test_all_that_a_finding_says_can_be_said_in_another_language(name: str) -> None:
+    analysis = analyze(MORE[name]().trace()) if name in MORE else problem(name)
+    said = [analysis.verdict.headline]
+    for f in analysis.findings:
+        said += [f.title, f.claim, f.fix, f.saving_reason, *(e.text for e in f.evidence)]
+    assert [left for text in said for left in english_alone(text)] == []
 
 
 @pytest.mark.parametrize("code", EVERY)

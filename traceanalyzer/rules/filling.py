@@ -79,7 +79,9 @@ class GridRule:
                 lost=duration(self.lost_ns(row)),
                 total=duration(row.total_ns),
                 blocks=f"{row.blocks:,}",
-                occupancy="unknown" if row.occupancy_percent is None else f"{row.occupancy_percent:.0f} %",
+                occupancy=say("unknown")
+                if row.occupancy_percent is None
+                else f"{row.occupancy_percent:.0f} %",
             ),
             table="kernels",
             row=row.longest,

@@ -134,7 +134,7 @@ class UnfusedOptimizer:
             ),
             confidence=facts.confidence,
             saving_ns=facts.saving(idle) if costs else None,
-            saving_reason="" if costs else "the device is hardly idle within the optimizer",
+            saving_reason="" if costs else say("the device is hardly idle within the optimizer"),
         )
 
 

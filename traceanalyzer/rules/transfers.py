@@ -109,7 +109,7 @@ def _described(row: CopyRow) -> Evidence:
             "{number} {direction} of {each} on average, {time} in total, mostly from {op}",
             number=f"{row.count:,}",
             direction=row.direction or "",
-            each="unknown size" if row.bytes is None else size(row.bytes / row.count),
+            each=say("unknown size") if row.bytes is None else size(row.bytes / row.count),
             time=duration(row.total_ns),
             op=row.op or say("an unknown operator"),
         ),

@@ -265,7 +265,7 @@ def _speedup(removable_ns: int, facts: Facts, replayed: float | None) -> str:
     factor = 1 / (1 - share) if share < 1 else 10.0
     if factor < 1.05:
         return ""
-    return say("; up to {factor:.1f}×", factor=factor) if factor < 10 else "; more than 10×"
+    return say("; up to {factor:.1f}×", factor=factor) if factor < 10 else say("; more than 10×")
 
 
 def _of_cause(code: str | None, facts: Facts, replay: Replay) -> float | None:
