@@ -42,20 +42,16 @@ class OutlierSteps:
             code=self.code,
             title=self.title,
             severity="low",
-            claim=(
-                say(
-                    "Far from the median of {median}: {steps} of {all}.",
-                    steps=count(len(far), "step"),
-                    all=len(steps.steps),
-                    median=duration(steps.median_ns),
-                )
+            claim=say(
+                "Far from the median of {median}: {steps} of {all}.",
+                steps=count(len(far), "step"),
+                all=len(steps.steps),
+                median=duration(steps.median_ns),
             ),
             evidence=tuple(described_step(steps.steps[i]) for i in far[:SHOWN]),
-            fix=(
-                say(
-                    "Skip the first steps with schedule(wait=…, warmup=…), and look at the timeline of the "
-                    "others."
-                )
+            fix=say(
+                "Skip the first steps with schedule(wait=…, warmup=…), and look at the timeline of the "
+                "others."
             ),
             confidence="high",
             saving_reason=say("what makes a step an outlier shows in the other findings"),
@@ -158,11 +154,9 @@ class UnlinkedWork:
                 ),
                 *places(facts.largest_gaps("unknown")),
             ),
-            fix=(
-                say(
-                    "Synchronise before the recording starts (torch.cuda.synchronize()), and record a few whole "
-                    "steps."
-                )
+            fix=say(
+                "Synchronise before the recording starts (torch.cuda.synchronize()), and record a few whole "
+                "steps."
             ),
             confidence="high",
             saving_reason=NO_SAVING,

@@ -48,25 +48,21 @@ class ExposedCommunication:
             code=self.code,
             title=self.title,
             severity=severity(share),
-            claim=(
-                say(
-                    "Communication alone takes {share} of the step ({exposed}).{hidden}",
-                    share=percent(share),
-                    exposed=duration(facts.per_step(exposed)),
-                    hidden=hidden,
-                )
+            claim=say(
+                "Communication alone takes {share} of the step ({exposed}).{hidden}",
+                share=percent(share),
+                exposed=duration(facts.per_step(exposed)),
+                hidden=hidden,
             ),
             evidence=tuple(map(_described, rows)),
-            fix=(
-                say(
-                    "Overlap it with compute, and send less: bf16 gradients, gradient accumulation under "
-                    "`no_sync()`, FSDP prefetching (`backward_prefetch`, `forward_prefetch`).\n"
-                    "```\n"
-                    "from torch.distributed.algorithms.ddp_comm_hooks import default_hooks\n"
-                    "model = DistributedDataParallel(model, gradient_as_bucket_view=True)\n"
-                    "model.register_comm_hook(None, default_hooks.bf16_compress_hook)\n"
-                    "```"
-                )
+            fix=say(
+                "Overlap it with compute, and send less: bf16 gradients, gradient accumulation under "
+                "`no_sync()`, FSDP prefetching (`backward_prefetch`, `forward_prefetch`).\n"
+                "```\n"
+                "from torch.distributed.algorithms.ddp_comm_hooks import default_hooks\n"
+                "model = DistributedDataParallel(model, gradient_as_bucket_view=True)\n"
+                "model.register_comm_hook(None, default_hooks.bf16_compress_hook)\n"
+                "```"
             ),
             confidence=facts.confidence,
             saving_ns=facts.saving(exposed),
@@ -103,23 +99,19 @@ class SmallCollectives:
             code=self.code,
             title=self.title,
             severity=severity(facts.share(exposed)),
-            claim=(
-                say(
-                    "{number:,} of {total:,} {total:collective|collectives} ({per_step:.0f} per step) "
-                    "{number:moves|move} less than {limit}; exposed, they cost {share} of the step.",
-                    number=number,
-                    total=total,
-                    per_step=per_step,
-                    limit=size(thresholds.SMALL_COLLECTIVE_BYTES),
-                    share=percent(facts.share(exposed)),
-                )
+            claim=say(
+                "{number:,} of {total:,} {total:collective|collectives} ({per_step:.0f} per step) "
+                "{number:moves|move} less than {limit}; exposed, they cost {share} of the step.",
+                number=number,
+                total=total,
+                per_step=per_step,
+                limit=size(thresholds.SMALL_COLLECTIVE_BYTES),
+                share=percent(facts.share(exposed)),
             ),
             evidence=tuple(_described(r) for r in sorted(small, key=lambda r: -r.exposed_ns)[:SHOWN]),
-            fix=(
-                say(
-                    "Join them: a larger bucket_cap_mb in DDP, flattened parameters in FSDP, one collective over "
-                    "a list."
-                )
+            fix=say(
+                "Join them: a larger bucket_cap_mb in DDP, flattened parameters in FSDP, one collective over "
+                "a list."
             ),
             confidence=facts.confidence,
             saving_ns=facts.saving(exposed),

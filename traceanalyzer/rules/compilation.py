@@ -74,14 +74,12 @@ class GraphBreaks:
                 )
                 for r in rows[:SHOWN]
             ),
-            fix=(
-                say(
-                    "Find what breaks the graphs, and take it out of the compiled part.\n"
-                    "```\n"
-                    "TORCH_LOGS=graph_breaks python train.py\n"
-                    "model = torch.compile(model, fullgraph=True)  # an error at the first break\n"
-                    "```"
-                )
+            fix=say(
+                "Find what breaks the graphs, and take it out of the compiled part.\n"
+                "```\n"
+                "TORCH_LOGS=graph_breaks python train.py\n"
+                "model = torch.compile(model, fullgraph=True)  # an error at the first break\n"
+                "```"
             ),
             confidence="medium",
             saving_reason=say("what Python costs between the graphs is in the idle time of IDLE001"),
@@ -127,14 +125,12 @@ class Recompiles:
                 ),
                 *map(_compilation, compiled[:SHOWN]),
             ),
-            fix=(
-                say(
-                    "See which guard failed, and mark what changes.\n"
-                    "```\n"
-                    "TORCH_LOGS=recompiles python train.py\n"
-                    "torch._dynamo.mark_dynamic(x, 1)     # or torch.compile(model, dynamic=True)\n"
-                    "```"
-                )
+            fix=say(
+                "See which guard failed, and mark what changes.\n"
+                "```\n"
+                "TORCH_LOGS=recompiles python train.py\n"
+                "torch._dynamo.mark_dynamic(x, 1)     # or torch.compile(model, dynamic=True)\n"
+                "```"
             ),
             confidence="medium",
             saving_reason=say("what the device waits for compilations is in COMPILE001"),
@@ -199,13 +195,11 @@ class CompiledWithoutGraphs:
                 ),
                 *places([g for g in facts.largest_gaps(*ORDINARY) if g not in facts.pauses()]),
             ),
-            fix=(
-                say(
-                    "Fixed shapes and addresses let the launches be recorded.\n"
-                    "```\n"
-                    'model = torch.compile(model, mode="reduce-overhead")\n'
-                    "```"
-                )
+            fix=say(
+                "Fixed shapes and addresses let the launches be recorded.\n"
+                "```\n"
+                'model = torch.compile(model, mode="reduce-overhead")\n'
+                "```"
             ),
             confidence=facts.confidence,
             saving_reason=say("the time is the idle time that IDLE001 counts; it is not saved twice"),

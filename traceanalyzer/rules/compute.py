@@ -142,22 +142,18 @@ class UnalignedProducts:
             code=self.code,
             title=self.title,
             severity=severity(share),
-            claim=(
-                say(
-                    "Products in kernels for unaligned data take {share} of the step and {busy} of the kernel "
-                    "time.{which}",
-                    share=percent(share),
-                    busy=percent(busy),
-                    which=which,
-                )
+            claim=say(
+                "Products in kernels for unaligned data take {share} of the step and {busy} of the kernel "
+                "time.{which}",
+                share=percent(share),
+                busy=percent(busy),
+                which=which,
             ),
             evidence=evidence(rows),
-            fix=(
-                say(
-                    "Pad the odd dimension to a multiple of 8 (F.pad, or a padded batch with a mask); for a "
-                    "sequence length in attention, use F.scaled_dot_product_attention, whose fused kernels take "
-                    "any length."
-                )
+            fix=say(
+                "Pad the odd dimension to a multiple of 8 (F.pad, or a padded batch with a mask); for a "
+                "sequence length in attention, use F.scaled_dot_product_attention, whose fused kernels take "
+                "any length."
             ),
             confidence=facts.confidence,
             **cure(rows, *attainable(rows), facts),
@@ -231,22 +227,18 @@ class UnfusedAttention:
             code=self.code,
             title=self.title,
             severity=severity(share),
-            claim=(
-                say(
-                    "The steps of unfused attention take {share} of the step: {softmax} softmax, {products} "
-                    "products{rest}, in the whole trace.",
-                    share=percent(share),
-                    softmax=duration(softmax),
-                    products=duration(time_of(products)),
-                    rest=say(", {rest} the rest", rest=duration(rest)) if rest else "",
-                )
+            claim=say(
+                "The steps of unfused attention take {share} of the step: {softmax} softmax, {products} "
+                "products{rest}, in the whole trace.",
+                share=percent(share),
+                softmax=duration(softmax),
+                products=duration(time_of(products)),
+                rest=say(", {rest} the rest", rest=duration(rest)) if rest else "",
             ),
             evidence=evidence(rows),
-            fix=(
-                say(
-                    "F.scaled_dot_product_attention(q, k, v, is_causal=...) in place of the three steps; with "
-                    'transformers, attn_implementation="sdpa" or "flash_attention_2".'
-                )
+            fix=say(
+                "F.scaled_dot_product_attention(q, k, v, is_causal=...) in place of the three steps; with "
+                'transformers, attn_implementation="sdpa" or "flash_attention_2".'
             ),
             confidence=facts.confidence,
             **cure(rows, slow, fast, facts),
@@ -332,19 +324,15 @@ class InefficientKernels:
             code=self.code,
             title=self.title,
             severity=severity(share),
-            claim=(
-                say(
-                    "Kernels that reach less than {least} of their roof take {share} of the step.",
-                    least=percent(thresholds.FAR_FROM_ROOF),
-                    share=percent(share),
-                )
+            claim=say(
+                "Kernels that reach less than {least} of their roof take {share} of the step.",
+                least=percent(thresholds.FAR_FROM_ROOF),
+                share=percent(share),
             ),
             evidence=evidence(rows),
-            fix=(
-                say(
-                    "Look at the longest with Nsight Compute (ncu) or rocprof-compute; larger batches, "
-                    "contiguous inputs or torch.compile often bring another kernel."
-                )
+            fix=say(
+                "Look at the longest with Nsight Compute (ncu) or rocprof-compute; larger batches, "
+                "contiguous inputs or torch.compile often bring another kernel."
             ),
             confidence=facts.confidence,
             **cure(rows, *attainable(rows), facts),

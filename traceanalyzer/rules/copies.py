@@ -50,25 +50,21 @@ class PageableCopies:
             code=self.code,
             title=self.title,
             severity=severity(facts.share(cost)),
-            claim=(
-                say(
-                    "Copies from or to pageable memory cost {share} of the step ({high}): {exposed} of copying, "
-                    "{waiting} of waiting.",
-                    share=percent(facts.share(cost)),
-                    high=duration(high),
-                    exposed=duration(facts.per_step(exposed)),
-                    waiting=duration(facts.per_step(waiting)),
-                )
+            claim=say(
+                "Copies from or to pageable memory cost {share} of the step ({high}): {exposed} of copying, "
+                "{waiting} of waiting.",
+                share=percent(facts.share(cost)),
+                high=duration(high),
+                exposed=duration(facts.per_step(exposed)),
+                waiting=duration(facts.per_step(waiting)),
             ),
             evidence=(*map(_described, rows), *places(facts.largest_gaps("host_copy"))),
-            fix=(
-                say(
-                    "Pin the host memory, then copy without waiting.\n"
-                    "```\n"
-                    "loader = DataLoader(dataset, pin_memory=True)\n"
-                    "batch = batch.to(device, non_blocking=True)\n"
-                    "```"
-                )
+            fix=say(
+                "Pin the host memory, then copy without waiting.\n"
+                "```\n"
+                "loader = DataLoader(dataset, pin_memory=True)\n"
+                "batch = batch.to(device, non_blocking=True)\n"
+                "```"
             ),
             confidence=facts.confidence,
             saving_ns=(low, high),

@@ -67,15 +67,13 @@ class SlowLaunchCalls:
                     row=found.slowest,
                 ),
             ),
-            fix=(
-                say(
-                    "Give the launching thread a core: fewer DataLoader workers and OpenMP threads than cores, "
-                    "processes bound to the cores of their GPU's socket.\n"
-                    "```\n"
-                    "torch.set_num_threads(4)\n"
-                    "numactl --cpunodebind=0 --membind=0 python train.py\n"
-                    "```"
-                )
+            fix=say(
+                "Give the launching thread a core: fewer DataLoader workers and OpenMP threads than cores, "
+                "processes bound to the cores of their GPU's socket.\n"
+                "```\n"
+                "torch.set_num_threads(4)\n"
+                "numactl --cpunodebind=0 --membind=0 python train.py\n"
+                "```"
             ),
             confidence="low",
             saving_ns=facts.saving(lost),
@@ -115,11 +113,9 @@ class OtherPythonThreads:
                     row=found.frame,
                 ),
             ),
-            fix=(
-                say(
-                    "Move that work to another process: DataLoader(num_workers=4), multiprocessing, a separate "
-                    "server process. In between, sys.setswitchinterval(0.0005) shortens the turns."
-                )
+            fix=say(
+                "Move that work to another process: DataLoader(num_workers=4), multiprocessing, a separate "
+                "server process. In between, sys.setswitchinterval(0.0005) shortens the turns."
             ),
             confidence="low",
             saving_ns=facts.saving(lost),

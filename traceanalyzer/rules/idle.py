@@ -43,13 +43,11 @@ class IdleRule:
             code=self.code,
             title=self.title,
             severity=severity(facts.share(idle)),
-            claim=(
-                say(
-                    "{share} of the step ({time}) the GPU is idle because {reason}.",
-                    share=percent(facts.share(idle)),
-                    time=duration(high),
-                    reason=self.says,
-                )
+            claim=say(
+                "{share} of the step ({time}) the GPU is idle because {reason}.",
+                share=percent(facts.share(idle)),
+                time=duration(high),
+                reason=self.says,
             ),
             evidence=(*self.facts(facts), *places(self.gaps(facts))),
             fix=self.fix,

@@ -56,23 +56,19 @@ class TinyKernels:
             code=self.code,
             title=self.title,
             severity="medium",
-            claim=(
-                say(
-                    "{tiny} of {kernels} ({per_step:.0f} per step) run for less than {limit} while the "
-                    "GPU idles {idle} of the time.",
-                    tiny=percent(tiny / kernels),
-                    kernels=count(kernels, "kernel"),
-                    per_step=per_step,
-                    limit=duration(thresholds.TINY_KERNEL_NS),
-                    idle=percent(idle),
-                )
+            claim=say(
+                "{tiny} of {kernels} ({per_step:.0f} per step) run for less than {limit} while the "
+                "GPU idles {idle} of the time.",
+                tiny=percent(tiny / kernels),
+                kernels=count(kernels, "kernel"),
+                per_step=per_step,
+                limit=duration(thresholds.TINY_KERNEL_NS),
+                idle=percent(idle),
             ),
             evidence=tuple(map(_short, frequent)),
-            fix=(
-                say(
-                    "Fuse them: torch.compile, fused layers (F.scaled_dot_product_attention, fused norms), "
-                    "larger batches."
-                )
+            fix=say(
+                "Fuse them: torch.compile, fused layers (F.scaled_dot_product_attention, fused norms), "
+                "larger batches."
             ),
             confidence=facts.confidence,
             saving_reason=say("the time is the idle time that IDLE001 counts; it is not saved twice"),
@@ -124,13 +120,11 @@ class UnfusedOptimizer:
                 ),
                 *map(ran, ranges.annotated(_STEP)),
             ),
-            fix=(
-                say(
-                    "Update all parameters in a few kernels.\n"
-                    "```\n"
-                    "torch.optim.AdamW(model.parameters(), fused=True)  # else foreach=True\n"
-                    "```"
-                )
+            fix=say(
+                "Update all parameters in a few kernels.\n"
+                "```\n"
+                "torch.optim.AdamW(model.parameters(), fused=True)  # else foreach=True\n"
+                "```"
             ),
             confidence=facts.confidence,
             saving_ns=facts.saving(idle) if costs else None,
@@ -159,18 +153,14 @@ class GraphLaunches:
             code=self.code,
             title=self.title,
             severity="info",
-            claim=(
-                say(
-                    "{share} of kernel time is inside CUDA graphs, where operators are not known per kernel.",
-                    share=percent(share),
-                )
+            claim=say(
+                "{share} of kernel time is inside CUDA graphs, where operators are not known per kernel.",
+                share=percent(share),
             ),
             evidence=tuple(called(r) for r in facts.launches.api if "GraphLaunch" in r.name),
-            fix=(
-                say(
-                    "To see operators, record the same program once more with graphs off (enforce_eager=True in "
-                    "vLLM), and give it beside this one with --mapping."
-                )
+            fix=say(
+                "To see operators, record the same program once more with graphs off (enforce_eager=True in "
+                "vLLM), and give it beside this one with --mapping."
             ),
             confidence="high",
             saving_reason=say("nothing is lost; this says why operators are missing"),

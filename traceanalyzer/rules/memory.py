@@ -10,7 +10,7 @@ from traceanalyzer.model.sizes import size
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.findings import Evidence, Finding
 from traceanalyzer.rules.memory_growth import KvCacheGrowth, Leak
-from traceanalyzer.rules.snapshot_rule import NO_TIME, SHOWN, SnapshotRule, at_moment, of_line
+from traceanalyzer.rules.snapshot_rule import NO_TIME, SHOWN, SnapshotRule, at_moment, held_by, of_line
 from traceanalyzer.rules.vocabulary import word
 from traceanalyzer.rules.wording import count, percent
 from traceanalyzer.text import join, say
@@ -267,26 +267,8 @@ class GradAtInference(SnapshotRule):
         trains = trains or any(row.category == "kv_cache" for row in device.growth)
         if trains or kept < thresholds.FRAGMENTED_SHARE * device.end.requested_bytes or not kept:
             return None
-        lines = [h for h in device.end.holders if h.category == "activations"]
-        evidence = [
-            of_line(
-                device,
-                say(
-                    "{python} {function}: {requested}",
-                    python=h.python,
-                    function=h.function,
-                    requested=size(h.requested_bytes),
-                ),
-                h.python,
-                h.function,
-            )
-            for h in lines
-        ]
-        return (
-            say("{kept} of activations are held and no backward pass was seen", kept=size(kept)),
-            kept,
-            evidence,
-        )
+        claim = say("{kept} of activations are held and no backward pass was seen", kept=size(kept))
+        return claim, kept, held_by(device, device.end, "activations")
 
 
 class RankImbalance:

@@ -8,7 +8,7 @@ from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.sizes import size
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.findings import Evidence, Finding, Severity
-from traceanalyzer.rules.snapshot_rule import NO_TIME, SnapshotRule, of_line
+from traceanalyzer.rules.snapshot_rule import NO_TIME, SnapshotRule, held_by
 from traceanalyzer.rules.wording import percent
 from traceanalyzer.text import Text, say
 
@@ -36,22 +36,7 @@ class UseRule(SnapshotRule):
         if not held or held < self.from_share * whole:
             return None
         claim = self.says.filled(held=size(held), share=percent(held / whole))
-        evidence = [
-            of_line(
-                device,
-                say(
-                    "{line} {function}: {held}",
-                    line=h.python,
-                    function=h.function,
-                    held=size(h.requested_bytes),
-                ),
-                h.python,
-                h.function,
-            )
-            for h in peak.holders
-            if h.category == self.use
-        ]
-        return claim, int(held * self.frees), evidence
+        return claim, int(held * self.frees), held_by(device, peak, self.use)
 
 
 class LogitsSpike(UseRule):

@@ -212,14 +212,12 @@ class MathAttention:
                 )
                 for r in rows
             ),
-            fix=(
-                say(
-                    "See why: sdpa_kernel names the reason when a fused kernel is demanded.\n"
-                    "```\n"
-                    "with torch.nn.attention.sdpa_kernel(SDPBackend.FLASH_ATTENTION):\n"
-                    "    ...\n"
-                    "```"
-                )
+            fix=say(
+                "See why: sdpa_kernel names the reason when a fused kernel is demanded.\n"
+                "```\n"
+                "with torch.nn.attention.sdpa_kernel(SDPBackend.FLASH_ATTENTION):\n"
+                "    ...\n"
+                "```"
             ),
             confidence=facts.confidence,
             saving_ns=facts.saving(spent),
@@ -316,11 +314,9 @@ class Recomputation:
                 Evidence(say("{name}: {calls}", name=name, calls=count(n, "call")), table=table, name=name)
                 for name, n, table in named[:SHOWN]
             ),
-            fix=(
-                say(
-                    "If memory is left, checkpoint fewer layers, or select what is kept: "
-                    "create_selective_checkpoint_contexts keeps the products and recomputes only cheap operators."
-                )
+            fix=say(
+                "If memory is left, checkpoint fewer layers, or select what is kept: "
+                "create_selective_checkpoint_contexts keeps the products and recomputes only cheap operators."
             ),
             confidence="high",
             saving_ns=(0, recomputing) if recomputing else None,

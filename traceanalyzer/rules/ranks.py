@@ -86,11 +86,9 @@ class Straggler:
                 )
                 for r in peers.rows
             ),
-            fix=(
-                say(
-                    "Compare this rank with the others: compute time says whether it has more work or a slower "
-                    "GPU; if it is equal, look at its host (data loading, logging, other processes)."
-                )
+            fix=say(
+                "Compare this rank with the others: compute time says whether it has more work or a slower "
+                "GPU; if it is equal, look at its host (data loading, logging, other processes)."
             ),
             confidence=facts.confidence,
             saving_ns=facts.saving(worst.caused_ns * ranks),
@@ -151,12 +149,10 @@ class LateBucket:
                 )
                 for t in peers.tails
             ),
-            fix=(
-                say(
-                    "Make the last bucket small: a smaller bucket_cap_mb, or a first bucket of its own "
-                    "(static_graph=True lets DDP order them); large embeddings at the input are the usual last "
-                    "gradient."
-                )
+            fix=say(
+                "Make the last bucket small: a smaller bucket_cap_mb, or a first bucket of its own "
+                "(static_graph=True lets DDP order them); large embeddings at the input are the usual last "
+                "gradient."
             ),
             confidence=facts.confidence,
             saving_ns=facts.saving(last),
@@ -202,14 +198,12 @@ class LowBandwidth:
                 share=percent(share),
             ),
             evidence=tuple(map(_reached, slow)),
-            fix=(
-                say(
-                    "See which way NCCL takes, and open the fast one.\n"
-                    "```\n"
-                    "NCCL_DEBUG=INFO python train.py 2>&1 | grep -E 'via|NET/'\n"
-                    "nvidia-smi topo -m\n"
-                    "```"
-                )
+            fix=say(
+                "See which way NCCL takes, and open the fast one.\n"
+                "```\n"
+                "NCCL_DEBUG=INFO python train.py 2>&1 | grep -E 'via|NET/'\n"
+                "nvidia-smi topo -m\n"
+                "```"
             ),
             confidence="medium",
             saving_ns=facts.saving(exposed),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from traceanalyzer.analyzers.snapshot_groups import line_of
+from traceanalyzer.model.sizes import size
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.findings import Evidence, Finding, Severity
 from traceanalyzer.text import Text, say
@@ -11,7 +13,7 @@ from traceanalyzer.text import Text, say
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot
+    from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot, Moment
     from traceanalyzer.rules.base import Facts
 
 NO_TIME = say("it saves memory, not time")
@@ -31,6 +33,20 @@ def of_line(device: DeviceSnapshot, text: Text, python: str | None, function: st
         device=device.device,
         sheet="held-by-line",
     )
+
+
+def held_by(device: DeviceSnapshot, moment: Moment, category: str) -> list[Evidence]:
+    """Who holds memory of one use at a moment, the largest first."""
+    return [
+        of_line(
+            device,
+            say("{line}: {held}", line=line_of(holder), held=size(holder.requested_bytes)),
+            holder.python,
+            holder.function,
+        )
+        for holder in moment.holders
+        if holder.category == category
+    ]
 
 
 def at_moment(device: DeviceSnapshot, text: Text, at_ns: int | None) -> Evidence:

@@ -54,12 +54,10 @@ class SerialisedStreams:
                     share=percent(device.together_ns / second),
                 ),
                 evidence=_described(device),
-                fix=(
-                    say(
-                        "Look for what orders them: wait_stream and events for more than is needed, a synchronising "
-                        "call, work on the default stream; kernels that fill the device cannot overlap, so one "
-                        "stream may do."
-                    )
+                fix=say(
+                    "Look for what orders them: wait_stream and events for more than is needed, a synchronising "
+                    "call, work on the default stream; kernels that fill the device cannot overlap, so one "
+                    "stream may do."
                 ),
                 confidence="medium",
                 saving_reason=say("whether the kernels leave room for each other is not known"),

@@ -51,13 +51,11 @@ class SmallTransfers:
                 limit=size(thresholds.SMALL_COPY_BYTES),
             ),
             evidence=tuple(_described(r) for r in small),
-            fix=(
-                say(
-                    "Make them where they are used, or move them together.\n"
-                    "```\n"
-                    "positions = torch.arange(n, device=x.device)   # instead of torch.arange(n).to(x.device)\n"
-                    "```"
-                )
+            fix=say(
+                "Make them where they are used, or move them together.\n"
+                "```\n"
+                "positions = torch.arange(n, device=x.device)   # instead of torch.arange(n).to(x.device)\n"
+                "```"
             ),
             confidence=facts.confidence,
             saving_reason=say("what the device waits for them is in COPY001 and IDLE001"),
@@ -88,11 +86,9 @@ class CopiesOnDevice:
             severity=severity(share),
             claim=say("Copies within the device take {share} of the step.", share=percent(share)),
             evidence=tuple(_described(r) for r in rows),
-            fix=(
-                say(
-                    "Write results where they are needed (out=, preallocated caches and buffers), use views in "
-                    "place of clones, gradient_as_bucket_view=True in DDP."
-                )
+            fix=say(
+                "Write results where they are needed (out=, preallocated caches and buffers), use views in "
+                "place of clones, gradient_as_bucket_view=True in DDP."
             ),
             confidence=facts.confidence,
             saving_ns=facts.saving(exposed),
