@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from linked import Linked
-from situations import CASES, communicating, pausing, queued_kernels
+from situations import CASES, communicating, late_kernels, pausing, queued_kernels
 
 from traceanalyzer.analyzers import run_analyzers
 from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability, Note
@@ -73,6 +73,29 @@ def test_copies_that_only_run_are_hidden_by_their_direction(
     b.step(1, 0, 1500)
     (finding,) = (f for f in judged(b)[1] if f.code == "COPY002")
     assert advice in finding.fix
+
+
+def test_slow_launches_lead_to_the_lines_that_cost_most_not_to_those_of_the_longest_gaps() -> None:
+    """Of very many gaps only the longest are looked at one by one: many short ones of a line sum up to more."""
+    b = Linked()
+    often, once = b.frame("often.py", 1, 0, 29_990), b.frame("once.py", 2, 30_000, 30_900)
+    for i in range(300):
+        b.launch("k", 100 * i + 60, 100 * i + 65, 100 * i + 70, python_call=often)
+    b.launch("k", 30_850, 30_860, 30_870, python_call=once)
+    b.step(1, 0, 30_900)
+    (finding,) = (f for f in judged(b)[1] if f.code == "IDLE001")
+    assert finding.lines[0] == "often.py:1"
+    (line,) = (e for e in finding.evidence if e.sheet == "idle-lines" and e.python == "often.py:1")
+    assert line.text.startswith("300 gaps, 28.")
+
+
+def test_only_a_training_run_has_an_optimizer_to_fuse() -> None:
+    b = late_kernels()
+    (finding,) = (f for f in judged(b)[1] if f.code == "IDLE001")
+    assert "optimizer" not in finding.fix
+    b.annotation("Optimizer.step#AdamW.step", 0, 1)
+    (finding,) = (f for f in judged(b)[1] if f.code == "IDLE001")
+    assert "fused=True" in finding.fix
 
 
 def test_a_partial_input_is_a_finding() -> None:

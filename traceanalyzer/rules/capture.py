@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.trace import Capability, how_to_capture
 from traceanalyzer.rules.findings import Evidence, Finding
-from traceanalyzer.rules.idle import places
+from traceanalyzer.rules.idle_places import places
 from traceanalyzer.rules.wording import count, duration, percent
 from traceanalyzer.text import Text, join, said, say
 

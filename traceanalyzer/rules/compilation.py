@@ -9,7 +9,7 @@ from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.base import ORDINARY
 from traceanalyzer.rules.findings import Evidence, Finding
-from traceanalyzer.rules.idle import places
+from traceanalyzer.rules.idle_places import places
 from traceanalyzer.rules.wording import count, duration, percent
 from traceanalyzer.text import Text, say
 

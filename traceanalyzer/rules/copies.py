@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.findings import Evidence, Finding, severity
-from traceanalyzer.rules.idle import places
+from traceanalyzer.rules.idle_places import places
 from traceanalyzer.rules.vocabulary import word
 from traceanalyzer.rules.wording import count, duration, percent, size
 from traceanalyzer.text import Text, say

@@ -8,8 +8,9 @@ from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.base import ORDINARY
 from traceanalyzer.rules.findings import Evidence, Finding, severity
+from traceanalyzer.rules.idle_places import lines, places
 from traceanalyzer.rules.wording import count, duration, percent
-from traceanalyzer.text import Text, join, say
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from traceanalyzer.rules.base import Facts
 
 LAUNCHED = frozenset({Capability.DEVICE_WORK, Capability.LAUNCHES})
-TOP_PLACES = 5
 
 
 class IdleRule:
@@ -50,10 +50,14 @@ class IdleRule:
                 reason=self.says,
             ),
             evidence=(*self.facts(facts), *places(self.gaps(facts))),
-            fix=self.fix,
+            fix=self.cure(facts),
             confidence=facts.confidence,
             saving_ns=(low, high),
         )
+
+    def cure(self, facts: Facts) -> Text:  # noqa: ARG002
+        """What to do about it."""
+        return self.fix
 
     def idle_ns(self, facts: Facts) -> int:
         """The time that the finding is about, summed over devices."""
@@ -94,9 +98,20 @@ class HostLaunchesTooSlowly(IdleRule):
         "Launch less often: fixed shapes under a CUDA graph, larger batches, fused operators.\n"
         "```\n"
         'model = torch.compile(model, mode="reduce-overhead")  # CUDA graphs\n'
+        "```"
+    )
+    in_training = say(
+        "Launch less often: fixed shapes under a CUDA graph, larger batches, fused operators.\n"
+        "```\n"
+        'model = torch.compile(model, mode="reduce-overhead")  # CUDA graphs\n'
         "optimizer = torch.optim.AdamW(model.parameters(), fused=True)\n"
         "```"
     )
+
+    def cure(self, facts: Facts) -> Text:
+        """A run without an optimizer has none to fuse."""
+        phases = facts.results.get("phases")
+        return self.in_training if phases is not None and phases.kind == "training" else self.fix
 
     def idle_ns(self, facts: Facts) -> int:
         """Without the long pauses, which IDLE004 looks at."""
@@ -131,6 +146,7 @@ class HostLaunchesTooSlowly(IdleRule):
                 )
         if facts.kernels.median_ns is not None:
             yield Evidence(say("the median kernel takes {median}", median=duration(facts.kernels.median_ns)))
+        yield from lines(facts)
 
 
 class HostPauses(IdleRule):
@@ -320,45 +336,6 @@ def called(row: ApiRow | RangeRow, table: str = "api_calls") -> Evidence:
 def ran(row: RangeRow) -> Evidence:
     """The calls of one range or function of the program."""
     return called(row, row.table)
-
-
-def places(gaps: list[IdleGap]) -> list[Evidence]:
-    """The largest gaps, one line per place: the same line of code appears once, with its sum."""
-    by_place: dict[tuple[str | None, str | None, str | None], list[IdleGap]] = {}
-    for gap in gaps:
-        by_place.setdefault((gap.python, gap.host_call, gap.module), []).append(gap)
-    ranked = sorted(by_place.items(), key=lambda item: -sum(g.duration_ns for g in item[1]))
-    return [_place(where, found) for where, found in ranked[:TOP_PLACES]]
-
-
-def _place(where: tuple[str | None, str | None, str | None], gaps: list[IdleGap]) -> Evidence:
-    python, host_call, module = where
-    parts = [
-        say(
-            "{gaps}, {time}",
-            gaps=count(len(gaps), "gap"),
-            time=duration(sum(g.duration_ns for g in gaps)),
-        ),
-        say("in {place}", place=host_call) if host_call else None,
-        say("at {line}", line=python) if python else None,
-        say("in {place}", place=module) if module else None,
-        say("before {work}", work=_short(gaps[0].next_work)) if gaps[0].next_work else None,
-    ]
-    text = join(" ", [part for part in parts if part is not None])
-    first = gaps[0]
-    return Evidence(
-        text,
-        table="idle_gaps",
-        start_ns=first.start_ns,
-        duration_ns=first.duration_ns,
-        rank=first.rank,
-        device=first.device,
-        python=python,
-    )
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 80 else name[:79] + "…"
 
 
 RULES = (
