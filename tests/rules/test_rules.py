@@ -98,6 +98,15 @@ def test_only_a_training_run_has_an_optimizer_to_fuse() -> None:
     assert "fused=True" in finding.fix
 
 
+def test_what_a_cut_may_have_lost_is_not_said_to_be_unrecorded() -> None:
+    notes = (Note("partial", "cut off at byte 17", "Record again."),)
+    b = Linked()
+    b.op("aten::mm", 0, 10)
+    (finding,) = [f for f in judged(b, set(), notes=notes)[1] if f.code == "CAPT001"]
+    assert str(finding.claim) == "Recorded without shapes, Python stacks."
+    assert "CAPT001" not in codes(judged(b, {Capability.SHAPES, Capability.STACKS}, notes=notes))
+
+
 def test_a_partial_input_is_a_finding() -> None:
     notes = (Note("partial", "cut off at byte 17", "Record again."), Note("info", "a remark"))
     (finding,) = [f for f in judged(queued_kernels(), notes=notes)[1] if f.code == "QUAL002"]

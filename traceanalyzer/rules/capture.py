@@ -92,12 +92,18 @@ class MissingCapture:
         (Capability.SHAPES, say("shapes"), say("operators cannot be told apart by size")),
         (Capability.STACKS, say("Python stacks"), say("findings cannot name the line")),
     )
+    # What may stand in the part of a file that was cut off: nobody knows whether it was recorded.
+    lost: ClassVar[frozenset[Capability]] = frozenset(
+        {Capability.DEVICE_WORK, Capability.LAUNCHES, Capability.STEPS}
+    )
 
     def check(self, facts: Facts) -> Iterable[Finding]:
         """One finding that lists what is missing."""
         if facts.memory_only:
             return
-        missing = [lack for lack in self.wanted if lack[0] not in facts.capabilities]
+        partial = any(note.kind == "partial" for source in facts.sources for note in source.notes)
+        known = facts.capabilities | (self.lost if partial else set())
+        missing = [lack for lack in self.wanted if lack[0] not in known]
         how = how_to_capture(facts.sources)
         if not missing:
             return
