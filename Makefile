@@ -10,7 +10,7 @@ AXE := axe-core@4.14.1
 CODE := traceanalyzer tests fixtures
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint lowest bench fuzz fixtures reports accuracy clean
+.PHONY: help venv demo test lint lowest bench peers fuzz fixtures reports accuracy clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,12 @@ venv: .venv/ready .venv/axe.min.js ## Set up .venv with the package and what its
 # Apart, because the peers to compare with bring half of Jupyter.
 .venv/bench-ready: .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH) --editable '.[test,bench]'
+	@touch $@
+
+# Apart from all else, because a tab of theirs would open in our tests of TensorBoard, and they need an older pandas.
+.venv/peers/ready: .venv/ready
+	$(BIN)/python -m venv .venv/peers
+	.venv/peers/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[peers]'
 	@touch $@
 
 demo: .venv/ready ## Run the report on a trace of an H200 and say where the page is (TRACE=run.json for yours)
@@ -60,6 +66,9 @@ bench: .venv/bench-ready ## Compare with other tools on 100 MB and 500 MB, write
 	$(BIN)/python tests/benchmarks/snapshot.py --report reports/benchmarks.md
 	$(BIN)/python tests/benchmarks/page.py --report reports/benchmarks.md
 	$(BIN)/python tests/benchmarks/nsys.py --report reports/benchmarks.md
+
+peers: .venv/peers/ready ## Ask other tools about the same recordings, write reports/peers.md (five minutes)
+	$(BIN)/python -m fixtures.peers -o reports/peers.md
 
 fuzz: .venv/ready ## Damage traces, then snapshots and error texts, for MINUTES each, and see that nothing crashes or runs
 	$(BIN)/python tests/fuzz/run.py --minutes $(MINUTES)
