@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from traceanalyzer.analyzers import thresholds
+from traceanalyzer.model.trace import Capability
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,11 +21,15 @@ if TYPE_CHECKING:
         Steps,
     )
     from traceanalyzer.analyzers.snapshot_results import Oom, Snapshot
-    from traceanalyzer.model.trace import Capability, Source
+    from traceanalyzer.model.trace import Source
     from traceanalyzer.rules.findings import Confidence, Finding
     from traceanalyzer.text import Text
 
 
+DEVICE_WORK = frozenset({Capability.DEVICE_WORK})
+LAUNCHED = DEVICE_WORK | {Capability.LAUNCHES}
+WITH_SHAPES = DEVICE_WORK | {Capability.SHAPES}
+"""What most rules require, beside what they name themselves."""
 # Causes that are the normal course of a step: the host prepares the next launch.
 ORDINARY = ("dispatch", "autograd", "optimizer")
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.trace import Capability, how_to_capture
+from traceanalyzer.rules.base import LAUNCHED
 from traceanalyzer.rules.findings import Evidence, Finding
 from traceanalyzer.rules.idle_places import places
 from traceanalyzer.rules.wording import count, duration, percent
@@ -130,7 +131,7 @@ class UnlinkedWork:
 
     code: ClassVar[str] = "QUAL001"
     title: ClassVar[Text] = say("Work without a recorded launch")
-    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK, Capability.LAUNCHES})
+    requires: ClassVar[frozenset[Capability]] = LAUNCHED
 
     def check(self, facts: Facts) -> Iterable[Finding]:
         """One finding when too much is not linked."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.trace import Capability
+from traceanalyzer.rules.base import DEVICE_WORK
 from traceanalyzer.rules.findings import Evidence, Finding, severity
 from traceanalyzer.rules.wording import count, duration, percent, size
 from traceanalyzer.text import Text, say
@@ -29,7 +30,7 @@ class ExposedCommunication:
 
     code: ClassVar[str] = "COMM001"
     title: ClassVar[Text] = say("Communication is not hidden behind compute")
-    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK})
+    requires: ClassVar[frozenset[Capability]] = DEVICE_WORK
 
     def check(self, facts: Facts) -> Iterable[Finding]:
         """One finding when exposed communication costs enough."""

@@ -6,8 +6,7 @@ import re
 from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
-from traceanalyzer.model.trace import Capability
-from traceanalyzer.rules.base import ORDINARY
+from traceanalyzer.rules.base import DEVICE_WORK, LAUNCHED, ORDINARY
 from traceanalyzer.rules.findings import Evidence, Finding
 from traceanalyzer.rules.idle_places import places
 from traceanalyzer.rules.wording import count, duration, percent
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from traceanalyzer.analyzers.ranges import RangeRow, Ranges
+    from traceanalyzer.model.trace import Capability
     from traceanalyzer.rules.base import Facts
 
 REGION = re.compile(r"Torch-Compiled Region: (\d+)/(\d+)")
@@ -44,7 +44,7 @@ class GraphBreaks:
 
     code: ClassVar[str] = "BREAK001"
     title: ClassVar[Text] = say("The compiled program is broken into many graphs")
-    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK})
+    requires: ClassVar[frozenset[Capability]] = DEVICE_WORK
 
     def check(self, facts: Facts) -> Iterable[Finding]:
         """One finding when many different frames are compiled apart."""
@@ -95,7 +95,7 @@ class Recompiles:
 
     code: ClassVar[str] = "COMPILE002"
     title: ClassVar[Text] = say("Functions are compiled more than once")
-    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK})
+    requires: ClassVar[frozenset[Capability]] = DEVICE_WORK
 
     def check(self, facts: Facts) -> Iterable[Finding]:
         """One finding when a frame runs in several compiled versions, or compilations recur in the window."""
@@ -163,7 +163,7 @@ class CompiledWithoutGraphs:
 
     code: ClassVar[str] = "GRAPH002"
     title: ClassVar[Text] = say("Compiled, but without CUDA graphs")
-    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK, Capability.LAUNCHES})
+    requires: ClassVar[frozenset[Capability]] = LAUNCHED
 
     def check(self, facts: Facts) -> Iterable[Finding]:
         """One finding when compiled regions run, no graph is launched and the device waits for launches."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.cost.names import does_products
-from traceanalyzer.model.trace import Capability
+from traceanalyzer.rules.base import DEVICE_WORK, WITH_SHAPES
 from traceanalyzer.rules.findings import Evidence, Finding, severity
 from traceanalyzer.rules.kernel_rule import KernelRule, changes_type
 from traceanalyzer.rules.roofs import (
@@ -26,10 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from traceanalyzer.analyzers.roofline_results import DeviceRoof, RooflineRow
+    from traceanalyzer.model.trace import Capability
     from traceanalyzer.rules.base import Facts
 
-DEVICE_WORK = frozenset({Capability.DEVICE_WORK})
-WITH_SHAPES = DEVICE_WORK | {Capability.SHAPES}
 _UNALIGNED = re.compile(r"align[12](?![0-9])")
 _FP32_PRODUCT = re.compile(r"sgemm|scudnn|f32f32_f32f32|_ffma_", re.IGNORECASE)
 _LAYOUT = re.compile(r"nchwToNhwc|nhwcToNchw|batched_transpose|transpose_readWrite", re.IGNORECASE)

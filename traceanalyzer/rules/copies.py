@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
-from traceanalyzer.model.trace import Capability
+from traceanalyzer.rules.base import DEVICE_WORK
 from traceanalyzer.rules.findings import Evidence, Finding, severity
 from traceanalyzer.rules.idle_places import places
 from traceanalyzer.rules.vocabulary import word
@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from traceanalyzer.analyzers.results import CopyRow
+    from traceanalyzer.model.trace import Capability
     from traceanalyzer.rules.base import Facts
-
-DEVICE_WORK = frozenset({Capability.DEVICE_WORK})
 
 
 class PageableCopies:

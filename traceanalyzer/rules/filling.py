@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.cost.names import does_products
 from traceanalyzer.model.trace import Capability
+from traceanalyzer.rules.base import WITH_SHAPES
 from traceanalyzer.rules.compute import unaligned_products
 from traceanalyzer.rules.findings import Evidence, Finding, Speedup, severity
 from traceanalyzer.rules.roofs import attainable, cure, evidence, roofline, share_of
@@ -162,7 +163,7 @@ class OddSizes:
 
     code: ClassVar[str] = "ALIGN002"
     title: ClassVar[Text] = say("Matrix sizes are not multiples of 8")
-    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK, Capability.SHAPES})
+    requires: ClassVar[frozenset[Capability]] = WITH_SHAPES
 
     def check(self, facts: Facts) -> Iterable[Finding]:
         """One finding when such products are slow and take enough of the step."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.trace import Capability
-from traceanalyzer.rules.base import ORDINARY
+from traceanalyzer.rules.base import LAUNCHED, ORDINARY
 from traceanalyzer.rules.findings import Evidence, Finding, severity
 from traceanalyzer.rules.wording import count, duration, percent
 from traceanalyzer.text import Text, say
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from traceanalyzer.analyzers.results import Ops
     from traceanalyzer.rules.base import Facts
 
-LAUNCHED = frozenset({Capability.DEVICE_WORK, Capability.LAUNCHES})
 _WAIT_OR_MOVE = re.compile(
     r"^aten::(item|_local_scalar_dense|is_nonzero|to|_to_copy|copy_|nonzero|empty|record_stream|_pin_memory|pin_memory)"
     r"|^(autograd::|Optimizer|torch::|nccl:|c10d::|record_param_comms|DataLoader|enumerate)|Backward\d*$"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
-from traceanalyzer.model.trace import Capability
-from traceanalyzer.rules.base import ORDINARY
+from traceanalyzer.rules.base import LAUNCHED, ORDINARY
 from traceanalyzer.rules.findings import Evidence, Finding, severity
 from traceanalyzer.rules.idle_places import lines, places
 from traceanalyzer.rules.wording import count, duration, percent
@@ -17,9 +16,8 @@ if TYPE_CHECKING:
 
     from traceanalyzer.analyzers.ranges import RangeRow
     from traceanalyzer.analyzers.results import ApiRow, IdleGap
+    from traceanalyzer.model.trace import Capability
     from traceanalyzer.rules.base import Facts
-
-LAUNCHED = frozenset({Capability.DEVICE_WORK, Capability.LAUNCHES})
 
 
 class IdleRule:

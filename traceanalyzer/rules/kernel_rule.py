@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
-from traceanalyzer.model.trace import Capability
+from traceanalyzer.rules.base import DEVICE_WORK
 from traceanalyzer.rules.findings import Finding, severity
 from traceanalyzer.rules.roofs import cure, evidence, share_of, time_of
 from traceanalyzer.rules.wording import percent
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from traceanalyzer.analyzers.roofline_results import RooflineRow
+    from traceanalyzer.model.trace import Capability
     from traceanalyzer.rules.base import Facts
     from traceanalyzer.text import Text
 
@@ -24,7 +25,7 @@ class KernelRule:
 
     code: ClassVar[str]
     title: ClassVar[Text]
-    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK})
+    requires: ClassVar[frozenset[Capability]] = DEVICE_WORK
     least_share: ClassVar[float] = thresholds.COPY_SHARE
     left: ClassVar[tuple[float, float]] = (thresholds.SAVING_LOW, 0.0)
     """Which part of their time remains, at worst and at best."""

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
-from traceanalyzer.model.trace import Capability
+from traceanalyzer.rules.base import DEVICE_WORK, LAUNCHED
 from traceanalyzer.rules.findings import Evidence, Finding, severity
 from traceanalyzer.rules.idle import called, ran
 from traceanalyzer.rules.wording import count, duration, percent
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from traceanalyzer.analyzers.ranges import Ranges
     from traceanalyzer.analyzers.results import KernelRow
+    from traceanalyzer.model.trace import Capability
     from traceanalyzer.rules.base import Facts
 
-DEVICE_WORK = frozenset({Capability.DEVICE_WORK})
 _STEP = re.compile(r"^Optimizer\.step#")
 SHOWN = 5
 
@@ -97,7 +97,7 @@ class UnfusedOptimizer:
 
     code: ClassVar[str] = "OPT001"
     title: ClassVar[Text] = say("The optimizer is not fused")
-    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK, Capability.LAUNCHES})
+    requires: ClassVar[frozenset[Capability]] = LAUNCHED
 
     def check(self, facts: Facts) -> Iterable[Finding]:
         """One finding when an optimizer step launches many kernels."""
@@ -142,7 +142,7 @@ class GraphLaunches:
 
     code: ClassVar[str] = "GRAPH001"
     title: ClassVar[Text] = say("Kernels run inside CUDA graphs")
-    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK, Capability.LAUNCHES})
+    requires: ClassVar[frozenset[Capability]] = LAUNCHED
 
     def check(self, facts: Facts) -> Iterable[Finding]:
         """One finding, for information, when graphs hold most of the kernel time."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from traceanalyzer.analyzers.nsys_rules import CHUNKS, GAP_NS, UTILISATION_PERCENT
 from traceanalyzer.model.trace import Capability
+from traceanalyzer.rules.base import DEVICE_WORK
 from traceanalyzer.rules.findings import Evidence, Finding
 from traceanalyzer.rules.wording import duration, size
 from traceanalyzer.text import Text, join, said, say
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 SHOWN = 5
 _LAUNCHES = frozenset({Capability.LAUNCHES})
-_DEVICE_WORK = frozenset({Capability.DEVICE_WORK})
 _LIMITS = {"gap": duration(GAP_NS), "chunks": CHUNKS, "use": f"{UTILISATION_PERCENT:.0f}"}
 
 
@@ -163,7 +163,7 @@ class LongGaps(_NsysRule):
 
     code = "NSYS005"
     title = say("Long gaps")
-    requires = _DEVICE_WORK
+    requires = DEVICE_WORK
     table = "gpu_gaps"
     elsewhere = "IDLE001"
     says = say("The GPU has nothing to do for more than {gap} {rows} {rows:time|times}, {total} in all.")
@@ -179,7 +179,7 @@ class LowUse(_NsysRule):
 
     code = "NSYS006"
     title = say("Little use of the GPU's time")
-    requires = _DEVICE_WORK
+    requires = DEVICE_WORK
     table = "gpu_time_util"
     elsewhere = "IDLE001"
     says = say(

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
-from traceanalyzer.model.trace import Capability
+from traceanalyzer.rules.base import DEVICE_WORK, WITH_SHAPES
 from traceanalyzer.rules.findings import Evidence, Finding, severity
 from traceanalyzer.rules.kernel_rule import KernelRule, changes_type
 from traceanalyzer.rules.roofs import roofline
@@ -21,10 +21,9 @@ if TYPE_CHECKING:
     from traceanalyzer.analyzers.ranges import Ranges
     from traceanalyzer.analyzers.results import Ops
     from traceanalyzer.analyzers.roofline_results import RooflineRow
+    from traceanalyzer.model.trace import Capability
     from traceanalyzer.rules.base import Facts
 
-DEVICE_WORK = frozenset({Capability.DEVICE_WORK})
-WITH_SHAPES = DEVICE_WORK | {Capability.SHAPES}
 _SORTS = re.compile(
     r"radix_?sort|DeviceRadix|thrust.*sort|merge_?sort|indexing_backward|sort_by_key", re.IGNORECASE
 )

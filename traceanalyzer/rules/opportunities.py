@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
-from traceanalyzer.model.trace import Capability
+from traceanalyzer.rules.base import LAUNCHED, WITH_SHAPES
 from traceanalyzer.rules.findings import Evidence, Finding, severity
 from traceanalyzer.rules.roofs import HOST_BOUND
 from traceanalyzer.rules.wording import count, duration, percent, size
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from traceanalyzer.analyzers.opportunities_results import Fusion, FusionRow, Overlap, OverlapRow
+    from traceanalyzer.model.trace import Capability
     from traceanalyzer.rules.base import Facts
 
 SHOWN = 5
@@ -59,7 +60,7 @@ class UnfusedChains:
 
     code: ClassVar[str] = "FUSE001"
     title: ClassVar[Text] = say("Chains of kernels that would fuse")
-    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK, Capability.SHAPES})
+    requires: ClassVar[frozenset[Capability]] = WITH_SHAPES
 
     def check(self, facts: Facts) -> Iterable[Finding]:
         """One finding when fusing would save enough of the step."""
@@ -120,7 +121,7 @@ class ExposedTransfers:
 
     code: ClassVar[str] = "OVERLAP001"
     title: ClassVar[Text] = say("Transfers that compute could hide")
-    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK, Capability.LAUNCHES})
+    requires: ClassVar[frozenset[Capability]] = LAUNCHED
 
     def check(self, facts: Facts) -> Iterable[Finding]:
         """One finding when enough of the step is exposed and no event forbids the overlap."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.trace import Capability
+from traceanalyzer.rules.base import DEVICE_WORK
 from traceanalyzer.rules.findings import Evidence, Finding, Speedup, severity
 from traceanalyzer.rules.wording import count, duration, percent, size
 from traceanalyzer.text import Text, say
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from traceanalyzer.analyzers.ranges import Ranges
     from traceanalyzer.analyzers.results import CollectiveRow
     from traceanalyzer.rules.base import Facts
-
-DEVICE_WORK = frozenset({Capability.DEVICE_WORK})
 
 
 class Straggler:

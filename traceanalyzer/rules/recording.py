@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.trace import Capability
-from traceanalyzer.rules.base import ORDINARY
+from traceanalyzer.rules.base import LAUNCHED, ORDINARY
 from traceanalyzer.rules.capture import described_step
 from traceanalyzer.rules.findings import Evidence, Finding
 from traceanalyzer.rules.idle import ran
@@ -35,7 +35,7 @@ class ProfilerOverhead:
 
     code: ClassVar[str] = "PROF001"
     title: ClassVar[Text] = say("The recording slows the host down")
-    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK, Capability.LAUNCHES})
+    requires: ClassVar[frozenset[Capability]] = LAUNCHED
 
     def check(self, facts: Facts) -> Iterable[Finding]:
         """One finding, for information, when the host decides the step and stacks were recorded with it."""
@@ -118,7 +118,7 @@ class SingleProcessLoader:
 
     code: ClassVar[str] = "INPUT002"
     title: ClassVar[Text] = say("Batches are prepared by the launching process")
-    requires: ClassVar[frozenset[Capability]] = frozenset({Capability.DEVICE_WORK, Capability.LAUNCHES})
+    requires: ClassVar[frozenset[Capability]] = LAUNCHED
 
     def check(self, facts: Facts) -> Iterable[Finding]:
         """One finding when a single-process iterator runs for enough of the step."""

@@ -9,7 +9,7 @@ from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.replay_fixes import RULES
 from traceanalyzer.analyzers.replay_ranks import OF_ALL_RANKS, Replay, replay_size, replayable
 from traceanalyzer.errors import UsageError
-from traceanalyzer.model.trace import Capability
+from traceanalyzer.rules.base import LAUNCHED
 from traceanalyzer.rules.findings import SEVERITIES, severity
 from traceanalyzer.rules.wording import percent
 from traceanalyzer.text import say
@@ -30,7 +30,7 @@ _TOO_LARGE = say(
     "a bound, from part of the time at stake to all of it: one step is too large to be replayed for every finding; "
     "`trace-analyze whatif` replays one cure at a time"
 )
-_NEEDS = frozenset({Capability.DEVICE_WORK, Capability.LAUNCHES})
+_NEEDS = LAUNCHED
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.replay_fixes import SIZED_BY_DATA
 from traceanalyzer.model.trace import Capability
+from traceanalyzer.rules.base import LAUNCHED
 from traceanalyzer.rules.findings import Evidence, Finding, severity
 from traceanalyzer.rules.idle import HostSync
 from traceanalyzer.rules.wording import count, duration, percent
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from traceanalyzer.analyzers.waits import WaitRow, Waits
     from traceanalyzer.rules.base import Facts
 
-LAUNCHED = frozenset({Capability.DEVICE_WORK, Capability.LAUNCHES})
 READS = frozenset({"aten::item", "aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal"})
 
 
