@@ -89,6 +89,15 @@ def test_slow_launches_lead_to_the_lines_that_cost_most_not_to_those_of_the_long
     assert line.text.startswith("300 gaps, 28.")
 
 
+@pytest.mark.parametrize(("ends", "found"), [(30_000, True), (300, False)])
+def test_a_program_of_which_one_small_part_is_compiled_is_not_called_compiled(
+    ends: float, found: bool
+) -> None:
+    b = late_kernels()
+    b.annotation("Torch-Compiled Region: 0/0", 0, ends)
+    assert ("GRAPH002" in codes(judged(b))) is found
+
+
 def test_only_a_training_run_has_an_optimizer_to_fuse() -> None:
     b = late_kernels()
     (finding,) = (f for f in judged(b)[1] if f.code == "IDLE001")

@@ -207,6 +207,10 @@ class CompiledWithoutGraphs:
 
 
 def _compiled(facts: Facts) -> bool:
+    """Whether most of the kernel time is that of compiled code, as far as regions tell."""
+    regions = facts.results["phases"].compiled
+    if regions is not None:
+        return bool(regions.share >= thresholds.DOMINANT_SHARE)
     ranges: Ranges = facts.results["ranges"]
     return bool(ranges.annotated(re.compile(r"Torch-Compiled Region|Call CompiledFxGraph|CompiledFunction")))
 
