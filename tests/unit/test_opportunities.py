@@ -141,6 +141,7 @@ def exposed(*, stream: int = 20, next_called: float = 2, waits: bool = False) ->
     ("trace", "dependency"),
     [
         (exposed(stream=7), "same_stream"),
+        (exposed(stream=7, next_called=150), "same_stream"),
         (exposed(next_called=150), "late"),
         (exposed(waits=True), "event"),
         (exposed(), "unknown"),

@@ -116,7 +116,8 @@ class _Device:
         waits = self._waits(mine, behind) & known
         late = known & (self.called[behind] > work.start[mine])
         same = self.stream[behind] == self.stream[mine]
-        found[has] = np.select([waits, late, same], [_EVENT, _LATE, _SAME], _UNKNOWN)
+        # an earlier launch on the same stream would still stand in its queue
+        found[has] = np.select([waits, same, late], [_EVENT, _SAME, _LATE], _UNKNOWN)
         return found
 
     def _waits(self, moves: Ints, behind: Ints) -> NDArray[np.bool_]:
