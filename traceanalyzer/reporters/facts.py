@@ -241,6 +241,19 @@ class Facts:
             error=error,
         )
 
+    def worth(self, finding: Finding) -> Text | str:
+        """What a finding saves, in time or in memory; empty where that is not told."""
+        if finding.saving_ns is None:
+            saved = finding.saving_bytes
+            return "" if saved is None else say("saves {saving}", saving=units.size(saved))
+        saving, share = units.saving(finding.saving_ns), self.saving_share(finding)
+        if share is None:
+            return say("saves {saving}", saving=saving)
+        whole = say("the step") if self.has_steps else say("the trace")
+        return say(
+            "saves {saving}, up to {share} of {what}", saving=saving, share=units.share(share), what=whole
+        )
+
     def saving_share(self, finding: Finding) -> float | None:
         """The upper end of a saving as a share of the step."""
         if finding.saving_ns is None or not self.step_ns:

@@ -13,7 +13,7 @@ from traceanalyzer.reporters.facts import Facts
 from traceanalyzer.reporters.gates import Case, Suite, github, junit
 from traceanalyzer.rules.explain import page_of
 from traceanalyzer.rules.vocabulary import word
-from traceanalyzer.text import say
+from traceanalyzer.text import join, say
 from traceanalyzer.version import __version__
 
 if TYPE_CHECKING:
@@ -32,23 +32,24 @@ def text(analysis: Analysis) -> str:
 
 
 def _text_lines(analysis: Analysis) -> Iterator[str]:
+    facts = Facts.of(analysis)
     for finding in analysis.findings:
-        yield say(
-            "{code} {title} [{severity}, {confidence} confidence]{worth}",
+        head = say(
+            "{code} {title} [{severity}, {confidence} confidence]",
             code=finding.code,
             title=finding.title,
             severity=word(finding.severity),
             confidence=word(finding.confidence),
-            worth=_worth(finding),
         )
+        yield join(" ", [part for part in (head, facts.worth(finding)) if part])
         yield f"    {names.prose(finding.claim)}"
         yield from (f"    - {names.prose(evidence.text)}" for evidence in finding.evidence)
         for line in names.prose(finding.fix).split("\n"):
             if not line.startswith("```"):
                 yield f"    > {line}"
         yield ""
-    if combined := Facts.of(analysis).combined:
-        yield from (combined, "")
+    if facts.combined:
+        yield from (facts.combined, "")
     if not analysis.findings:
         yield say("Nothing found.")
     for check in analysis.not_assessed:
@@ -60,16 +61,6 @@ def _text_lines(analysis: Analysis) -> Iterator[str]:
         )
     if analysis.passed:
         yield say("Checked and fine: {codes}", codes=", ".join(check.code for check in analysis.passed))
-
-
-def _worth(finding: Finding) -> str:
-    if finding.saving_ns:
-        return say(" saves {saving} per step", saving=units.saving(finding.saving_ns))
-    return (
-        ""
-        if finding.saving_bytes is None
-        else say(" saves {saving}", saving=units.size(finding.saving_bytes))
-    )
 
 
 def markdown(analysis: Analysis) -> str:

@@ -11,7 +11,7 @@ from traceanalyzer.reporters.costs import work_lines
 from traceanalyzer.reporters.devices import Shown, shown
 from traceanalyzer.reporters.facts import PARTS, Facts, before_steps, cause_text, parts_of
 from traceanalyzer.rules.vocabulary import word
-from traceanalyzer.text import join, say
+from traceanalyzer.text import join, said, say
 from traceanalyzer.version import __version__
 
 if TYPE_CHECKING:
@@ -150,16 +150,9 @@ def _findings(facts: Facts, top: int) -> Iterator[str]:
 
 
 def _finding(number: int, finding: Finding, facts: Facts) -> Iterator[str]:
-    saving, share = units.saving(finding.saving_ns), facts.saving_share(finding)
-    worth: str = ""
-    if finding.saving_ns and share is not None:
-        worth = say(", saves {saving}, up to {share}", saving=saving, share=units.share(share))
-    elif finding.saving_ns:
-        worth = say(", saves {saving}", saving=saving)
-    elif finding.saving_bytes is not None:
-        worth = say(", saves {saving}", saving=units.size(finding.saving_bytes))
-    about = say("{code}{worth}; {level} confidence", code=escape(finding.code), worth=worth,
-                level=word(finding.confidence))  # fmt: skip
+    parts = [said(escape(finding.code)), facts.worth(finding)]
+    what = join(", ", [part for part in parts if part])
+    about = say("{what}; {level} confidence", what=what, level=word(finding.confidence))
     yield f"{number}. **{_one_line(finding.title)}** ({spoken(about)})"
     yield ""
     for text in (finding.claim, finding.fix):

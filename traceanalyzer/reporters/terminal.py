@@ -211,23 +211,12 @@ def _quality(facts: Facts) -> Iterator[RenderableType]:
 
 
 def _finding(number: int, finding: Finding, facts: Facts) -> Group:
-    saving, share = units.saving(finding.saving_ns), facts.saving_share(finding)
-    worth: str = ""
-    if finding.saving_ns and share is not None:
-        of = say("the step") if facts.has_steps else say("the trace")
-        worth = say(
-            "saves {saving}, up to {share} of {what}", saving=saving, share=units.share(share), what=of
-        )
-    elif finding.saving_ns:
-        worth = say("saves {saving}", saving=saving)
-    elif finding.saving_bytes is not None:
-        worth = say("saves {saving}", saving=units.size(finding.saving_bytes))
     head = (
         Styled(f"{number}. ")
         + _plain(finding.title, "bold")
         + Styled(f"  {names.cut(finding.code)}", style="dim")
     )
-    if worth:
+    if worth := facts.worth(finding):
         head += Styled(f"  {spoken(worth)}", style="green")
     where = [_said(_where(finding.lines), "dim")] if finding.lines else []
     body = [_plain(finding.claim), *where, *_fix(finding.fix)]
