@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.families import family_shares
 from traceanalyzer.analyzers.roofline import dominant
-from traceanalyzer.model.trace import Capability, how_to_capture
 from traceanalyzer.rules.base import ORDINARY
 from traceanalyzer.rules.findings import Confidence, Verdict
+from traceanalyzer.rules.host_verdict import host_verdict
 from traceanalyzer.rules.memory_verdict import memory_verdict
 from traceanalyzer.rules.roofs import roofline, time_of
 from traceanalyzer.rules.vocabulary import word
@@ -64,7 +64,7 @@ LESS_SURE: dict[Confidence, Confidence] = {"high": "medium", "medium": "low", "l
 def verdict(facts: Facts, combined: Combined | None = None, findings: Sequence[Finding] = ()) -> Verdict:
     """The verdict on a trace; it promises what replays of the findings give, where there are any."""
     if not facts.wall_ns:
-        return memory_verdict(facts) or _without_device(facts)
+        return memory_verdict(facts) or host_verdict(facts)
     idle = facts.sum("idle_ns")
     waiting_for_copies = facts.idle_ns("host_copy")
     time = {
@@ -228,25 +228,6 @@ def _told_by_names(head: str, tail: str, facts: Facts) -> Verdict:
 def _short(kernel: str) -> str:
     """The name of a kernel without its template arguments."""
     return (kernel.removeprefix("void ").split("<", 1)[0] or kernel)[:60]
-
-
-def _without_device(facts: Facts) -> Verdict:
-    ops = facts.results.get("ops")
-    top = max(ops.by_name, key=lambda row: row.self_ns, default=None) if ops is not None else None
-    host = say(" On the host most time is in {name}.", name=top.name) if top is not None else ""
-    if any(note.kind == "partial" for source in facts.sources for note in source.notes):
-        return Verdict(
-            "unknown", say("What could be read of the trace holds no GPU work.{host}", host=host), "low"
-        )
-    recorded = Capability.DEVICE_WORK in facts.capabilities
-    remedy = (
-        ""
-        if recorded
-        else say(" To see a GPU, {remedy}.", remedy=how_to_capture(facts.sources)[Capability.DEVICE_WORK])
-    )
-    return Verdict(
-        "unknown", say("The trace holds no GPU work.{host}{remedy}", host=host, remedy=remedy), "low"
-    )
 
 
 def _part(label: str, facts: Facts) -> str:

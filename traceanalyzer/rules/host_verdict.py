@@ -1,0 +1,63 @@
+"""The verdict on a trace without device work: what the host spends its time on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from traceanalyzer.analyzers import thresholds
+from traceanalyzer.analyzers.host import STALLS
+from traceanalyzer.model.trace import Capability, how_to_capture
+from traceanalyzer.rules.findings import Verdict
+from traceanalyzer.rules.wording import percent
+from traceanalyzer.text import Text, say
+
+if TYPE_CHECKING:
+    from traceanalyzer.analyzers.ranges import Ranges
+    from traceanalyzer.rules.base import Facts
+
+_STALLED = {
+    "dataloader": say(" On the host, the next batch is waited for during {share} of the {span}."),
+    "gc": say(" On the host, Python collects garbage during {share} of the {span}."),
+    "compile": say(" On the host, code is compiled or loaded during {share} of the {span}."),
+}
+
+
+def host_verdict(facts: Facts) -> Verdict:
+    """That no device work was recorded, what the host did most, and how to see a device."""
+    host = _host(facts)
+    if any(note.kind == "partial" for source in facts.sources for note in source.notes):
+        says = say("What could be read of the trace holds no GPU work.{host}", host=host)
+        return Verdict("unknown", says, "low")
+    recorded = Capability.DEVICE_WORK in facts.capabilities
+    remedy = (
+        ""
+        if recorded
+        else say(" To see a GPU, {remedy}.", remedy=how_to_capture(facts.sources)[Capability.DEVICE_WORK])
+    )
+    says = say("The trace holds no GPU work.{host}{remedy}", host=host, remedy=remedy)
+    return Verdict("unknown", says, "low")
+
+
+def _host(facts: Facts) -> Text | str:
+    """A stall that takes more than any operator does, else the operator that takes most."""
+    ops = facts.results.get("ops")
+    top = max(ops.by_name, key=lambda row: row.self_ns, default=None) if ops is not None else None
+    wall_ns = sum(step.duration_ns for step in facts.steps.steps)
+    span = say("trace") if facts.steps.kind == "window" else say("step")
+    stalls = {kind: _stalled_ns(kind, facts) for kind in _STALLED}
+    kind = max(stalls, key=lambda kind: stalls[kind])
+    if stalls[kind] > max(top.self_ns if top else 0, wall_ns * thresholds.IDLE_SHARE):
+        return _STALLED[kind].filled(
+            share=percent(min(stalls[kind] / wall_ns, 1.0)) if wall_ns else "", span=span
+        )
+    if top is None:
+        return ""
+    share = say(", {share} of the {span}", share=percent(top.self_ns / wall_ns), span=span) if wall_ns else ""
+    return say(" Of all operators {name} takes most of the host's time{share}.", name=top.name, share=share)
+
+
+def _stalled_ns(kind: str, facts: Facts) -> int:
+    """The longest of the ranges and functions that are this stall: they lie within each other."""
+    ranges: Ranges = facts.results["ranges"]
+    pattern = STALLS[kind]
+    return max((row.total_ns for row in (*ranges.annotated(pattern), *ranges.called(pattern))), default=0)
