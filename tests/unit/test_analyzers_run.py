@@ -10,6 +10,7 @@ from linked import Linked
 
 from traceanalyzer import analyzers
 from traceanalyzer.analyzers import ANALYZERS, run_analyzers
+from traceanalyzer.languages import speaking, spoken
 from traceanalyzer.model.trace import Capability
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ def test_a_broken_plugin_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     results, warnings = run_analyzers(small().trace())
     assert "steps" in results
     assert "failing" not in results
+    with speaking("zh"):
+        assert [spoken(w)[:6] for w in warnings] == ["无法加载插件", "分析插件 f"]
     assert [("could not be loaded" in w, "failing failed: KeyError" in w) for w in warnings] == [
         (True, False),
         (False, True),

@@ -36,6 +36,7 @@ from traceanalyzer.analyzers.steps import StepsAnalyzer
 from traceanalyzer.analyzers.streams import StreamsAnalyzer
 from traceanalyzer.analyzers.waits import WaitsAnalyzer
 from traceanalyzer.model.trace import HOW_TO_CAPTURE
+from traceanalyzer.text import Text, join, say
 
 if TYPE_CHECKING:
     from traceanalyzer.hardware import Choice
@@ -77,7 +78,7 @@ ANALYZERS: tuple[Analyzer, ...] = (
 
 def run_analyzers(
     trace: Trace, *, step: str | None = None, hardware: Choice | None = None
-) -> tuple[dict[str, Any], tuple[str, ...]]:
+) -> tuple[dict[str, Any], tuple[Text, ...]]:
     """Every result by the name of its analyzer, and what went wrong with third parties' analyzers.
 
     Args:
@@ -97,7 +98,7 @@ def run_analyzers(
     return results, (*warnings, *_run_plugins(plugins, trace, results))
 
 
-def load_plugins(group: str) -> tuple[list[Any], list[str]]:
+def load_plugins(group: str) -> tuple[list[Any], list[Text]]:
     """What third parties offer under an entry-point group; the second part says what could not be loaded."""
     loaded, warnings = [], []
     for point in sorted(entry_points(group=group), key=lambda p: (p.name, p.value)):
@@ -105,7 +106,14 @@ def load_plugins(group: str) -> tuple[list[Any], list[str]]:
             offered = point.load()
             loaded.append(offered() if isinstance(offered, type) else offered)
         except Exception as error:
-            warnings.append(f"plugin {point.name} ({point.value}) could not be loaded: {_said(error)}")
+            warnings.append(
+                say(
+                    "plugin {name} ({value}) could not be loaded: {error}",
+                    name=point.name,
+                    value=point.value,
+                    error=_said(error),
+                )
+            )
     return loaded, warnings
 
 
@@ -117,21 +125,25 @@ def called(plugin: Any, attribute: str) -> str:
         return type(plugin).__name__
 
 
-def _run_plugins(plugins: Sequence[Any], trace: Trace, results: dict[str, Any]) -> list[str]:
+def _run_plugins(plugins: Sequence[Any], trace: Trace, results: dict[str, Any]) -> list[Text]:
     warnings = []
     for plugin in plugins:
         try:
             name = str(plugin.name)
             missing = sorted(plugin.requires - trace.capabilities)
             if name in results:
-                warnings.append(f"analyzer plugin {name} was not run: there is a result of that name already")
+                taken = say(
+                    "analyzer plugin {name} was not run: there is a result of that name already", name=name
+                )
+                warnings.append(taken)
             elif missing:
-                needs = "; ".join(HOW_TO_CAPTURE[capability] for capability in missing)
-                warnings.append(f"analyzer plugin {name} was not run: {needs}")
+                needs = join("; ", [HOW_TO_CAPTURE[capability] for capability in missing])
+                warnings.append(say("analyzer plugin {name} was not run: {needs}", name=name, needs=needs))
             else:
                 results[name] = plugin.analyze(trace, MappingProxyType(results))
         except Exception as error:
-            warnings.append(f"analyzer plugin {called(plugin, 'name')} failed: {_said(error)}")
+            name, why = called(plugin, "name"), _said(error)
+            warnings.append(say("analyzer plugin {name} failed: {error}", name=name, error=why))
     return warnings
 
 
