@@ -111,6 +111,13 @@ def test_waits_that_two_findings_name_are_saved_once(code: str) -> None:
     assert judged.combined.saving_ns[1] == max(saving[1] for saving in savings)
 
 
+@pytest.mark.parametrize(("stake_ns", "explained"), [(1, True), (10**9, False)])
+def test_a_saving_beyond_the_time_at_stake_is_explained(stake_ns: int, explained: bool) -> None:
+    finding = a_finding(saving_ns=(0, stake_ns), speedups=(Speedup("add", 0.75, 0.5),))
+    (judged,), _ = saved(queued().trace(), finding)
+    assert any("saves more than this time" in e.text for e in judged.evidence) is explained
+
+
 def test_what_the_replay_does_not_know_keeps_its_bound() -> None:
     (judged,), combined = saved(queued().trace(), a_finding())
     assert "cannot be replayed" in judged.saving_reason

@@ -10,7 +10,7 @@ from traceanalyzer.analyzers.replay_fixes import RULES
 from traceanalyzer.analyzers.replay_ranks import OF_ALL_RANKS, Replay, replay_size, replayable
 from traceanalyzer.errors import UsageError
 from traceanalyzer.rules.base import LAUNCHED
-from traceanalyzer.rules.findings import SEVERITIES, severity
+from traceanalyzer.rules.findings import SEVERITIES, Evidence, severity
 from traceanalyzer.rules.wording import percent
 from traceanalyzer.text import say
 
@@ -31,6 +31,14 @@ _TOO_LARGE = say(
     "`trace-analyze whatif` replays one cure at a time"
 )
 _NEEDS = LAUNCHED
+_MARKEDLY = 1.1
+_MORE = (
+    Evidence(
+        say(
+            "the replay saves more than this time: what comes after it begins earlier, or runs beside other work"
+        )
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +122,7 @@ def _with_saving(finding: Finding, saving_ns: tuple[int, int], step_ns: int) -> 
     """A saving of the mean step, which a long one lifts: never more than the step that is shown, the median.
 
     A cure that saves more than the rule thought at stake, such as device work where it looked at idle time, is as
-    urgent as what it saves.
+    urgent as what it saves, and says so where that is markedly more.
     """
     saving_ns = min(saving_ns[0], step_ns), min(saving_ns[1], step_ns)
     if saving_ns[1] == 0:
@@ -124,7 +132,15 @@ def _with_saving(finding: Finding, saving_ns: tuple[int, int], step_ns: int) -> 
     worst = (
         finding.severity if finding.severity == "info" else min(finding.severity, worth, key=SEVERITIES.index)
     )
-    return replace(finding, severity=worst, saving_ns=saving_ns, saving_basis="replay", saving_reason="")
+    more = _MORE if finding.saving_ns and saving_ns[1] > _MARKEDLY * finding.saving_ns[1] else ()
+    return replace(
+        finding,
+        severity=worst,
+        evidence=(*finding.evidence, *more),
+        saving_ns=saving_ns,
+        saving_basis="replay",
+        saving_reason="",
+    )
 
 
 def _bounded(finding: Finding, reason: str) -> Finding:
