@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
-INSTALLED = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["tensorboard"]]
+# TensorBoard imports pkg_resources before 2.21, which setuptools has until 81.
+INSTALLED = ["setuptools<81", *PROJECT["dependencies"], *PROJECT["optional-dependencies"]["tensorboard"]]
 
 sys.stdout.writelines(needed.replace(">=", "==") + "\n" for needed in INSTALLED)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pytest
 
 from tests.linked import US, Linked
 from traceanalyzer.analyzers import run_analyzers, thresholds
-from traceanalyzer.analyzers.replay_ranks import Replay
+from traceanalyzer.analyzers.replay_ranks import Replay, replayable
 from traceanalyzer.analyzers.replay_straggler import straggler
 from traceanalyzer.analyzers.replay_whatif import WhatIf, what_if
 from traceanalyzer.analyzers.steps import StepsAnalyzer
 from traceanalyzer.errors import UsageError
 from traceanalyzer.model.by_rank import by_rank
 from traceanalyzer.model.columns import ints, texts
+from traceanalyzer.rules.findings import Finding
+from traceanalyzer.rules.savings import with_savings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
+
+    from traceanalyzer.model.trace import Trace
 
 ALL_REDUCE = "ncclDevKernel_AllReduce"
 
@@ -254,3 +260,25 @@ def test_a_rank_taken_out_of_a_trace_keeps_its_links() -> None:
         assert launched_by == ["cudaLaunchKernel"] * 2
         codes, names = texts(one.kernels, "name")
         assert [names[c] for c in codes[ints(one.collectives, "kernel")]] == [ALL_REDUCE]
+
+
+def with_ranks(trace: Trace, **ranks: int) -> Trace:
+    """The trace with all rows of these tables on one rank."""
+    tables = dict(trace.tables)
+    for name, rank in ranks.items():
+        column = pa.array([rank] * tables[name].num_rows, pa.int32())
+        tables[name] = tables[name].set_column(tables[name].schema.get_field_index("rank"), "rank", column)
+    return replace(trace, tables=tables)
+
+
+def test_a_rank_without_calls_is_not_replayed() -> None:
+    trace = with_ranks(late().trace(), api_calls=0)
+    assert replayable(trace, StepsAnalyzer().analyze(trace, {})) == (0,)
+
+
+def test_where_calls_and_device_work_are_of_different_ranks_findings_keep_their_bounds() -> None:
+    trace = with_ranks(late().trace(), api_calls=0, kernels=1)
+    finding = Finding("GC001", "title", "medium", "claim", (), "fix", "high", saving_ns=(1, 2))
+    (judged,), combined = with_savings(trace, {"steps": StepsAnalyzer().analyze(trace, {})}, [finding])
+    assert (judged.saving_ns, combined) == ((1, 2), None)
+    assert "without launches" in judged.saving_reason

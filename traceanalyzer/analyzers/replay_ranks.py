@@ -183,7 +183,7 @@ class Replay:
 
 
 def replayable(trace: Trace, steps: Steps) -> tuple[int, ...]:
-    """The ranks with steps and device work.
+    """The ranks with steps, device work and calls of the driver.
 
     Raises:
         UsageError: there is none, or the trace does not show what a replay needs.
@@ -193,7 +193,8 @@ def replayable(trace: Trace, steps: Steps) -> tuple[int, ...]:
         raise UsageError(
             say("nothing to replay: {remedies}", remedies=join("; ", [HOW_TO_CAPTURE[c] for c in missing]))
         )
-    ranks = sorted({s.rank for s in steps.steps} & _ranks(trace))
+    calling = set(np.unique(ints(trace.api_calls, "rank")).tolist())
+    ranks = sorted({s.rank for s in steps.steps} & _ranks(trace) & calling)
     if not ranks:
         raise UsageError(say("no rank to replay; with device work there is {ranks}", ranks=say("none")))
     return tuple(ranks)

@@ -75,7 +75,10 @@ def with_savings(
     if not curable or not trace.capabilities >= _NEEDS:
         reason = _NO_LAUNCHES if curable else _UNKNOWN_CURE
         return tuple(_bounded(f, reason) for f in findings), None
-    ranks = _affordable(trace, results["steps"], 2 * len(curable) + 4)
+    try:
+        ranks = _affordable(trace, results["steps"], 2 * len(curable) + 4)
+    except UsageError:
+        return tuple(_bounded(f, _NO_LAUNCHES) for f in findings), None
     if not ranks:
         return tuple(_bounded(f, _TOO_LARGE) for f in findings), None
     replay = Replay.of(trace, results["steps"], ranks, thresholds.FINDINGS_REPLAY_NODES)
@@ -101,7 +104,11 @@ def with_savings(
 
 
 def _affordable(trace: Trace, steps: Steps, replays: int) -> tuple[int, ...]:
-    """The ranks that can be replayed so often: all of them, else the first, else none."""
+    """The ranks that can be replayed so often: all of them, else the first, else none.
+
+    Raises:
+        UsageError: no rank shows what a replay needs.
+    """
     every = replayable(trace, steps)
     for ranks in dict.fromkeys((every, every[:1])):
         visits = replays * replay_size(trace, steps, ranks, thresholds.FINDINGS_REPLAY_NODES)
