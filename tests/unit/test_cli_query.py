@@ -145,6 +145,11 @@ def test_statements_can_be_piped_in(
     assert capsys.readouterr().out == "n\n2\nseven\n7\n"
 
 
+def test_every_statement_of_a_line_is_answered(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["query", "run.json", "SELECT 1 one; SELECT ';' two;", "--csv"]) == 0
+    assert capsys.readouterr().out == "one\n1\ntwo\n;\n"
+
+
 def test_statements_end_with_a_semicolon_dots_stand_alone_and_ctrl_c_gives_up() -> None:
     lines = [".tables", "", "SELECT 1", "  + 1;", "SELECT given", None, ".quit", "SELECT", ".5"]
     assert list(statements(lines)) == [".tables", "SELECT 1\n+ 1;", ".quit", "SELECT\n.5"]

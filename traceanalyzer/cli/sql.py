@@ -51,26 +51,30 @@ def _shared_columns(table: Table) -> str:
     return f"SELECT '{table.name}' AS table_name, {', '.join(columns)} FROM {table.name}"
 
 
-def show(connection: duckdb.DuckDBPyConnection, statement: str, output: Output) -> None:
-    """Run a statement and print its result.
+def show(connection: duckdb.DuckDBPyConnection, statements: str, output: Output) -> None:
+    """Run one statement, or several with semicolons between them, and print the result of each.
 
     Raises:
-        TraceAnalyzerError: in DuckDB's words when it cannot run.
+        TraceAnalyzerError: in DuckDB's words when one cannot run.
     """
     try:
-        result = connection.execute(statement)
-        columns = [(str(name), str(type_)) for name, type_, *_ in result.description or ()]
-        if output.form == "text":
-            _show_text(result, columns, output.top)
-            return
-        names = [name for name, _ in columns]
-        rows = _first(_rows(result), output.top)
-        if output.form == "csv":
-            print_csv(names, rows)
-        else:
-            print_json({"columns": names, "rows": [dict(zip(names, row, strict=True)) for row in rows]})
+        for statement in connection.extract_statements(statements):
+            _show(connection.execute(statement), output)
     except duckdb.Error as error:
         raise TraceAnalyzerError(f"SQL: {str(error).split(chr(10) + chr(10) + 'LINE')[0]}") from None
+
+
+def _show(result: duckdb.DuckDBPyConnection, output: Output) -> None:
+    columns = [(str(name), str(type_)) for name, type_, *_ in result.description or ()]
+    if output.form == "text":
+        _show_text(result, columns, output.top)
+        return
+    names = [name for name, _ in columns]
+    rows = _first(_rows(result), output.top)
+    if output.form == "csv":
+        print_csv(names, rows)
+    else:
+        print_json({"columns": names, "rows": [dict(zip(names, row, strict=True)) for row in rows]})
 
 
 def _rows(result: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
