@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from traceanalyzer.model.join import codes_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -14,11 +16,11 @@ if TYPE_CHECKING:
 
 def group_rows(*keys: NDArray[np.integer]) -> Iterator[NDArray[np.int64]]:
     """The row numbers of every combination of keys that occurs, each in ascending order."""
-    order = np.lexsort(keys[::-1])
-    changed = np.zeros(max(len(order) - 1, 0), np.bool_)
-    for key in keys:
-        changed |= np.diff(key[order]) != 0
-    edges = np.flatnonzero(changed) + 1
+    codes = codes_of(*(key.astype(np.int64, copy=False) for key in keys))
+    if codes.max(initial=0) < 1 << 16:  # these are sorted without comparing any two
+        codes = codes.astype(np.uint16)
+    order = np.argsort(codes, kind="stable")
+    edges = np.flatnonzero(np.diff(codes[order])) + 1
     yield from (rows for rows in np.split(order, edges) if len(rows))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from traceanalyzer.analyzers.communication import communication_kernels
+from traceanalyzer.analyzers.groups import group_rows
 from traceanalyzer.model.columns import ints
 from traceanalyzer.model.intervals import Intervals, union
 
@@ -67,7 +68,12 @@ def by_row(
 
 
 def device_work(trace: Trace) -> tuple[DeviceWork, ...]:
-    """The work of every device that executed any, by rank and device."""
+    """The work of every device that executed any, by rank and device: found once for each trace."""
+    found: tuple[DeviceWork, ...] = trace.once("device_work", _device_work)
+    return found
+
+
+def _device_work(trace: Trace) -> tuple[DeviceWork, ...]:
     kernels, copies = trace.kernels, trace.copies
     both = {
         name: np.concatenate((ints(kernels, name), ints(copies, name)))
@@ -77,11 +83,9 @@ def device_work(trace: Trace) -> tuple[DeviceWork, ...]:
     end = both["ts"] + np.maximum(duration, 0)
     kind = np.concatenate((communication_kernels(trace), np.full(copies.num_rows, COPY))).astype(np.int8)
     row = np.concatenate((np.arange(kernels.num_rows), np.arange(copies.num_rows)))
-    order = np.lexsort((end, both["ts"], both["device"], both["rank"]))
-    rank, device = both["rank"][order], both["device"][order]
-    edges = np.flatnonzero((np.diff(rank) != 0) | (np.diff(device) != 0)) + 1
     found = []
-    for rows in np.split(order, edges) if len(order) else ():
+    for mine in group_rows(both["rank"], both["device"]):
+        rows = mine[np.lexsort((end[mine], both["ts"][mine]))]
         first = rows[0]
         found.append(
             DeviceWork(

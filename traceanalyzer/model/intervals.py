@@ -55,13 +55,12 @@ def intersect(a: Intervals, b: Intervals) -> Intervals:
     """The time that is in both sets."""
     if not len(a.start) or not len(b.start):
         return empty()
-    time = np.concatenate((a.start, b.start, a.end, b.end))
-    change = np.ones(len(time), np.int8)
-    change[len(a.start) + len(b.start) :] = -1
-    order = np.lexsort((change, time))  # ends before starts, so that touching is not overlapping
-    time = time[order]
-    both = np.flatnonzero(np.cumsum(change[order], dtype=np.int64) == 2)
-    return Intervals(time[both], time[both + 1])
+    few, many = (a, b) if len(a.start) < len(b.start) else (b, a)
+    first = np.searchsorted(many.end, few.start, side="right")
+    count = np.searchsorted(many.start, few.end) - first  # of those that each of the few meets
+    mine = np.repeat(np.arange(len(count)), count)
+    met = np.arange(len(mine)) - np.repeat(np.cumsum(count) - count - first, count)
+    return Intervals(np.maximum(few.start[mine], many.start[met]), np.minimum(few.end[mine], many.end[met]))
 
 
 def subtract(a: Intervals, b: Intervals) -> Intervals:

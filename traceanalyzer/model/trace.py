@@ -11,7 +11,7 @@ from traceanalyzer.model.schema import BY_NAME
 from traceanalyzer.text import Text, packed, said, say, unpacked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -162,6 +162,13 @@ class Trace(Displayed):
     tables: Mapping[str, pa.Table]
     capabilities: frozenset[Capability]
     mapping: Attribution | None = None
+    _found: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, name: str, find: Callable[[Trace], Any]) -> Any:
+        """What `find` says of this trace, which it is asked once: tables do not change."""
+        if name not in self._found:
+            self._found[name] = find(self)
+        return self._found[name]
 
     def __getattr__(self, name: str) -> pa.Table:
         if name in BY_NAME:
