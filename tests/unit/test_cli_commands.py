@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -16,131 +15,25 @@ from typing import TYPE_CHECKING, Any
 import click
 import pyarrow.parquet as pq
 import pytest
+from fake_pipeline import DEVICE, KERNELS, MS, RESULTS, a_kernel, a_trace
 
-from traceanalyzer import pipeline
 from traceanalyzer.analyzers.results import (
     Breakdown,
-    DeviceBreakdown,
-    Holder,
-    KernelRow,
-    Kernels,
-    Memory,
-    MemoryTimeline,
-    ModuleRow,
-    Modules,
-    OpRow,
-    Ops,
-    Partition,
-    Step,
-    Steps,
 )
 from traceanalyzer.cli import run
 from traceanalyzer.ingest import cache
 from traceanalyzer.model.parquet import storable
 from traceanalyzer.model.schema import BY_NAME
-from traceanalyzer.model.tables import empty, from_rows
-from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability, Note, Source, Trace
+from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
 from traceanalyzer.reporters.units import UNKNOWN
-from traceanalyzer.rules.analysis import Analysis
-from traceanalyzer.rules.findings import Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-NASTY = "evil\x1b[2J\u202ename"
-MS = 1_000_000
+    from traceanalyzer.rules.analysis import Analysis
 
-
-def a_kernel(name: str, total_ns: int) -> KernelRow:
-    times = {"mean_ns": 1_500, "median_ns": 1_500, "min_ns": 1_000, "max_ns": 2_000}
-    unknown = dict.fromkeys(("op", "module", "occupancy_percent", "blocks", "threads"))
-    return KernelRow(name=name, category="compute", count=2, total_ns=total_ns, share=0.5, **times, **unknown)
-
-
-KERNELS = Kernels(
-    (a_kernel("gemm", 3 * MS), a_kernel('a, "b"', MS), a_kernel(NASTY, MS)), 6, 5 * MS, 1_500, 0
-)
-OP = OpRow("aten::mm", None, 2, 10_000, 9_000, 3 * MS, 3 * MS, 2)
-MODULES = (ModuleRow("Net", "Net", 0, 1, 50, 40, 0), ModuleRow("Net/Linear", "Linear", 1, 1, 30, 40, 40))
-STEPS = (
-    Step(5, "ProfilerStep#5", 0, host_start_ns=0, host_end_ns=90, start_ns=0, end_ns=95, window_end_ns=100),
-    Step(
-        6,
-        "ProfilerStep#6",
-        0,
-        host_start_ns=100,
-        host_end_ns=170,
-        start_ns=100,
-        end_ns=180,
-        window_end_ns=180,
-    ),
-)
-PARTS = (Partition(100, 50, 20, 10, 20), Partition(80, 40, 20, 10, 10))
-DEVICE = DeviceBreakdown(0, 1, None, 0, Partition(180, 90, 40, 20, 30), PARTS, 60, 20, ())
-HOLDER = Holder(1 << 30, 2, "aten::mm", None, "train.py:7", None)
-TIMELINE = MemoryTimeline(0, "cuda", 0, 4, 3 << 30, 7, None, ((0, 1, None),), (HOLDER,), 1 << 30)
-RESULTS = {
-    "kernels": KERNELS,
-    "ops": Ops((OP,), (replace(OP, input_dims="[[2,3]]"),), 0),
-    "modules": Modules("nn_module", MODULES, 0),
-    "steps": Steps("profiler_step", STEPS, 90),
-    "breakdown": Breakdown((DEVICE,), ()),
-    "memory": Memory((TIMELINE,)),
-}
-
-
-def a_trace() -> Trace:
-    kernels = [{"name": NASTY, "ts": 1, "dur": 2, "device": 0, "stream": 7}]
-    tables = {name: empty(name) for name in BY_NAME} | {"kernels": from_rows("kernels", kernels)}
-    source = Source(
-        "run.json", "chrome", "ab" * 32, 512, 1, 0, notes=(Note("partial", "is cut", "Copy again."),)
-    )
-    return Trace((source,), tables, frozenset({Capability.DEVICE_WORK}))
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of its own, with a file that the fake loader pretends to read."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(cache.DIRECTORY_VARIABLE, str(tmp_path / "cache"))
-    (tmp_path / "run.json").write_text("{}")
-    return tmp_path
-
-
-@pytest.fixture(autouse=True)
-def loaded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    """What was asked of the pipeline; it answers with the hand-made trace and results."""
-    asked: list[tuple[Any, ...]] = []
-
-    def load(*inputs: str, options: Any, progress: Any, mapping: Any) -> Trace:
-        asked.append((inputs, options, progress, mapping))
-        return a_trace()
-
-    def analyze(trace: Trace, *, step: str | None, hardware: object) -> Analysis:
-        asked.append((step,))
-        verdict = Verdict("compute", "Compute bound.", "high")
-        return Analysis(trace, dict(RESULTS), verdict, (), (), ())
-
-    monkeypatch.setattr(pipeline, "load", load)
-    monkeypatch.setattr(pipeline, "analyze", analyze)
-    room = import_module("traceanalyzer.reporters")
-    monkeypatch.setattr(room, "render", lambda _, form, *, top: f"<{form} {top}>\n")
-    return asked
-
-
-@pytest.fixture
-def out(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Run a command that succeeds; its stdout."""
-
-    def of(*arguments: str) -> str:
-        code = run(arguments)
-        captured = capsys.readouterr()
-        assert code == 0, captured.err
-        return captured.out
-
-    return of
-
-
+pytest_plugins = ["faked_commands"]
+pytestmark = pytest.mark.usefixtures("here", "loaded")
 Out = Callable[..., str]
 
 
@@ -280,89 +173,6 @@ def test_options_reach_the_pipeline(out: Out, loaded: list[tuple[Any, ...]]) -> 
     assert mapping is None
     out("kernels", "a.json", "--mapping", "eager.json")
     assert loaded[2][3] == "eager.json"
-
-
-def test_report_writes_beside_the_current_folder_and_summarises(here: Path, out: Out) -> None:
-    assert out("report", "run.json") == "<text 5>\n"
-    assert (here / "run.report.html").read_text() == "<html 50>\n"
-
-
-@pytest.mark.parametrize(
-    ("given", "name"),
-    [
-        ("x/run.json.gz", "run"), ("host.1.pt.trace.json", "host.1"), ("run.zst", "run"),
-        ("no_suffix", "no_suffix"), ("rank*.json", "rank"), ("*.json", "trace"), ("-", "stdin"),
-    ],
-)  # fmt: skip
-def test_report_is_named_after_the_first_input(
-    given: str, name: str, here: Path, monkeypatch: pytest.MonkeyPatch, out: Out
-) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO())
-    out("report", given, "other.json")
-    assert (here / f"{name}.report.html").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "written"),
-    [
-        (["--format", "markdown"], {"run.report.md": "<markdown 50>\n"}),
-        (["-o", "x.md", "--top", "7"], {"x.md": "<markdown 7>\n"}),
-        (["-o", "x.html", "--json", "x.json"], {"x.html": "<html 50>\n", "x.json": "<json 50>\n"}),
-    ],
-)
-def test_report_formats(arguments: list[str], written: dict[str, str], here: Path, out: Out) -> None:
-    out("report", "run.json", *arguments)
-    new = {p.name: p.read_text() for p in here.iterdir() if p.is_file() and p.name != "run.json"}
-    assert new == written
-
-
-def test_report_json_on_stdout_is_json_alone_and_writes_nothing(here: Path, out: Out) -> None:
-    assert out("report", "run.json", "--json", "-") == "<json 50>\n"
-    assert [p.name for p in here.iterdir()] == ["run.json"]
-
-
-def test_report_on_stdout(out: Out) -> None:
-    assert out("report", "run.json", "--format", "markdown", "-o", "-") == "<markdown 50>\n"
-
-
-def test_report_does_not_overwrite_unless_forced(
-    here: Path, loaded: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    (here / "run.report.html").write_text("mine")
-    assert run(["report", "run.json"]) == 2
-    assert "--force" in capsys.readouterr().err
-    assert loaded == []  # told before the work, not after it
-    assert (here / "run.report.html").read_text() == "mine"
-    assert run(["report", "run.json", "--force"]) == 0
-    assert (here / "run.report.html").read_text() == "<html 50>\n"
-
-
-def test_report_never_overwrites_its_input(here: Path) -> None:
-    assert run(["report", "run.json", "-o", "./run.json", "--force"]) == 2
-    assert (here / "run.json").read_text() == "{}"
-
-
-@pytest.mark.parametrize("place", ["-", "x.json"])
-def test_report_and_json_cannot_go_to_the_same_place(place: str, here: Path) -> None:
-    assert run(["report", "run.json", "-o", place, "--json", place]) == 2
-    assert [p.name for p in here.iterdir()] == ["run.json"]
-
-
-def test_report_writes_the_page_also_when_nobody_reads_the_summary(
-    here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def gone(_: Analysis) -> None:
-        raise BrokenPipeError
-
-    monkeypatch.setattr("traceanalyzer.cli.report.print_summary", gone)
-    monkeypatch.setattr(os, "dup2", lambda *_: None)
-    assert run(["report", "run.json", "-o", "page.html"]) == 141
-    assert (here / "page.html").read_text() == "<html 50>\n"
-
-
-def test_report_into_a_folder_that_is_not_there_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["report", "run.json", "-o", "no/where.html"]) == 2
-    assert "folder does not exist" in capsys.readouterr().err
 
 
 def test_a_terminal_is_no_trace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
