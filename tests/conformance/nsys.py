@@ -13,7 +13,7 @@ from traceanalyzer.pipeline import load as load_inputs
 from .corpus import CORPUS, NO_CACHE
 
 if TYPE_CHECKING:
-    from traceanalyzer.analyzers.nsys_tables import StatsTable
+    from traceanalyzer.analyzers.nsys.tables import StatsTable
     from traceanalyzer.model.trace import Trace
 
 EXPORTS = tuple(sorted(p.stem for p in (CORPUS / "nsys").glob("*.sqlite")))

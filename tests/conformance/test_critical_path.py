@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from traceanalyzer.analyzers.host import HostActivity
-from traceanalyzer.analyzers.replay_graph import build
-from traceanalyzer.analyzers.replay_together import Replayed, replay
+from traceanalyzer.analyzers.replay.graph import build
+from traceanalyzer.analyzers.replay.together import Replayed, replay
 from traceanalyzer.analyzers.results import Step, Steps
 
 from .corpus import hta_answers, load, needs_corpus

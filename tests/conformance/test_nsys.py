@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from traceanalyzer.analyzers.nsys_stats import STATS
-from traceanalyzer.analyzers.nsys_tables import cuda_api_sum, cuda_kern_exec_sum
+from traceanalyzer.analyzers.nsys.stats import STATS
+from traceanalyzer.analyzers.nsys.tables import cuda_api_sum, cuda_kern_exec_sum
 
 from .corpus import needs_corpus
 from .nsys import BACKTRACES, EXPORTS, answer, differences, key, load

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from traceanalyzer.analyzers.nsys_ranges import nvtx_pushpop_sum, nvtx_startend_sum, nvtx_sum
-from traceanalyzer.analyzers.nsys_tables import osrt_sum
+from traceanalyzer.analyzers.nsys.ranges import nvtx_pushpop_sum, nvtx_startend_sum, nvtx_sum
+from traceanalyzer.analyzers.nsys.tables import osrt_sum
 from traceanalyzer.pipeline import load
 
 from .corpus import NO_CACHE
@@ -19,7 +19,7 @@ from .nsys import OLD_NAMES, differences
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from traceanalyzer.analyzers.nsys_tables import StatsTable
+    from traceanalyzer.analyzers.nsys.tables import StatsTable
     from traceanalyzer.model.trace import Trace
 
 RECORDED = Path(__file__).parents[2] / "fixtures" / "nsys"

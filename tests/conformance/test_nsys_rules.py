@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from traceanalyzer.analyzers import nsys_rules
+from traceanalyzer.analyzers.nsys import rules as nsys_rules
 
 from .corpus import needs_corpus
 from .nsys import answer, load, same
@@ -15,7 +15,7 @@ from .nsys import answer, load, same
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from traceanalyzer.analyzers.nsys_tables import StatsTable
+    from traceanalyzer.analyzers.nsys.tables import StatsTable
     from traceanalyzer.model.trace import Trace
 
 RULES = {

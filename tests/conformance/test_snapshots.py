@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from traceanalyzer.analyzers import run_analyzers
-from traceanalyzer.analyzers.snapshot_groups import WAYS, grouped
-from traceanalyzer.analyzers.snapshot_state import device_states
+from traceanalyzer.analyzers.snapshot.groups import WAYS, grouped
+from traceanalyzer.analyzers.snapshot.state import device_states
 from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.pipeline import load as load_inputs
 
@@ -232,7 +232,7 @@ def test_free_memory_at_any_moment_is_reserved_less_active(name: str) -> None:
 @pytest.mark.parametrize("name", [n for n in REAL + MADE if n not in ("cuda_no_history", "npu_expandable")])
 def test_the_simulated_allocator_makes_the_recorded_segments(name: str) -> None:
     """Real runs too: every byte that was reserved, at every entry, and every segment with its size."""
-    from traceanalyzer.analyzers.oom_whatif import what_if
+    from traceanalyzer.analyzers.oom.whatif import what_if
 
     (state,) = device_states(load(name))
     found = what_if(state, "expandable_segments:True")

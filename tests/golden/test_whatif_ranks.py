@@ -16,7 +16,7 @@ from fixtures.simulator.kineto import BASE_TIME_NS, chrome_trace
 from fixtures.simulator.torch_like import Torch
 from fixtures.simulator.workloads import Rank, ranks_together
 from traceanalyzer import analyze, load
-from traceanalyzer.analyzers.replay_whatif import what_if
+from traceanalyzer.analyzers.replay.whatif import what_if
 from traceanalyzer.analyzers.steps import StepsAnalyzer
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from fixtures.simulator.kernels import Kernel
     from fixtures.simulator.torch_like import Tensor
-    from traceanalyzer.analyzers.replay_whatif import WhatIf
+    from traceanalyzer.analyzers.replay.whatif import WhatIf
     from traceanalyzer.analyzers.results import Steps
     from traceanalyzer.model.trace import Trace
 

@@ -18,7 +18,7 @@ from fixtures.simulator.host import Host
 from fixtures.simulator.kineto import chrome_trace
 from fixtures.simulator.torch_like import Tensor, Torch
 from traceanalyzer import load
-from traceanalyzer.analyzers.replay_whatif import WhatIf, what_if
+from traceanalyzer.analyzers.replay.whatif import WhatIf, what_if
 from traceanalyzer.analyzers.steps import StepsAnalyzer
 
 if TYPE_CHECKING:

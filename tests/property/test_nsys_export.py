@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nsys_files import Export, global_id
 
-from traceanalyzer.analyzers.nsys_ranges import nvtx_gpu_proj_trace, nvtx_sum
-from traceanalyzer.analyzers.nsys_stats import STATS
+from traceanalyzer.analyzers.nsys.ranges import nvtx_gpu_proj_trace, nvtx_sum
+from traceanalyzer.analyzers.nsys.stats import STATS
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.pipeline import analyze, load
 from traceanalyzer.reporters import render
@@ -25,7 +25,7 @@ from traceanalyzer.reporters import render
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from traceanalyzer.analyzers.nsys_tables import StatsTable
+    from traceanalyzer.analyzers.nsys.tables import StatsTable
     from traceanalyzer.model.trace import Trace
 
 NO_CACHE = LoadOptions(use_cache=False)

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from linked import US, Linked
 
 from traceanalyzer.analyzers.host import HostActivity
-from traceanalyzer.analyzers.replay_fixes import RULES
-from traceanalyzer.analyzers.replay_graph import build
-from traceanalyzer.analyzers.replay_ranks import Replay, replayable
-from traceanalyzer.analyzers.replay_together import replay
-from traceanalyzer.analyzers.replay_whatif import what_if
+from traceanalyzer.analyzers.replay.fixes import RULES
+from traceanalyzer.analyzers.replay.graph import build
+from traceanalyzer.analyzers.replay.ranks import Replay, replayable
+from traceanalyzer.analyzers.replay.together import replay
+from traceanalyzer.analyzers.replay.whatif import what_if
 from traceanalyzer.analyzers.steps import StepsAnalyzer
 from traceanalyzer.errors import UsageError
 

@@ -15,8 +15,8 @@ from snapshot_files import trace_of
 from fixtures.allocations.__main__ import generate
 from fixtures.allocations.programs import Wanted
 from traceanalyzer.analyzers import run_analyzers
-from traceanalyzer.analyzers.oom_whatif import what_if
-from traceanalyzer.analyzers.snapshot_state import device_states
+from traceanalyzer.analyzers.oom.whatif import what_if
+from traceanalyzer.analyzers.snapshot.state import device_states
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.ingest.snapshot.assemble import assemble
 from traceanalyzer.ingest.snapshot.walk import walk

@@ -6,8 +6,8 @@ import pytest
 from snapshot_files import trace_of
 
 from fixtures.random_memory import generate
-from traceanalyzer.analyzers.oom_whatif import what_if
-from traceanalyzer.analyzers.snapshot_state import device_states
+from traceanalyzer.analyzers.oom.whatif import what_if
+from traceanalyzer.analyzers.snapshot.state import device_states
 from traceanalyzer.ingest.snapshot.assemble import assemble
 from traceanalyzer.ingest.snapshot.walk import walk
 from traceanalyzer.model.columns import ints

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from chrome_files import dump
 
-from traceanalyzer.analyzers.nsys_gpu_trace import cuda_gpu_trace
+from traceanalyzer.analyzers.nsys.gpu_trace import cuda_gpu_trace
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.pipeline import load
 

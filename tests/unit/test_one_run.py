@@ -10,7 +10,7 @@ import pytest
 from chrome_files import dump
 from nsys_files import RECORDED, Export, recorded
 
-from traceanalyzer.analyzers.nsys_ranges import nvtx_sum
+from traceanalyzer.analyzers.nsys.ranges import nvtx_sum
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.model.trace import Capability, how_to_capture

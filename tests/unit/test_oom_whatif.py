@@ -17,15 +17,15 @@ from snapshot_files import BASE, MIB, USER, block, entry, segment, snapshot, wri
 from traceanalyzer.analyzers import run_analyzers
 from traceanalyzer.analyzers.allocator import Allocator, OutOfMemory
 from traceanalyzer.analyzers.allocator_settings import AllocatorSettings, changed, recorded
-from traceanalyzer.analyzers.oom_whatif import told, what_if
-from traceanalyzer.analyzers.snapshot_state import device_states
+from traceanalyzer.analyzers.oom.whatif import told, what_if
+from traceanalyzer.analyzers.snapshot.state import device_states
 from traceanalyzer.cli import run
 from traceanalyzer.errors import UsageError
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.pipeline import load
 
 if TYPE_CHECKING:
-    from traceanalyzer.analyzers.snapshot_results import WhatIf
+    from traceanalyzer.analyzers.snapshot.results import WhatIf
 
 FIXTURE = Path(__file__).parents[2] / "fixtures/snapshots/oom.pickle.gz"
 EXPANDABLE = AllocatorSettings(expandable=True)

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from traceanalyzer.analyzers.snapshot_state import device_states
+from traceanalyzer.analyzers.snapshot.state import device_states
 from traceanalyzer.cli import run
 from traceanalyzer.ingest.oom_text import messages
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.pipeline import analyze, load
 
 if TYPE_CHECKING:
-    from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot, Oom
+    from traceanalyzer.analyzers.snapshot.results import DeviceSnapshot, Oom
     from traceanalyzer.rules.analysis import Analysis
 
 ROOT = Path(__file__).parents[2]

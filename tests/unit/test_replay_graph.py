@@ -8,8 +8,8 @@ import pytest
 
 from tests.linked import AUTOGRAD, US, Linked
 from traceanalyzer.analyzers import thresholds
-from traceanalyzer.analyzers.replay_ranks import Replay
-from traceanalyzer.analyzers.replay_whatif import WhatIf, what_if
+from traceanalyzer.analyzers.replay.ranks import Replay
+from traceanalyzer.analyzers.replay.whatif import WhatIf, what_if
 from traceanalyzer.analyzers.steps import StepsAnalyzer
 from traceanalyzer.errors import UsageError
 from traceanalyzer.model.trace import Capability

@@ -10,9 +10,9 @@ import pytest
 
 from tests.linked import US, Linked
 from traceanalyzer.analyzers import run_analyzers, thresholds
-from traceanalyzer.analyzers.replay_ranks import Replay, replayable
-from traceanalyzer.analyzers.replay_straggler import straggler
-from traceanalyzer.analyzers.replay_whatif import WhatIf, what_if
+from traceanalyzer.analyzers.replay.ranks import Replay, replayable
+from traceanalyzer.analyzers.replay.straggler import straggler
+from traceanalyzer.analyzers.replay.whatif import WhatIf, what_if
 from traceanalyzer.analyzers.steps import StepsAnalyzer
 from traceanalyzer.errors import UsageError
 from traceanalyzer.model.by_rank import by_rank

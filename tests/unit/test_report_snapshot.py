@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from snapshot_files import BASE, MIB, USER, block, entry, frame, segment, snapshot, write
 
-from traceanalyzer.analyzers.snapshot_state import device_states
+from traceanalyzer.analyzers.snapshot.state import device_states
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.pipeline import analyze, load
 from traceanalyzer.reporters import render

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from snapshot_files import BASE, LIBRARY, MIB, USER, block, entry, frame, segment, snapshot, write
 
-from traceanalyzer.analyzers.snapshot_diff import SnapshotDiff, compare
-from traceanalyzer.analyzers.snapshot_groups import WAYS, grouped
-from traceanalyzer.analyzers.snapshot_state import device_states
+from traceanalyzer.analyzers.snapshot.diff import SnapshotDiff, compare
+from traceanalyzer.analyzers.snapshot.groups import WAYS, grouped
+from traceanalyzer.analyzers.snapshot.state import device_states
 from traceanalyzer.cli import run
 from traceanalyzer.cli.table import width_of
 from traceanalyzer.ingest.options import LoadOptions

@@ -9,7 +9,7 @@ import pytest
 from snapshot_files import BASE, KERNEL, MIB, block, entry, segment, snapshot, write
 
 from traceanalyzer.analyzers import run_analyzers
-from traceanalyzer.analyzers.snapshot_groups import grouped
+from traceanalyzer.analyzers.snapshot.groups import grouped
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.pipeline import load
 

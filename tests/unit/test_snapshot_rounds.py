@@ -13,15 +13,15 @@ import pytest
 from memory_situations import FREED, START, steps
 from snapshot_files import BASE, MIB, block, entry, frame, segment, snapshot, write
 
-from traceanalyzer.analyzers.snapshot_rounds import caches, rounds
-from traceanalyzer.analyzers.snapshot_stacks import StackTable
-from traceanalyzer.analyzers.snapshot_state import device_states
+from traceanalyzer.analyzers.snapshot.rounds import caches, rounds
+from traceanalyzer.analyzers.snapshot.stacks import StackTable
+from traceanalyzer.analyzers.snapshot.state import device_states
 from traceanalyzer.pipeline import analyze, load
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from traceanalyzer.analyzers.snapshot_device import DeviceState
+    from traceanalyzer.analyzers.snapshot.device import DeviceState
 
 FORWARD = [frame("/app/model.py", 12, "forward"), frame("/app/train.py", 5, "main")]
 

@@ -22,7 +22,7 @@ from traceanalyzer.analyzers.limits import LimitsAnalyzer
 from traceanalyzer.analyzers.mapped import MappedAnalyzer
 from traceanalyzer.analyzers.memory import MemoryAnalyzer
 from traceanalyzer.analyzers.modules import ModulesAnalyzer
-from traceanalyzer.analyzers.nsys_rules import NsysRulesAnalyzer
+from traceanalyzer.analyzers.nsys.rules import NsysRulesAnalyzer
 from traceanalyzer.analyzers.ops import OpsAnalyzer
 from traceanalyzer.analyzers.overlap import OverlapAnalyzer
 from traceanalyzer.analyzers.peers import PeersAnalyzer
@@ -30,8 +30,8 @@ from traceanalyzer.analyzers.phases import PhasesAnalyzer
 from traceanalyzer.analyzers.python_stacks import PythonStacksAnalyzer
 from traceanalyzer.analyzers.ranges import RangesAnalyzer
 from traceanalyzer.analyzers.roofline import RooflineAnalyzer
-from traceanalyzer.analyzers.snapshot_oom import OomAnalyzer
-from traceanalyzer.analyzers.snapshot_state import SnapshotAnalyzer
+from traceanalyzer.analyzers.snapshot.oom import OomAnalyzer
+from traceanalyzer.analyzers.snapshot.state import SnapshotAnalyzer
 from traceanalyzer.analyzers.steps import StepsAnalyzer
 from traceanalyzer.analyzers.streams import StreamsAnalyzer
 from traceanalyzer.analyzers.waits import WaitsAnalyzer

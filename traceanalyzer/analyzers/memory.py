@@ -9,7 +9,7 @@ import numpy as np
 from traceanalyzer.analyzers.groups import group_rows
 from traceanalyzer.analyzers.owners import Owners
 from traceanalyzer.analyzers.results import Memory, MemoryTimeline
-from traceanalyzer.analyzers.snapshot_state import timeline
+from traceanalyzer.analyzers.snapshot.state import timeline
 from traceanalyzer.model.columns import ints, present, texts
 
 if TYPE_CHECKING:

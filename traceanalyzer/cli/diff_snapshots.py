@@ -13,7 +13,7 @@ from traceanalyzer.languages import spoken
 from traceanalyzer.text import say
 
 if TYPE_CHECKING:
-    from traceanalyzer.analyzers.snapshot_diff import ChangedRow, DeviceDiff
+    from traceanalyzer.analyzers.snapshot.diff import ChangedRow, DeviceDiff
     from traceanalyzer.model.trace import Trace
 
 TOTALS = ("active_bytes", "allocated_bytes", "requested_bytes", "reserved_bytes")
@@ -21,7 +21,7 @@ TOTALS = ("active_bytes", "allocated_bytes", "requested_bytes", "reserved_bytes"
 
 def show(before: Trace, after: Trace, *, at: str, by: str, top: int, as_json: bool) -> None:
     """Print the totals of each device and what grew most."""
-    from traceanalyzer.analyzers.snapshot_diff import compare
+    from traceanalyzer.analyzers.snapshot.diff import compare
 
     found = compare(before, after, cast("Literal['peak', 'end']", at))
     if as_json:

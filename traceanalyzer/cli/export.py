@@ -74,7 +74,7 @@ def _names(form: str) -> list[str]:
     if form == "perfetto":
         return ["trace.json"]
     if form == "nsys-stats":
-        from traceanalyzer.analyzers.nsys_stats import STATS
+        from traceanalyzer.analyzers.nsys.stats import STATS
 
         return [f"{make.__name__}.csv" for make in STATS]
     from traceanalyzer.model.schema import BY_NAME
@@ -121,7 +121,7 @@ def _flat(table: pa.Table) -> pa.Table:
 
 
 def _nsys_stats(trace: Trace, folder: Path) -> int:
-    from traceanalyzer.analyzers.nsys_stats import STATS, write_csv
+    from traceanalyzer.analyzers.nsys.stats import STATS, write_csv
 
     for make in STATS:
         with (folder / f"{make.__name__}.csv").open("w", newline="", encoding="utf-8") as file:

@@ -17,7 +17,7 @@ from traceanalyzer.text import Text, join, said, say
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from traceanalyzer.analyzers.snapshot_results import Moment, SegmentMap, StackHolder
+    from traceanalyzer.analyzers.snapshot.results import Moment, SegmentMap, StackHolder
     from traceanalyzer.rules.analysis import Analysis
 
 TITLES: Mapping[str, Text] = MappingProxyType(
@@ -130,8 +130,8 @@ def _moments(analysis: Analysis, at: str | int | None) -> Iterator[tuple[Text, M
 
 
 def _moments_at(analysis: Analysis, at_ns: int) -> Iterator[tuple[Text, Moment, SegmentMap | None]]:
-    from traceanalyzer.analyzers.snapshot_map import segment_map
-    from traceanalyzer.analyzers.snapshot_state import device_states
+    from traceanalyzer.analyzers.snapshot.map import segment_map
+    from traceanalyzer.analyzers.snapshot.state import device_states
     from traceanalyzer.reporters.units import duration
 
     for state in device_states(analysis.trace):
@@ -150,7 +150,7 @@ def _moments_at(analysis: Analysis, at_ns: int) -> Iterator[tuple[Text, Moment, 
 
 
 def _print_segments(segments: SegmentMap | None, top: int) -> None:
-    from traceanalyzer.analyzers.snapshot_map import told_empty
+    from traceanalyzer.analyzers.snapshot.map import told_empty
     from traceanalyzer.model.sizes import size
     from traceanalyzer.rules.vocabulary import word
 
@@ -186,7 +186,7 @@ def _print_segments(segments: SegmentMap | None, top: int) -> None:
 
 
 def _print_table(holders: Sequence[StackHolder], active_bytes: int, by: str, top: int) -> None:
-    from traceanalyzer.analyzers.snapshot_groups import grouped
+    from traceanalyzer.analyzers.snapshot.groups import grouped
     from traceanalyzer.model.sizes import size
     from traceanalyzer.rules.vocabulary import word
 

@@ -15,7 +15,7 @@ from traceanalyzer.text import Text, join, say
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot, Oom, WhatIf
+    from traceanalyzer.analyzers.snapshot.results import DeviceSnapshot, Oom, WhatIf
     from traceanalyzer.cli.inputs import Wanted
     from traceanalyzer.ingest.options import LoadOptions
     from traceanalyzer.rules.analysis import Analysis
@@ -48,7 +48,7 @@ def command(
     INPUT is any mix of snapshots (torch.cuda.memory._dump_snapshot), logs and traces, of one or more ranks.
     Without an error in them, it tells who holds memory at the peak, what grows and what lies unused.
     """
-    from traceanalyzer.analyzers.oom_whatif import told
+    from traceanalyzer.analyzers.oom.whatif import told
 
     analysis = analyze(inputs, options, wanted)
     tried = _what_if(analysis, conf) if conf else ()
@@ -73,8 +73,8 @@ def command(
 
 
 def _what_if(analysis: Analysis, conf: str) -> tuple[WhatIf, ...]:
-    from traceanalyzer.analyzers.oom_whatif import what_if
-    from traceanalyzer.analyzers.snapshot_state import device_states
+    from traceanalyzer.analyzers.oom.whatif import what_if
+    from traceanalyzer.analyzers.snapshot.state import device_states
 
     return tuple(what_if(state, conf) for state in device_states(analysis.trace))
 
@@ -94,7 +94,7 @@ def _lines(analysis: Analysis) -> Iterator[str]:
 
 
 def _post_mortem(oom: Oom) -> Iterator[Text]:
-    from traceanalyzer.analyzers.oom_whatif import told
+    from traceanalyzer.analyzers.oom.whatif import told
     from traceanalyzer.model.sizes import size
     from traceanalyzer.rules.vocabulary import word
 

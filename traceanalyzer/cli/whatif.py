@@ -15,8 +15,8 @@ from traceanalyzer.text import say
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from traceanalyzer.analyzers.replay_ranks import Outcome
-    from traceanalyzer.analyzers.replay_whatif import WhatIf
+    from traceanalyzer.analyzers.replay.ranks import Outcome
+    from traceanalyzer.analyzers.replay.whatif import WhatIf
     from traceanalyzer.cli.inputs import Wanted
     from traceanalyzer.ingest.options import LoadOptions
     from traceanalyzer.rules.analysis import Analysis
@@ -72,7 +72,7 @@ def command(
 
     Without --remove and --speedup the changes are what the findings advise.
     """
-    from traceanalyzer.analyzers.replay_whatif import what_if
+    from traceanalyzer.analyzers.replay.whatif import what_if
 
     analysis = analyze(inputs, options, wanted)
     shortened = _shortened(analysis)
@@ -95,8 +95,8 @@ def _shortened(analysis: Analysis) -> Mapping[str, Mapping[str, tuple[float, flo
 
 def _advised(analysis: Analysis, shortened: Iterable[str]) -> tuple[str, ...]:
     """The codes of the findings that can be replayed, in their order."""
-    from traceanalyzer.analyzers.replay_fixes import RULES
-    from traceanalyzer.analyzers.replay_ranks import OF_ALL_RANKS
+    from traceanalyzer.analyzers.replay.fixes import RULES
+    from traceanalyzer.analyzers.replay.ranks import OF_ALL_RANKS
 
     cured = analysis.combined.codes if analysis.combined else ()
     known = {*RULES, *shortened} - {*OF_ALL_RANKS} | {*cured}
@@ -160,7 +160,7 @@ def _print(result: WhatIf) -> None:
 
 
 def _print_path(result: WhatIf) -> None:
-    from traceanalyzer.analyzers.replay_together import PATH_KINDS
+    from traceanalyzer.analyzers.replay.together import PATH_KINDS
     from traceanalyzer.rules.wording import duration
 
     after = result.together.path if result.together else None

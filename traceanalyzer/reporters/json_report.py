@@ -21,7 +21,7 @@ from traceanalyzer.version import __version__
 
 if TYPE_CHECKING:
     from traceanalyzer.analyzers.results import DeviceBreakdown, Holder, MemoryTimeline
-    from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot
+    from traceanalyzer.analyzers.snapshot.results import DeviceSnapshot
     from traceanalyzer.model.trace import Source
     from traceanalyzer.rules.analysis import Analysis
     from traceanalyzer.rules.findings import Finding

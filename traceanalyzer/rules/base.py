@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         Launches,
         Steps,
     )
-    from traceanalyzer.analyzers.snapshot_results import Oom, Snapshot
+    from traceanalyzer.analyzers.snapshot.results import Oom, Snapshot
     from traceanalyzer.model.trace import Source
     from traceanalyzer.rules.findings import Confidence, Finding
     from traceanalyzer.text import Text

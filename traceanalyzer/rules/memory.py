@@ -18,7 +18,7 @@ from traceanalyzer.text import join, say
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot, Oom
+    from traceanalyzer.analyzers.snapshot.results import DeviceSnapshot, Oom
     from traceanalyzer.rules.base import Facts
     from traceanalyzer.rules.snapshot_rule import Found
     from traceanalyzer.text import Text

@@ -10,7 +10,7 @@ from traceanalyzer.rules.wording import count
 from traceanalyzer.text import say
 
 if TYPE_CHECKING:
-    from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot, GrowthRow
+    from traceanalyzer.analyzers.snapshot.results import DeviceSnapshot, GrowthRow
     from traceanalyzer.rules.findings import Evidence
     from traceanalyzer.rules.snapshot_rule import Found
     from traceanalyzer.text import Text

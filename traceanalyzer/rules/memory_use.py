@@ -15,7 +15,7 @@ from traceanalyzer.text import Text, say
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot
+    from traceanalyzer.analyzers.snapshot.results import DeviceSnapshot
     from traceanalyzer.rules.base import Facts
     from traceanalyzer.rules.snapshot_rule import Found
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from traceanalyzer.analyzers.nsys_rules import CHUNKS, GAP_NS, UTILISATION_PERCENT
+from traceanalyzer.analyzers.nsys.rules import CHUNKS, GAP_NS, UTILISATION_PERCENT
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.base import DEVICE_WORK
 from traceanalyzer.rules.findings import Evidence, Finding

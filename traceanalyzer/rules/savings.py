@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from traceanalyzer.analyzers import thresholds
-from traceanalyzer.analyzers.replay_fixes import RULES
-from traceanalyzer.analyzers.replay_ranks import OF_ALL_RANKS, Replay, replay_size, replayable
+from traceanalyzer.analyzers.replay.fixes import RULES
+from traceanalyzer.analyzers.replay.ranks import OF_ALL_RANKS, Replay, replay_size, replayable
 from traceanalyzer.errors import UsageError
 from traceanalyzer.rules.base import LAUNCHED
 from traceanalyzer.rules.findings import SEVERITIES, Evidence, severity
@@ -17,7 +17,7 @@ from traceanalyzer.text import say
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from traceanalyzer.analyzers.replay_ranks import Cure
+    from traceanalyzer.analyzers.replay.ranks import Cure
     from traceanalyzer.analyzers.results import Steps
     from traceanalyzer.model.trace import Trace
     from traceanalyzer.rules.findings import Finding

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from traceanalyzer.analyzers.snapshot_groups import line_of
+from traceanalyzer.analyzers.snapshot.groups import line_of
 from traceanalyzer.model.sizes import size
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.findings import Evidence, Finding, Severity
@@ -13,7 +13,7 @@ from traceanalyzer.text import Text, say
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot, Moment
+    from traceanalyzer.analyzers.snapshot.results import DeviceSnapshot, Moment
     from traceanalyzer.rules.base import Facts
 
 NO_TIME = say("it saves memory, not time")

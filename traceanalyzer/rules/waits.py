@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
-from traceanalyzer.analyzers.replay_fixes import SIZED_BY_DATA
+from traceanalyzer.analyzers.replay.fixes import SIZED_BY_DATA
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.base import LAUNCHED
 from traceanalyzer.rules.findings import Evidence, Finding, severity

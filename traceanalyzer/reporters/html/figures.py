@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from traceanalyzer.analyzers.results import Kernels
     from traceanalyzer.analyzers.roofline_results import DeviceRoof, Roofline, RooflineRow
-    from traceanalyzer.analyzers.snapshot_results import Composition
+    from traceanalyzer.analyzers.snapshot.results import Composition
     from traceanalyzer.model.trace import Trace
     from traceanalyzer.reporters.html.charts import StepBars
 

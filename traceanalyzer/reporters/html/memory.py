@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from traceanalyzer.analyzers.oom_whatif import told
-from traceanalyzer.analyzers.snapshot_groups import grouped, line_of
-from traceanalyzer.analyzers.snapshot_state import timeline
+from traceanalyzer.analyzers.oom.whatif import told
+from traceanalyzer.analyzers.snapshot.groups import grouped, line_of
+from traceanalyzer.analyzers.snapshot.state import timeline
 from traceanalyzer.reporters import tables
 from traceanalyzer.reporters.devices import MOST
 from traceanalyzer.reporters.html import charts, figures, icicles, memory_charts
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from traceanalyzer.analyzers.results import MemoryTimeline
-    from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot, Moment, Oom, SegmentMap
+    from traceanalyzer.analyzers.snapshot.results import DeviceSnapshot, Moment, Oom, SegmentMap
     from traceanalyzer.reporters.facts import Facts
     from traceanalyzer.source_links import SourceLinks
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from traceanalyzer.analyzers.snapshot_map import told_empty
+from traceanalyzer.analyzers.snapshot.map import told_empty
 from traceanalyzer.reporters import units
 from traceanalyzer.reporters.html.charts import CHART_HEIGHT, CHART_WIDTH
 from traceanalyzer.text import Text, say
@@ -13,7 +13,7 @@ from traceanalyzer.text import Text, say
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from traceanalyzer.analyzers.snapshot_results import Composition, SegmentMap, SegmentRow
+    from traceanalyzer.analyzers.snapshot.results import Composition, SegmentMap, SegmentRow
 
 MIN_WIDTH = 0.05  # percent of the drawing: half a pixel
 

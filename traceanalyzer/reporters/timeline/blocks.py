@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from traceanalyzer.analyzers.owners import Owners
-from traceanalyzer.analyzers.snapshot_groups import key_of
-from traceanalyzer.analyzers.snapshot_state import device_states
+from traceanalyzer.analyzers.snapshot.groups import key_of
+from traceanalyzer.analyzers.snapshot.state import device_states
 from traceanalyzer.model.columns import ints, present, texts
 from traceanalyzer.model.lifetimes import ALLOC, FREE_COMPLETED, lifetimes
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from traceanalyzer.analyzers.results import Holder, MemoryTimeline
-    from traceanalyzer.analyzers.snapshot_device import DeviceState
-    from traceanalyzer.analyzers.snapshot_results import DeviceSnapshot
+    from traceanalyzer.analyzers.snapshot.device import DeviceState
+    from traceanalyzer.analyzers.snapshot.results import DeviceSnapshot
     from traceanalyzer.model.trace import Trace
 
     Ints = NDArray[np.int64]

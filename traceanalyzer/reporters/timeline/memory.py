@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from traceanalyzer.analyzers.snapshot_state import timeline
+from traceanalyzer.analyzers.snapshot.state import timeline
 from traceanalyzer.reporters.timeline.events import of_rank
 
 if TYPE_CHECKING:
