@@ -54,7 +54,7 @@ def test_every_cell_in_every_layout(name: str, tmp_path_factory: pytest.TempPath
     @example(layout=Layout("indent 2", shuffled_keys=1, compression="zstd"))
     @example(layout=Layout("one line", bare=True))
     @settings(
-        max_examples=6, deadline=None, database=None, derandomize=True,
+        max_examples=6, database=None, derandomize=True,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )  # fmt: skip
     def holds(layout: Layout) -> None:

@@ -28,7 +28,7 @@ from recorded_calls import called, cost  # noqa: E402 (imports torch)
 SIZE = st.integers(0, 40)
 LENGTH = st.integers(1, 40)
 SMALL = st.integers(1, 4)
-FEW = settings(max_examples=40, deadline=None)
+FEW = settings(max_examples=40)
 
 
 def ours(name: str, *arguments: Any) -> float:

@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 
 from recorded_calls import called, cost, in_memory  # noqa: E402 (imports torch)
 
-FEW = settings(max_examples=25, deadline=None)
+FEW = settings(max_examples=25)
 SIZE = st.integers(1, 12)
 SHAPE = st.lists(SIZE, min_size=1, max_size=4)
 FLOATS = st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.float16])

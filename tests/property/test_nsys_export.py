@@ -154,7 +154,7 @@ def doubts(trace: Trace) -> Iterable[str]:
     yield from (note.message for note in trace.sources[0].notes if note.kind == "partial")
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(exports(), st.integers())
 def test_rows_in_any_order_give_the_same_numbers(export: Export, seed: int) -> None:
     one, other = loaded(export), loaded(shuffled(export, seed))
@@ -163,7 +163,7 @@ def test_rows_in_any_order_give_the_same_numbers(export: Export, seed: int) -> N
     assert analyze(one)["breakdown"].devices == analyze(other)["breakdown"].devices
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(exports(), st.data())
 def test_what_is_missing_changes_no_number_that_does_not_need_it(export: Export, data: st.DataObject) -> None:
     missing = data.draw(st.sampled_from(parts(export)))

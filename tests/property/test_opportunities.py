@@ -30,7 +30,7 @@ def analysed(kernels: list[Any]) -> tuple[Any, dict[str, Any]]:
     return trace, run_analyzers(trace)[0]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(KERNEL, min_size=1, max_size=20))
 def test_whatever_ran(kernels: list[Any]) -> None:
     _, results = analysed(kernels)

@@ -51,7 +51,7 @@ def labels(p: Partition) -> tuple[int, int, int, int]:
     return (p.compute_ns, p.exposed_communication_ns, p.exposed_copy_ns, p.idle_ns)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ROWS, STEPS)
 def test_every_ns_has_exactly_one_label(
     rows: list[tuple[str, int, int, int, int | None]], steps: list[int]
@@ -66,7 +66,7 @@ def test_every_ns_has_exactly_one_label(
         assert labels(device.whole) == tuple(expected.values())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ROWS, STEPS)
 def test_parts_sum_to_the_whole(rows: list[tuple[str, int, int, int, int | None]], steps: list[int]) -> None:
     for device in analyzed(rows, steps).devices:
@@ -84,7 +84,7 @@ def test_parts_sum_to_the_whole(rows: list[tuple[str, int, int, int, int | None]
         assert sum(c.total_ns for c in device.idle_causes) == device.whole.idle_ns
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(ROWS.flatmap(lambda r: st.tuples(st.just(r), st.permutations(r))), STEPS)
 def test_the_order_of_events_is_irrelevant(both: tuple[list, list], steps: list[int]) -> None:
     first, second = (analyzed(rows, steps) for rows in both)

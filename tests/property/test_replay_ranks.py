@@ -112,7 +112,7 @@ def of(rows: Linked) -> tuple[Trace, Steps, Replay]:
     return trace, steps, Replay.of(trace, steps, replayable(trace, steps))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(jobs())
 def test_unchanged_every_rank_takes_as_long_as_by_itself(rows: Linked) -> None:
     trace, steps, together = of(rows)
@@ -125,7 +125,7 @@ def test_unchanged_every_rank_takes_as_long_as_by_itself(rows: Linked) -> None:
         assert course.graph.gap.tolist() == alone.graph.gap.tolist()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(jobs())
 def test_all_ranks_come_to_their_collectives_in_one_order(rows: Linked) -> None:
     together = of(rows)[2]
@@ -140,7 +140,7 @@ def test_all_ranks_come_to_their_collectives_in_one_order(rows: Linked) -> None:
         assert (graph.duration[joined] <= (graph.works.end - graph.works.start)[joined]).all()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(jobs(), st.sampled_from([*RULES, "COMM003", "gemm", "nccl*"]), st.booleans())
 def test_what_goes_away_makes_nothing_longer(rows: Linked, asked: str, one: bool) -> None:
     trace, steps, together = of(rows)

@@ -13,7 +13,7 @@ from traceanalyzer.ingest.chrome.share import STRETCH_CHUNKS, claims
 
 
 @given(st.integers(1, 7), st.integers(1, 40 * STRETCH_CHUNKS))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_every_chunk_has_one_owner_even_when_all_ask_at_once(processes: int, chunks: int) -> None:
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(processes) as pool:
         askers = [claims(Path(folder)) for _ in range(processes)]

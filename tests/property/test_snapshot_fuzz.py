@@ -35,7 +35,7 @@ def assert_plain(value: object) -> None:
 
 
 @given(cut=st.integers(0, len(GOOD)), program=st.lists(st.sampled_from(OPCODES), max_size=30))
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_any_program_gives_plain_containers_or_a_refusal(cut: int, program: list[bytes]) -> None:
     for content in (GOOD[:cut] + b"".join(program) + b".", b"\x80\x04" + b"".join(program) + b"."):
         try:
@@ -79,7 +79,7 @@ JSON_LIKE = st.recursive(
 
 
 @given(segments=st.lists(JSON_LIKE, max_size=3), traces=JSON_LIKE, annotations=JSON_LIKE, settings_=JSON_LIKE)
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_any_content_gives_tables_or_a_refusal(
     segments: object, traces: object, annotations: object, settings_: object
 ) -> None:
@@ -101,7 +101,7 @@ WORDS = st.sampled_from(
 
 
 @given(parts=st.lists(WORDS | st.text(max_size=12), max_size=40))
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_any_text_gives_messages_with_sizes_that_a_machine_can_have(parts: list[str]) -> None:
     for row in messages(" ".join(parts)):
         for name, value in row.items():
@@ -131,7 +131,7 @@ LONG = _long()
 
 
 @given(damage=st.lists(st.tuples(st.integers(0, len(LONG) - 1), st.integers(0, 255)), min_size=1, max_size=4))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_damage_within_the_stream_of_entries_gives_tables_or_a_refusal(damage: list[tuple[int, int]]) -> None:
     content = bytearray(LONG)
     for at, value in damage:

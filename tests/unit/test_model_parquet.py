@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from traceanalyzer.model.parquet import restored, storable
@@ -23,7 +23,6 @@ def table(grids: list[list[int] | None]) -> pa.Table:
     return pa.table({"name": [str(i) for i in range(len(grids))], "grid": grids}, schema=SCHEMA)
 
 
-@settings(deadline=None)
 @given(TRIPLES, TRIPLES)
 def test_a_table_comes_back_as_it_was(first: list[list[int] | None], second: list[list[int] | None]) -> None:
     before = pa.concat_tables([table(first), table(second)])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from traceanalyzer.errors import InputError
@@ -157,7 +157,6 @@ def test_a_column_of_numbers_that_holds_something_else_is_told(tmp_path: Path, v
 CELL = st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1))
 
 
-@settings(deadline=None)
 @given(rows=st.lists(st.tuples(CELL, st.one_of(st.none(), st.text()), CELL), max_size=60))
 def test_whatever_is_written_is_read(rows: list[tuple[Any, ...]]) -> None:
     with TemporaryDirectory() as folder:
@@ -176,7 +175,6 @@ def test_a_count_of_cells_that_no_page_holds_is_told_in_a_line(tmp_path: Path, p
         read(path)
 
 
-@settings(deadline=None)
 @given(
     damage=st.lists(st.tuples(st.integers(100, 40_000), st.integers(0, 255)), min_size=1, max_size=20),
     cut=st.integers(0, 3_000),

@@ -126,7 +126,7 @@ def test_a_collection_threshold_gives_back_old_segments_before_asking_for_more()
     steps=st.lists(st.tuples(st.integers(1, 60 * MIB), st.integers(0, 1), st.booleans()), max_size=60),
     expandable=st.booleans(),
 )
-@hypothesis_settings(deadline=None, max_examples=80)
+@hypothesis_settings(max_examples=80)
 def test_blocks_never_overlap_and_reserved_covers_them(
     steps: list[tuple[int, int, bool]], *, expandable: bool
 ) -> None:
