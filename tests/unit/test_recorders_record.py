@@ -163,7 +163,8 @@ def test_after_the_deadline_everything_is_skipped(tmp_path):
     assert said == found
 
 
-def test_a_process_that_hangs_is_stopped_at_its_limit(tmp_path):
+def test_a_process_that_hangs_is_stopped_at_its_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr("fixtures.recorders.runner.SPARE_S", 0.01)  # torch takes longer to load
     runner = Runner("cpu", tmp_path, tmp_path, deadline=1e12)
     (found,) = runner.run([Job("times", "gemm_bf16", "plain", limit_s=0)], lambda _: None)
     assert found.state == "failed"
