@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import report_cases as cases
 from axe import AXE, violations
+from test_report_devices import node, run_of
 
 import traceanalyzer as ta
 from traceanalyzer.rules.comparison import compare
@@ -47,12 +48,16 @@ def linked() -> Analysis:
     return replace(cases.training(), source_links=source_links(None, url))
 
 
+def many_ranks() -> Analysis:
+    return run_of(node(8, slow=5))
+
+
 def oom() -> Analysis:
     return ta.analyze(ta.load(ROOT / "fixtures/snapshots/oom.pickle.gz"))
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("case", [linked, cases.nothing, cases.cpu_only, oom])
+@pytest.mark.parametrize("case", [linked, cases.nothing, cases.cpu_only, oom, many_ranks])
 def test_the_page(open_page: Callable[..., Opened], case: Callable[[], Analysis], theme: str) -> None:
     page = open_page(case(), color_scheme=theme).page
     unfold(page)
