@@ -12,6 +12,8 @@ import pytest
 from test_report_timeline import unpack
 
 from traceanalyzer.analyzers import run_analyzers
+from traceanalyzer.analyzers.replay.ranks import Replay, replayable
+from traceanalyzer.analyzers.steps import StepsAnalyzer
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.model.columns import ints
 from traceanalyzer.model.trace import Capability
@@ -94,3 +96,14 @@ def test_the_uses_of_memory_keep_their_times_far_from_the_start() -> None:
     assert drawn is not None
     (x, *_) = [series["x"] for series in json.loads(drawn.spec)["traces"]]
     assert len(set(x)) > len(x) // 2
+
+
+@pytest.mark.parametrize("path", TRACES, ids=workload)
+def test_no_part_of_a_critical_path_is_less_than_nothing(path: Path) -> None:
+    """Of train the device was still at work when the steps began on the host."""
+    trace = read(path)
+    steps = StepsAnalyzer().analyze(trace, {})
+    replayed = Replay.of(trace, steps, replayable(trace, steps)).explained
+    parts = replayed.critical_path()
+    assert min(parts.values()) >= 0
+    assert sum(parts.values()) == replayed.courses[replayed.slowest].total_ns

@@ -81,8 +81,11 @@ class Replayed:
                     node = int(graph.previous[node] if how == -2 else graph.events.source[how])
                     path[STREAM] += begun - course.work_end[node]
                     continue
+                kind = _WORK_KINDS[int(graph.works.kind[node])]
                 node = int(graph.works.call[node])
-                path[LAUNCH] += begun - course.submitted[node]
+                late_ns = begun - course.submitted[node]
+                # What ran already when the steps began counts from there on.
+                path[LAUNCH if late_ns >= 0 else kind] += late_ns
             elif (wait := course.end_from[node]) >= 0:
                 work = int(graph.host_waits.source[wait])
                 path[SYNC] += course.call_end[node] - course.work_end[work]
