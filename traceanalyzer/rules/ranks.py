@@ -15,7 +15,7 @@ from traceanalyzer.text import Text, say
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from traceanalyzer.analyzers.peers import Peers
+    from traceanalyzer.analyzers.peers import PeerRow, Peers
     from traceanalyzer.analyzers.ranges import Ranges
     from traceanalyzer.analyzers.results import CollectiveRow
     from traceanalyzer.rules.base import Facts
@@ -50,15 +50,11 @@ class Straggler:
     def check(self, facts: Facts) -> Iterable[Finding]:
         """One finding when one rank causes most of the waiting."""
         peers: Peers = facts.results["peers"]
-        if not peers.rows:
+        worst = straggler(facts)
+        if worst is None:
             return
-        worst = max(peers.rows, key=lambda r: (r.caused_ns, -r.rank))
-        ranks = len(peers.rows)
-        share = facts.share(worst.caused_ns * ranks)
-        if share < thresholds.CAUSE_SHARE or worst.last < thresholds.DOMINANT_SHARE * worst.joined:
-            return
-        if worst.caused_ns < 2 * worst.wait_ns:
-            return  # they take turns in waiting for each other
+        waiting_ns = worst.caused_ns * len(peers.rows)
+        share = facts.share(waiting_ns)
         yield Finding(
             code=self.code,
             title=self.title,
@@ -90,9 +86,21 @@ class Straggler:
                 "GPU; if it is equal, look at its host (data loading, logging, other processes)."
             ),
             confidence=facts.confidence,
-            saving_ns=facts.saving(worst.caused_ns * ranks),
+            saving_ns=facts.saving(waiting_ns),
             speedups=_without_waiting(peers, worst.rank),
         )
+
+
+def straggler(facts: Facts) -> PeerRow | None:
+    """The rank that causes most of the waiting in collectives; None where none does."""
+    peers: Peers | None = facts.results.get("peers")
+    if peers is None or not peers.rows:
+        return None
+    worst = max(peers.rows, key=lambda r: (r.caused_ns, -r.rank))
+    enough = facts.share(worst.caused_ns * len(peers.rows)) >= thresholds.CAUSE_SHARE
+    mostly = worst.last >= thresholds.DOMINANT_SHARE * worst.joined
+    alone = worst.caused_ns >= 2 * worst.wait_ns  # they do not take turns in waiting for each other
+    return worst if enough and mostly and alone else None
 
 
 def _without_waiting(peers: Peers, straggler: int) -> tuple[Speedup, ...]:

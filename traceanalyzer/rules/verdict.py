@@ -17,6 +17,7 @@ from traceanalyzer.rules.base import ORDINARY
 from traceanalyzer.rules.findings import Confidence, Verdict
 from traceanalyzer.rules.host_verdict import host_verdict
 from traceanalyzer.rules.memory_verdict import memory_verdict
+from traceanalyzer.rules.ranks import straggler
 from traceanalyzer.rules.roofs import roofline, time_of
 from traceanalyzer.rules.vocabulary import word
 from traceanalyzer.rules.wording import percent
@@ -93,14 +94,7 @@ def _dominant(label: str, facts: Facts, replay: Replay) -> Verdict:
         return _busy(facts)
     span = _span(facts)
     if label == "communication":
-        exposed = facts.sum("exposed_communication_ns")
-        says = say(
-            "Communication alone takes {share} of the {span}: compute does not hide it{gain}",
-            share=percent(facts.share(exposed)),
-            span=span,
-            gain=_speedup(exposed, facts, _of_cause("COMM001", facts, replay)),
-        )
-        return Verdict(label, says, facts.confidence)
+        return Verdict(label, _communication(span, facts, replay), facts.confidence)
     idle = facts.sum("idle_ns")
     reason, reason_ns = main_reason(facts)
     if label == "copy":
@@ -122,6 +116,27 @@ def _dominant(label: str, facts: Facts, replay: Replay) -> Verdict:
         gain=gain,
     )
     return Verdict("overhead", headline, "low" if unknown else facts.confidence)
+
+
+def _communication(span: Text, facts: Facts, replay: Replay) -> Text:
+    """Whether the time goes into waiting for one rank, or into what compute could hide."""
+    exposed = facts.sum("exposed_communication_ns")
+    late = straggler(facts)
+    waiting_ns = late.caused_ns * len(facts.results["peers"].rows) if late else 0
+    if late and waiting_ns >= thresholds.DOMINANT_SHARE * exposed:
+        return say(
+            "Communication alone takes {share} of the {span}, most of it in waiting for rank {rank}{gain}",
+            share=percent(facts.share(exposed)),
+            span=span,
+            rank=late.rank,
+            gain=_speedup(waiting_ns, facts, _of_cause("COMM003", facts, replay)),
+        )
+    return say(
+        "Communication alone takes {share} of the {span}: compute does not hide it{gain}",
+        share=percent(facts.share(exposed)),
+        span=span,
+        gain=_speedup(exposed, facts, _of_cause("COMM001", facts, replay)),
+    )
 
 
 def main_reason(facts: Facts) -> tuple[str, int]:
