@@ -65,6 +65,8 @@ def test_the_reader_sees_what_is_slow_and_what_to_do_first(open_page: Callable[.
     page = open_page(cases.training()).page
     assert "57 % of the step" in page.locator("h1").inner_text()
     assert "The data loader holds the GPU up" in page.locator(".first").inner_text()
+    fix = page.locator("article.finding .fix p:not(.label)").first.inner_text()
+    assert fix in page.locator(".first").inner_text(), "not only what is wrong: what to do, too"
     assert page.locator(".first").bounding_box()["y"] < 900, "without scrolling"  # type: ignore[index]
     assert page.locator("#where .stack").bounding_box()["y"] < 900  # type: ignore[index]
 

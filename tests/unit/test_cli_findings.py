@@ -33,6 +33,18 @@ def test_text_has_claim_evidence_fix_and_what_was_fine(capsys: pytest.CaptureFix
     assert "Checked and fine: " in out
 
 
+def test_what_could_not_be_checked_is_told_by_remedy_and_not_rule_by_rule(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    whole = json.loads(printed(capsys, "findings", TRACE, "--output-format", "json"))["not_assessed"]
+    out = printed(capsys, "findings", TRACE)
+    told = [line for line in out.splitlines() if line.startswith("Could not be checked: ")]
+    assert len(told) == len({check["needs"] for check in whole}) < len(whole)
+    assert all(check["code"] in "".join(told) for check in whole)
+    marked = printed(capsys, "findings", TRACE, "--output-format", "markdown")
+    assert marked.count("_record\\_memory\\_history()") == 1, "one snapshot serves for all of them"
+
+
 def test_json_holds_the_same_findings_as_the_report(capsys: pytest.CaptureFixture[str]) -> None:
     alone = json.loads(printed(capsys, "findings", TRACE, "--output-format", "json"))
     whole = json.loads(printed(capsys, "report", TRACE, "--json", "-"))

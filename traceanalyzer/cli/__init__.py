@@ -53,7 +53,8 @@ COMMANDS: tuple[tuple[str, str], ...] = (
 def trace_analyze(context: click.Context, lang: str | None) -> None:  # noqa: ARG001 - `run` has read it
     """Say what limits a GPU run, where, what to change and what that would save.
 
-    INPUT is any number of torch.profiler traces, CUDA memory snapshots and logs with out-of-memory errors
+    INPUT is any number of torch.profiler traces, Nsight recordings, CUDA memory snapshots and logs with
+    out-of-memory errors
     (plain, .gz or .zst; told by content, not by name), directories and globs; `-` reads stdin.
     """
     if os.environ.get("NO_COLOR"):

@@ -11,7 +11,7 @@ from traceanalyzer.model.schema import BY_NAME
 from traceanalyzer.text import Text, packed, said, say, unpacked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -39,8 +39,8 @@ HOW_TO_CAPTURE: Mapping[Capability, Text] = {
     Capability.DEVICE_WORK: say("profile with activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]"),
     Capability.LAUNCHES: say("profile with ProfilerActivity.CPU as well, so that launches are recorded"),
     Capability.STEPS: say(
-        "profile with schedule=schedule(wait=1, warmup=1, active=3), without which no steps are recorded, and call "
-        "prof.step() once per iteration"
+        "profile with schedule=schedule(wait=1, warmup=1, active=3, repeat=1), without which no steps are "
+        "recorded, and call prof.step() once per iteration"
     ),
     Capability.SHAPES: say("profile with record_shapes=True"),
     Capability.STACKS: say("profile with with_stack=True"),
@@ -103,6 +103,17 @@ def how_to_capture(sources: Sequence[Source]) -> Mapping[Capability, Text]:
     if all(s.of_nsys for s in sources):
         return _WITH_NSYS
     return {c: (_WITH_NSYS if c in _DEVICE_BY_NSYS else HOW_TO_CAPTURE)[c] for c in HOW_TO_CAPTURE}
+
+
+def remedies(missing: Collection[Capability], sources: Sequence[Source]) -> tuple[Text, ...]:
+    """What to do for all that is missing, each remedy once.
+
+    What records device work records its launches as well: they are asked for by themselves only where there is
+    device work without them.
+    """
+    how = how_to_capture(sources)
+    implied = {Capability.LAUNCHES} if Capability.DEVICE_WORK in missing else set()
+    return tuple(dict.fromkeys(how[capability] for capability in missing if capability not in implied))
 
 
 @dataclass(frozen=True, slots=True)

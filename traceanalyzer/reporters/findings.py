@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from traceanalyzer.rules.analysis import Analysis
     from traceanalyzer.rules.findings import Finding
+    from traceanalyzer.text import Text
 
 _SARIF_LEVEL = {"high": "error", "medium": "warning", "low": "note", "info": "note"}
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -52,15 +53,16 @@ def _text_lines(analysis: Analysis) -> Iterator[str]:
         yield from (facts.combined, "")
     if not analysis.findings:
         yield say("Nothing found.")
-    for check in analysis.not_assessed:
-        yield say(
-            "{code} {title}: could not be checked; {needs}",
-            code=check.code,
-            title=check.title,
-            needs=check.needs,
-        )
+    for needs, codes in _unchecked(analysis):
+        yield say("Could not be checked: {codes}; to check: {needs}", codes=", ".join(codes), needs=needs)
     if analysis.passed:
         yield say("Checked and fine: {codes}", codes=", ".join(check.code for check in analysis.passed))
+
+
+def _unchecked(analysis: Analysis) -> Iterator[tuple[Text, tuple[str, ...]]]:
+    """The rules that could not look, by what they lack: one recording often serves many."""
+    for needs in dict.fromkeys(check.needs for check in analysis.not_assessed):
+        yield needs, tuple(check.code for check in analysis.not_assessed if check.needs == needs)
 
 
 def markdown(analysis: Analysis) -> str:
@@ -75,7 +77,7 @@ def markdown(analysis: Analysis) -> str:
         lines += ["", _cell(combined)]
     for finding in analysis.findings:
         lines += ["", f"**{finding.code} {_cell(finding.title)}**", "", names.prose(finding.fix)]
-    unchecked = ", ".join(f"{check.code} ({_cell(check.needs)})" for check in analysis.not_assessed)
+    unchecked = "; ".join(f"{', '.join(codes)} ({_cell(needs)})" for needs, codes in _unchecked(analysis))
     lines += ["", spoken(say("Could not check: {what}.", what=unchecked or say("nothing")))]
     return "\n".join(lines) + "\n"
 

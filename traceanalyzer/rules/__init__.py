@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from traceanalyzer.analyzers import called, load_plugins
-from traceanalyzer.model.trace import Capability, how_to_capture
+from traceanalyzer.model.trace import Capability, remedies
 from traceanalyzer.rules import (
     capture,
     communication,
@@ -117,8 +117,7 @@ def _apply(
 ) -> None:
     missing = sorted(rule.requires - facts.capabilities)
     if missing:
-        how = how_to_capture(facts.sources)
-        needs = join("; ", list(dict.fromkeys(how[capability] for capability in missing)))
+        needs = join("; ", list(remedies(missing, facts.sources)))
         not_assessed.append(NotAssessed(rule.code, rule.title, needs))
         return
     if isinstance(rule, Particular) and (lacking := rule.lacks(facts)):

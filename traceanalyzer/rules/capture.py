@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
-from traceanalyzer.model.trace import Capability, how_to_capture
+from traceanalyzer.model.trace import Capability, remedies
 from traceanalyzer.rules.base import LAUNCHED
 from traceanalyzer.rules.findings import Evidence, Finding
 from traceanalyzer.rules.idle_places import places
@@ -104,8 +104,9 @@ class MissingCapture:
             return
         partial = any(note.kind == "partial" for source in facts.sources for note in source.notes)
         known = facts.capabilities | (self.lost if partial else set())
+        if Capability.DEVICE_WORK not in known:
+            known = known | {Capability.LAUNCHES}  # of no work there are none
         missing = [lack for lack in self.wanted if lack[0] not in known]
-        how = how_to_capture(facts.sources)
         if not missing:
             return
         yield Finding(
@@ -116,7 +117,7 @@ class MissingCapture:
             evidence=tuple(
                 Evidence(say("without {what}: {so}", what=what, so=so)) for _, what, so in missing
             ),
-            fix=join("; ", list(dict.fromkeys(how[capability] for capability, *_ in missing))),
+            fix=join("; ", list(remedies([capability for capability, *_ in missing], facts.sources))),
             confidence="high",
             saving_reason=NO_SAVING,
         )

@@ -6,7 +6,7 @@ import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from traceanalyzer.model.trace import HOW_TO_CAPTURE
+from traceanalyzer.model.trace import remedies
 from traceanalyzer.rules import ALL_RULES
 from traceanalyzer.text import Text
 
@@ -45,7 +45,7 @@ def page_of(code: str) -> Page | None:
 def _page(rule: Rule) -> Page:
     text = inspect.getdoc(type(rule)) or rule.title
     summary = " ".join(text.split("\n\n", 1)[0].split())
-    needs = tuple(HOW_TO_CAPTURE[capability] for capability in sorted(rule.requires))
+    needs = remedies(sorted(rule.requires), ())
     return Page(rule.code, rule.title, summary, text, needs)
 
 

@@ -136,7 +136,10 @@ class SingleProcessLoader:
                 share=percent(spent),
             ),
             evidence=tuple(map(ran, rows)),
-            fix=say("DataLoader(dataset, num_workers=8, persistent_workers=True, pin_memory=True)"),
+            fix=say(
+                "Let workers prepare the batches.\n"
+                "```python\nDataLoader(dataset, num_workers=8, persistent_workers=True, pin_memory=True)\n```"
+            ),
             confidence="high",
             saving_reason=say("the time is that of INPUT001; it is not saved twice"),
         )

@@ -20,7 +20,7 @@ from traceanalyzer.analyzers.replay.together import Replayed, replay
 from traceanalyzer.errors import UsageError
 from traceanalyzer.model.by_rank import by_rank
 from traceanalyzer.model.columns import ints
-from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability
+from traceanalyzer.model.trace import Capability, remedies
 from traceanalyzer.text import join, say
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def replayable(trace: Trace, steps: Steps) -> tuple[int, ...]:
     missing = [c for c in _NEEDS if c not in trace.capabilities]
     if missing:
         raise UsageError(
-            say("nothing to replay: {remedies}", remedies=join("; ", [HOW_TO_CAPTURE[c] for c in missing]))
+            say("nothing to replay: {remedies}", remedies=join("; ", list(remedies(missing, trace.sources))))
         )
     calling = set(np.unique(ints(trace.api_calls, "rank")).tolist())
     ranks = sorted({s.rank for s in steps.steps} & _ranks(trace) & calling)

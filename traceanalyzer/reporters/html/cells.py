@@ -94,6 +94,13 @@ def rich(text: str) -> Markup:
     return Markup("").join(out)
 
 
+def advice(fix: str) -> Markup:
+    """What a fix says before its code, in one line; empty where it is code alone."""
+    text = names.prose(fix)
+    fence = _FENCE.search(text)
+    return inline(" ".join(text[: fence.start() if fence else None].split()))
+
+
 def inline(text: str) -> Markup:
     """One line of prose with `code`."""
     out, at = [], 0

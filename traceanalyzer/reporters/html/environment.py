@@ -51,6 +51,7 @@ def get() -> Environment:
         "full": names.full,
         "prose": names.prose,
         "rich": cells.rich,
+        "advice": cells.advice,
         "inline": lambda text: cells.inline(names.cut(text, LINE_LIMIT)),
         "located": lambda text, links: cells.located(names.cut(text, LINE_LIMIT), links),
         "cause": cause_text,
