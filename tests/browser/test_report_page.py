@@ -261,6 +261,20 @@ def test_paper_has_no_controls_and_unfolds_what_is_folded(open_page: Callable[..
     assert page.locator("ul.checks").first.is_visible()
 
 
+def test_paper_shows_no_empty_frames_and_names_that_can_be_read(open_page: Callable[..., Opened]) -> None:
+    page = open_page(cases.training(), width=700).page
+    page.emulate_media(media="print")
+    assert page.locator("figure[data-icicle]:not([data-drawn])").count(), (
+        "on the screen they wait for the reader"
+    )
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("figure[data-icicle]:not([data-drawn])").count() == 0
+    heights = page.locator(".plot:empty").evaluate_all("all => all.map(e => e.offsetHeight)")
+    assert max(heights, default=0) < 20, "a figure that nobody looked at takes no place"
+    widths = page.locator("#kernels tbody th.name").evaluate_all("all => all.map(e => e.offsetWidth)")
+    assert min(widths) > 150
+
+
 def test_every_chart_has_words_and_every_table_heads(open_page: Callable[..., Opened]) -> None:
     page = open_page(cases.training()).page
     assert page.locator("main svg[role=img]").evaluate_all(

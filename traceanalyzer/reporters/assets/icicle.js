@@ -217,11 +217,17 @@
   window.traceReport.icicles = {};
   const watcher = new IntersectionObserver((entries) => {
     for (const { isIntersecting, target } of entries) {
-      if (!isIntersecting) continue;
-      watcher.unobserve(target);
-      window.traceReport.icicles[target.dataset.icicle] = new Icicle(target);
-      target.dataset.drawn = "";
+      if (isIntersecting) show(target);
     }
   }, { rootMargin: "200px" });
+  function show(figure) {
+    watcher.unobserve(figure);
+    window.traceReport.icicles[figure.dataset.icicle] = new Icicle(figure);
+    figure.dataset.drawn = "";
+  }
   document.querySelectorAll("figure[data-icicle]").forEach((figure) => watcher.observe(figure));
+  // Paper cannot be scrolled to what would be drawn then.
+  window.addEventListener("beforeprint", () => {
+    document.querySelectorAll("figure[data-icicle]:not([data-drawn])").forEach(show);
+  });
 })();
