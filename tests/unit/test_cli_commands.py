@@ -21,6 +21,7 @@ from traceanalyzer.analyzers.results import (
     Breakdown,
 )
 from traceanalyzer.cli import run
+from traceanalyzer.cli.table import print_text
 from traceanalyzer.ingest import cache
 from traceanalyzer.model.parquet import storable
 from traceanalyzer.model.schema import BY_NAME
@@ -110,6 +111,18 @@ def test_text_fits_a_terminal_and_keeps_both_ends_of_names(monkeypatch: pytest.M
     header, row = out("kernels", "run.json").splitlines()
     assert len(click.unstyle(header)) == len(row) == 80
     assert re.match(r"beginx+…x*end ", row)
+
+
+def test_of_a_line_of_code_a_narrow_terminal_keeps_file_and_number(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    print_text(["Line", "Bytes"], [False, True], [["src/company/models/language.py:41 forward", "960 MiB"]])
+    row = capsys.readouterr().out.splitlines()[1]
+    assert row.startswith("…")
+    assert "/language.py:41 forward" in row
+    assert len(row) <= 40
 
 
 def test_steps_of_several_devices_name_them(monkeypatch: pytest.MonkeyPatch, out: Out) -> None:

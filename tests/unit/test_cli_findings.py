@@ -124,8 +124,10 @@ def test_select_and_ignore_go_by_the_beginning_of_codes(capsys: pytest.CaptureFi
 
 
 def test_a_gate_fails_from_its_severity_on(capsys: pytest.CaptureFixture[str]) -> None:
-    printed(capsys, "findings", TRACE, "--fail-on", "high", code=1)
-    printed(capsys, "findings", TRACE, "--fail-on", "high", "--ignore", "INPUT,SYNC", code=0)
+    assert run(["findings", TRACE, "--fail-on", "high"]) == 1
+    assert "The gate failed: INPUT001, SYNC001, SYNC002 from severity high on." in capsys.readouterr().err
+    assert run(["findings", TRACE, "--fail-on", "high", "--ignore", "INPUT,SYNC"]) == 0
+    assert re.search(r"The gate passed: .* \d+ rules could not be checked", capsys.readouterr().err)
 
 
 def test_explain_lists_every_rule_and_prints_its_page(capsys: pytest.CaptureFixture[str]) -> None:

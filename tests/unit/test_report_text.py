@@ -119,6 +119,17 @@ def test_the_bar_fills_its_line_and_numbers_stay_whole(width: int) -> None:
     assert "26.5 ms" in out.getvalue()
 
 
+def test_a_narrow_terminal_gets_fewer_columns_and_no_cut_number() -> None:
+    out = StringIO()
+    terminal.show(cases.training(), console=Console(file=out, width=40, color_system=None))
+    _, _, below = out.getvalue().partition("\nKernels\n")
+    header, *rows = below.splitlines()
+    assert header.split()[:3] == ["Kernel", "Total", "Share"]
+    assert "Mean" not in header, "no room for it"
+    assert rows
+    assert all(re.search(r"… +\d[\d.]* (ms|µs) +[\d.]+ %", row) for row in rows if row.strip())
+
+
 def test_colour_comes_with_a_terminal_and_not_with_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     coloured, plain = StringIO(), StringIO()

@@ -10,6 +10,7 @@ import click
 
 from traceanalyzer.cli.inputs import analysis_options, analyze, reads_inputs
 from traceanalyzer.errors import UsageError
+from traceanalyzer.languages import spoken
 from traceanalyzer.text import say
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from traceanalyzer.cli.inputs import Wanted
     from traceanalyzer.ingest.options import LoadOptions
     from traceanalyzer.rules.analysis import Analysis
+    from traceanalyzer.text import Text
 
 SEVERITIES = ("info", "low", "medium", "high")
 
@@ -58,8 +60,22 @@ def command(
     sys.stdout.write(render(analysis, output_format))
     if fail_on is None:
         return 0
-    bad = [f for f in analysis.findings if SEVERITIES.index(f.severity) >= SEVERITIES.index(fail_on)]
+    bad = [f.code for f in analysis.findings if SEVERITIES.index(f.severity) >= SEVERITIES.index(fail_on)]
+    click.echo(spoken(_gate(bad, fail_on, len(analysis.not_assessed))), err=True)
     return 1 if bad else 0
+
+
+def _gate(bad: Sequence[str], fail_on: str, unchecked: int) -> Text:
+    from traceanalyzer.rules.vocabulary import word
+
+    if bad:
+        codes = ", ".join(dict.fromkeys(bad))
+        return say("The gate failed: {codes} from severity {level} on.", codes=codes, level=word(fail_on))
+    return say(
+        "The gate passed: nothing found from severity {level} on; {count} {count:rule|rules} could not be checked.",
+        level=word(fail_on),
+        count=unchecked,
+    )
 
 
 def chosen(analysis: Analysis, select: tuple[str, ...], ignore: tuple[str, ...]) -> Analysis:

@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import math
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from traceanalyzer.reporters.tables import Column, Layout
 
 SCHEMA_VERSION = 1
+_LINE_OF_CODE = re.compile(r"/[^/]+:\d+\b")
 _NARROWEST = 16  # a text column is not cut below this, whatever the terminal's width
 
 
@@ -163,9 +165,11 @@ def _line(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) 
 
 
 def _cut(text: str, width: int) -> str:
-    """Both ends of a name tell it from others, so the middle goes."""
+    """Both ends of a name tell it from others, so the middle goes; of a line of code the folders go."""
     if width_of(text) <= width:
         return text
+    if _LINE_OF_CODE.search(text):
+        return f"…{_beginning(text[::-1], width - 1)[::-1]}"
     tail = width // 4
     return f"{_beginning(text, width - tail - 1)}…{_beginning(text[::-1], tail)[::-1]}"
 

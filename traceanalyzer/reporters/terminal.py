@@ -244,7 +244,7 @@ def _fix(fix: str) -> list[Styled]:
 
 
 class SheetTable:
-    """The brief columns of a sheet in the console's width: numbers are never cut, names give way."""
+    """The brief columns of a sheet that fit the console: numbers are never cut, names give way, then whole columns."""
 
     def __init__(self, sheet: tables.Sheet) -> None:
         self.sheet = sheet
@@ -256,6 +256,11 @@ class SheetTable:
         titles = [spoken(c.title) for c in columns]
         widths = [max(map(cell_len, texts)) for texts in zip(titles, *cells, strict=True)]
         named = [i for i, c in enumerate(columns) if not c.numeric]
+        least = [width if c.numeric else min(width, 12) for c, width in zip(columns, widths, strict=True)]
+        while len(least) > 2 and sum(least) + 2 * len(least) > options.max_width:
+            least.pop()  # the first columns say most
+        columns, titles, widths = columns[: len(least)], titles[: len(least)], widths[: len(least)]
+        cells, named = [texts[: len(least)] for texts in cells], [i for i in named if i < len(least)]
         excess = sum(widths) + 2 * len(widths) - options.max_width
         for i in sorted(named, key=lambda i: -widths[i]):  # the widest name gives way first
             given = min(max(excess, 0), max(widths[i] - 12, 0))
