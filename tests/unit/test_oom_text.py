@@ -51,6 +51,33 @@ def test_the_first_form() -> None:
     assert row["unallocated"] == 0, "cached less than allocated: rounding"
 
 
+IN_A_CONTAINER = (
+    "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 3 has a total capacity of 79.15 GiB "
+    "of which 1.31 GiB is free. {}Process 46243 has 77.83 GiB memory in use. Of the allocated memory 70.11 GiB is "
+    "allocated by PyTorch, and 6.20 GiB is reserved by PyTorch but unallocated."
+)
+
+
+def test_in_a_container_a_process_is_not_taken_for_another_one() -> None:
+    row = one(IN_A_CONTAINER.format(""))
+    near(row, process=77.83 * GIB, non_pytorch=1.52 * GIB)
+    assert "other_processes" not in row, "70 of 79 GiB cannot be held twice"
+
+
+def test_beside_this_process_the_others_are_still_told() -> None:
+    row = one(
+        IN_A_CONTAINER.replace("1.31 GiB is free", "300.00 MiB is free").format(
+            "Process 7 has 1.00 GiB memory in use. "
+        )
+    )
+    near(row, process=77.83 * GIB, other_processes=GIB)
+
+
+def test_another_process_that_holds_what_is_missing_stays_another_one() -> None:
+    text = IN_A_CONTAINER.replace("77.83", "60.00").replace("70.11", "10.00").format("")
+    near(one(text), other_processes=60 * GIB)
+
+
 def test_the_form_with_reserved_and_a_limit() -> None:
     near(
         one(V14), requested=1.5 * GIB, device=3, allowed=23 * GIB, allocated=6.1 * GIB, unallocated=0.2 * GIB

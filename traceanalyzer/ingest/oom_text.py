@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MAX_TEXT_BYTES = 1 << 30
 MAX_MESSAGE = 1500
+ROUNDING = 3 * 5 << 20  # three figures that are told as 1.23 GiB
 _UNITS = {"b": 1, "bytes": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40,
           "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "tb": 1 << 40}  # fmt: skip
 _SIZE = r"(\d[\d,]*(?:\.\d+)?)\s*([KMGT]i?B|bytes|B)"
@@ -154,13 +155,31 @@ def parse(body: str) -> dict[str, Any]:
     reserved = _first((_RESERVED.pattern,), body)
     if row["unallocated"] is None and None not in (reserved, row["allocated"]):
         row["unallocated"] = max(0, reserved - row["allocated"])
-    row["other_processes"] = sum(filter(None, (_bytes(m) for m in _OTHER.finditer(body)))) or None
+    named = [held for held in map(_bytes, _OTHER.finditer(body)) if held]
+    if row["process"] is None and (own := _own(named, row)) is not None:
+        named.remove(own)
+        row["process"] = own
+    row["other_processes"] = sum(named) or None
     row["non_pytorch"] = None
     if None not in (row["process"], row["allocated"], row["unallocated"]):
         row["non_pytorch"] = max(0, row["process"] - row["allocated"] - row["unallocated"])
     if (mps := _MPS_OTHER.search(body)) is not None:
         row["non_pytorch"] = _bytes(mps)
     return row
+
+
+def _own(named: list[int], row: dict[str, Any]) -> int | None:
+    """What this process holds where it stands in the list of the others, None where it does not.
+
+    In a container it has another number than on the host, and PyTorch does not know itself in the driver's list.
+    It is there when all that are named hold more than the device has beside what PyTorch itself says to hold.
+    """
+    if row["capacity"] is None or row["allocated"] is None:
+        return None
+    held = row["allocated"] + (row["unallocated"] or 0)
+    if held + sum(named) <= row["capacity"]:
+        return None
+    return min((bytes_ for bytes_ in named if bytes_ >= held - ROUNDING), default=None)
 
 
 def _one_line(text: str) -> str:
