@@ -252,6 +252,18 @@ def test_a_phone_scrolls_in_one_direction_only(
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_an_address_leads_below_the_timeline_though_that_unpacks_later(
+    open_page: Callable[..., Opened],
+) -> None:
+    page = open_page(cases.training()).page
+    address = f"{page.url}#ops"
+    page.goto("about:blank")
+    page.goto(address)
+    page.wait_for_function("window.traceReport.timeline")
+    page.wait_for_timeout(150)
+    assert 0 <= page.locator("#ops").bounding_box()["y"] < 150  # type: ignore[index]
+
+
 def test_paper_has_no_controls_and_unfolds_what_is_folded(open_page: Callable[..., Opened]) -> None:
     page = open_page(cases.training()).page
     page.emulate_media(media="print")

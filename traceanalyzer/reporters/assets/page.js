@@ -81,6 +81,18 @@
   document.querySelectorAll("a.row").forEach((link) => link.addEventListener("click", () => setTimeout(reveal)));
   reveal();
 
+  // The timeline takes its place after the browser went to what the address names: go there again, unless the
+  // reader went elsewhere in the meantime.
+  let moved = false;
+  for (const what of ["wheel", "keydown", "pointerdown"]) {
+    window.addEventListener(what, () => { moved = true; }, { once: true, passive: true });
+  }
+  document.addEventListener("timelineready", () => requestAnimationFrame(() => {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (!target || moved) return;
+    target.scrollIntoView({ block: target.matches("tr") ? "center" : "start", behavior: "instant" });
+  }));
+
   const links = new Map([...document.querySelectorAll("nav a")].map((a) => [a.hash.slice(1), a]));
   const inView = new Set();
   const watcher = new IntersectionObserver((entries) => {
