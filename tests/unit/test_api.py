@@ -27,6 +27,11 @@ def test_an_analysis_has_a_verdict_findings_and_results_by_name(analysis: Any) -
     assert analysis["breakdown"].devices
 
 
+def test_a_mistyped_analyzer_is_told_which_there_are(analysis: Any) -> None:
+    with pytest.raises(KeyError, match="no analyzer 'brakdown'; there are .*breakdown"):
+        analysis["brakdown"]
+
+
 def test_report_writes_every_format_and_can_be_called_again(analysis: Any, tmp_path: Path) -> None:
     for name in ("run.html", "again.html", "run.json", "run.md", "run.txt"):
         assert ta.report(analysis, tmp_path / name).stat().st_size > 100

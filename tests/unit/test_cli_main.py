@@ -241,3 +241,14 @@ def test_the_shell_completes_commands_options_values_and_files(words: tuple[str,
     command = [sys.executable, "-c", "from traceanalyzer.cli import main; main()"]
     told = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert expected in told.stdout.splitlines()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a pipe closes otherwise elsewhere")
+def test_an_error_that_nobody_reads_keeps_its_exit_code() -> None:
+    code = (
+        "import os, sys\nfrom traceanalyzer import cli\n"
+        "r, w = os.pipe(); os.close(r); os.dup2(w, 2)\n"
+        "cli.main(['summary', '/no/such/trace.json'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=60)
+    assert done.returncode == 2, "1 would say that a gate failed"

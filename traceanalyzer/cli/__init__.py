@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
@@ -126,5 +127,6 @@ def _failed(error: BaseException) -> int:
         line = " ".join(
             spoken(message).split()
         )  # names from files must neither break the line nor steer the terminal
-        click.echo(f"trace-analyze: {''.join(c if c.isprintable() else '?' for c in line)}", err=True)
+        with suppress(OSError):  # who would read it has left; the exit code still tells
+            click.echo(f"trace-analyze: {''.join(c if c.isprintable() else '?' for c in line)}", err=True)
     return code

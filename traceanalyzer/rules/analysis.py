@@ -39,4 +39,11 @@ class Analysis(Displayed):
         return f"<Analysis {str(self.verdict.headline)!r}: {codes or 'no findings'}>"
 
     def __getitem__(self, analyzer: str) -> Any:
+        """One analyzer's result.
+
+        Raises:
+            KeyError: there is none of that name; it says which there are.
+        """
+        if analyzer not in self.results:
+            raise KeyError(f"no analyzer {analyzer!r}; there are {', '.join(self.results)}")
         return self.results[analyzer]
