@@ -28,7 +28,7 @@ def test_an_analysis_has_a_verdict_findings_and_results_by_name(analysis: Any) -
 
 
 def test_a_mistyped_analyzer_is_told_which_there_are(analysis: Any) -> None:
-    with pytest.raises(KeyError, match="no analyzer 'brakdown'; there are .*breakdown"):
+    with pytest.raises(KeyError, match=r"no analyzer 'brakdown'; there are .*breakdown"):
         analysis["brakdown"]
 
 

@@ -145,6 +145,17 @@ def test_statements_can_be_piped_in(
     assert capsys.readouterr().out == "n\n2\nseven\n7\n"
 
 
+def test_what_the_prompt_obeys_can_be_piped_in_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(".tables\nSELECT 7 seven;\n.quit\nSELECT 8 eight;"))
+    assert run(["query", "run.json", "--csv"]) == 0
+    out = capsys.readouterr().out
+    assert "kernels" in out
+    assert "seven\n7\n" in out
+    assert "eight" not in out
+
+
 def test_every_statement_of_a_line_is_answered(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["query", "run.json", "SELECT 1 one; SELECT ';' two;", "--csv"]) == 0
     assert capsys.readouterr().out == "one\n1\ntwo\n;\n"

@@ -34,13 +34,18 @@ def converse(connection: duckdb.DuckDBPyConnection, output: Output) -> None:
     click.echo(spoken(say("SQL over the trace. .tables lists what there is, .help the commands.")), err=True)
     for statement in statements(_typed()):
         try:
-            if statement.startswith("."):
-                if not _obey(statement, connection):
-                    return
-            else:
-                sql.show(connection, statement, output)
+            if not answer(connection, statement, output):
+                return
         except TraceAnalyzerError as error:
             click.echo(spoken(error.message), err=True)
+
+
+def answer(connection: duckdb.DuckDBPyConnection, statement: str, output: Output) -> bool:
+    """Answer SQL or carry out a dot command; False when it was the last one."""
+    if statement.startswith("."):
+        return _obey(statement, connection)
+    sql.show(connection, statement, output)
+    return True
 
 
 def statements(lines: Iterable[str | None]) -> Iterator[str]:

@@ -52,7 +52,8 @@ def command(inputs: Sequence[str], options: LoadOptions, output: Output) -> None
             prompt.converse(connection, output)
         else:
             for piped in prompt.statements(sys.stdin):
-                sql.show(connection, piped, output)
+                if not prompt.answer(connection, piped, output):
+                    break
 
 
 def _split(arguments: Sequence[str]) -> tuple[Sequence[str], str | None]:
