@@ -252,3 +252,23 @@ def test_an_error_that_nobody_reads_keeps_its_exit_code() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=60)
     assert done.returncode == 2, "1 would say that a gate failed"
+
+
+def test_a_file_instead_of_a_command_is_told_what_to_say(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trace = tmp_path / "my run.json"
+    trace.write_text("{}")
+    assert run([str(trace)]) == 2
+    assert f"It is a file: say trace-analyze report '{trace}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "own"), [("report", "--output"), ("findings", "--fail-on"), ("kernels", "--csv")]
+)
+def test_help_begins_with_what_is_particular_to_the_command(
+    command: str, own: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([command, "--help"]) == 0
+    told = capsys.readouterr().out
+    assert told.index(own) < told.index("--step") < told.index("--max-inflated-bytes")

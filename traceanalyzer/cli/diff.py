@@ -31,8 +31,6 @@ def _share(_context: click.Context, _parameter: click.Parameter, given: str | No
 
 
 @click.command(short_help="What changed between two runs.")
-@reads_inputs
-@analysis_options
 @click.option(
     "-o",
     "--output",
@@ -73,6 +71,8 @@ def _share(_context: click.Context, _parameter: click.Parameter, given: str | No
     show_default=True,
     help="Memory snapshots: compare what is held at this moment of each.",
 )
+@analysis_options
+@reads_inputs
 def command(  # noqa: PLR0913, PLR0917 - one parameter per option
     inputs: Sequence[str],
     options: LoadOptions,

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Write the tables for other tools.")
-@speaks
-@reads_inputs
 @click.option("-o", "--output", metavar="DIR", required=True, help="Folder for the files; made when missing.")
 @click.option(
     "--to",
@@ -37,6 +35,8 @@ if TYPE_CHECKING:
     "perfetto: trace.json for ui.perfetto.dev.",
 )
 @click.option("--force", is_flag=True, help="Overwrite files that exist.")
+@speaks
+@reads_inputs
 def command(inputs: Sequence[str], options: LoadOptions, output: str, form: str, force: bool) -> None:
     """Write the trace into DIR, from any format that can be read."""
     files = _FORMS[form]

@@ -25,8 +25,6 @@ SEVERITIES = ("info", "low", "medium", "high")
 
 
 @click.command(short_help="What the rules found, for people, programs and gates.")
-@reads_inputs
-@analysis_options
 @click.option(
     "--select", metavar="CODES", default="", help="Only these codes or beginnings of codes: SYNC,IDLE001."
 )
@@ -41,6 +39,8 @@ SEVERITIES = ("info", "low", "medium", "high")
 @click.option(
     "--fail-on", type=click.Choice(SEVERITIES), help="Leave with exit code 1 from this severity on."
 )
+@analysis_options
+@reads_inputs
 def command(
     inputs: Sequence[str],
     options: LoadOptions,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 from difflib import get_close_matches
 from importlib import import_module
@@ -58,11 +60,12 @@ class LazyGroup(click.Group):
         if name in self._help_by_name or name.startswith("-"):
             return super().resolve_command(ctx, args)
         close = get_close_matches(name, self._help_by_name, n=1)
-        hint = (
-            say("Did you mean '{name}'?", name=close[0])
-            if close
-            else say("Commands: {names}.", names=", ".join(self._help_by_name))
-        )
+        if close:
+            hint = say("Did you mean '{name}'?", name=close[0])
+        elif os.path.exists(name):  # noqa: PTH110 - pathlib is not loaded yet
+            hint = say("It is a file: say trace-analyze report {name}", name=shlex.quote(name))
+        else:
+            hint = say("Commands: {names}.", names=", ".join(self._help_by_name))
         raise click.UsageError(say("No such command '{name}'. {hint}", name=name, hint=hint), ctx)
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="What a file is, and what it can and cannot show.")
-@reads_inputs
-@speaks
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@speaks
+@reads_inputs
 def command(inputs: Sequence[str], options: LoadOptions, as_json: bool) -> None:
     """What each file is, what it can show, and how to capture what it cannot."""
     trace = load(inputs, options)

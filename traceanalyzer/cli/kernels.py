@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Device kernels by time.")
-@reads_inputs
-@analysis_options
 @prints_table(default_top=20)
+@analysis_options
+@reads_inputs
 def command(inputs: Sequence[str], options: LoadOptions, wanted: Wanted, output: Output) -> None:
     """Device kernels by total time: how often, how long, who launches them."""
     from traceanalyzer.model.trace import Capability, how_to_capture

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Peak memory and who held it.")
-@reads_inputs
-@analysis_options
 @prints_table(default_top=20)
+@analysis_options
+@reads_inputs
 def command(inputs: Sequence[str], options: LoadOptions, wanted: Wanted, output: Output) -> None:
     """Peak memory of each device, and who allocated what was live then.
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="The nn.Module tree with device time.")
-@reads_inputs
-@analysis_options
 @prints_table(default_top=40)
+@analysis_options
+@reads_inputs
 def command(inputs: Sequence[str], options: LoadOptions, wanted: Wanted, output: Output) -> None:
     """The nn.Module tree: calls, host time and device time of each module."""
     from traceanalyzer.model.trace import Capability, how_to_capture

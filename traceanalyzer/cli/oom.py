@@ -24,8 +24,6 @@ UNKNOWN = "–"
 
 
 @click.command(short_help="Why memory ran out, who held it, what to change.")
-@reads_inputs
-@analysis_options
 @shows_holders
 @click.option(
     "--what-if",
@@ -35,6 +33,8 @@ UNKNOWN = "–"
     "expandable_segments:True,max_split_size_mb:128.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: everything, in bytes and ns.")
+@analysis_options
+@reads_inputs
 def command(
     inputs: Sequence[str],
     options: LoadOptions,

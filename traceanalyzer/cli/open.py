@@ -37,14 +37,14 @@ HTML, SCRIPT, BYTES = "text/html; charset=utf-8", "text/javascript; charset=utf-
 
 
 @click.command(short_help="Show the report page, or the trace in Perfetto, in the browser.")
-@reads_inputs
-@analysis_options
 @source_options
 @click.option("--perfetto", is_flag=True, help="Hand the trace itself to ui.perfetto.dev, in your browser.")
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=0, help="Serve there. Default: any port that is free."
 )
+@analysis_options
+@reads_inputs
 def command(
     inputs: Sequence[str],
     options: LoadOptions,

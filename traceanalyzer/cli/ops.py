@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Operators by device and host time.")
-@reads_inputs
-@analysis_options
 @click.option("--by-shape", is_flag=True, help="One row for each op and each set of input shapes.")
 @prints_table(default_top=20)
+@analysis_options
+@reads_inputs
 def command(
     inputs: Sequence[str], options: LoadOptions, wanted: Wanted, output: Output, by_shape: bool
 ) -> None:

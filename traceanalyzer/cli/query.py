@@ -27,9 +27,9 @@ _STATEMENT = re.compile(
 
 
 @click.command(short_help="SQL over everything that was recorded.")
+@prints_table(default_top=50)
 @speaks
 @reads_inputs
-@prints_table(default_top=50)
 def command(inputs: Sequence[str], options: LoadOptions, output: Output) -> None:
     """Run SQL (DuckDB's) over the tables of a trace: INPUT... "SELECT ...".
 

@@ -26,8 +26,6 @@ _SUFFIXES = {"html": ".report.html", "json": ".report.json", "markdown": ".repor
 
 
 @click.command(short_help="Say what limits a run and write the report page.")
-@reads_inputs
-@analysis_options
 @click.option("-o", "--output", metavar="FILE", type=click.Path(), help="Where the report goes; - is stdout.")
 @click.option(
     "--json",
@@ -56,6 +54,8 @@ _SUFFIXES = {"html": ".report.html", "json": ".report.json", "markdown": ".repor
 )
 @source_options
 @click.option("--force", is_flag=True, help="Overwrite files that exist.")
+@analysis_options
+@reads_inputs
 def command(  # noqa: PLR0913, PLR0917 - one parameter per option
     inputs: Sequence[str],
     options: LoadOptions,

@@ -23,9 +23,9 @@ _PARTS = ("compute_ns", "exposed_communication_ns", "exposed_copy_ns", "idle_ns"
 
 
 @click.command(short_help="Where each step went.")
-@reads_inputs
-@analysis_options
 @prints_table(default_top=None)
+@analysis_options
+@reads_inputs
 def command(inputs: Sequence[str], options: LoadOptions, wanted: Wanted, output: Output) -> None:
     """Where each step went on each device: compute, exposed communication, exposed copies, idle."""
     from traceanalyzer.model.trace import Capability, how_to_capture

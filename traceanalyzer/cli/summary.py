@@ -23,9 +23,9 @@ _KEYS = ("sources", "verdict", "steps", "breakdown", "findings", "not_assessed")
 
 
 @click.command(short_help="The verdict and where the time went.")
-@reads_inputs
-@analysis_options
 @prints_table(default_top=FINDINGS)
+@analysis_options
+@reads_inputs
 def command(inputs: Sequence[str], options: LoadOptions, wanted: Wanted, output: Output) -> None:
     """The verdict, where the time went, and the first findings.
 

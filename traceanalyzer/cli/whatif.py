@@ -38,8 +38,6 @@ def _speedups(_context: click.Context, _parameter: click.Parameter, given: tuple
 
 
 @click.command(short_help="What the step would take after a change.")
-@reads_inputs
-@analysis_options
 @click.option(
     "--remove",
     metavar="WHAT",
@@ -59,6 +57,8 @@ def _speedups(_context: click.Context, _parameter: click.Parameter, given: tuple
     help="Make the changes on this rank alone. Default: on all ranks that collectives join, else on the first.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: ns.")
+@analysis_options
+@reads_inputs
 def command(
     inputs: Sequence[str],
     options: LoadOptions,
