@@ -156,3 +156,15 @@ def test_python_works_as_printed(block: Block, place: Path) -> None:
     done = run([sys.executable, "-W", "error", "-c", block.text], place)
     assert done.returncode == 0, done.stderr
     assert (place / "page.html").stat().st_size > 0
+
+
+@needs_trace
+def test_the_workflow_fails_at_its_gate_and_still_writes_the_summary(place: Path) -> None:
+    (workflow,) = [block for block in blocks(README) if block.language == "yaml"]
+    gate, report = re.findall(r"^- run: (.+)$", workflow.text, re.MULTILINE)
+    failed = run(["bash", "-c", gate], place)
+    assert failed.returncode == 1
+    assert failed.stdout.startswith("::error file=data.py,line=24")
+    assert "The gate failed: INPUT001" in failed.stderr
+    assert run(["bash", "-c", f"export GITHUB_STEP_SUMMARY=summary.md; {report}"], place).returncode == 0
+    assert (place / "summary.md").read_text().startswith("## GPU idle 53 % of the step")
