@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from traceanalyzer.model.columns import triples
 from traceanalyzer.model.parquet import restored, storable
 
 if TYPE_CHECKING:
@@ -30,6 +31,17 @@ def test_a_table_comes_back_as_it_was(first: list[list[int] | None], second: lis
     assert stored.schema.field("grid").type == pa.list_(pa.int32())
     assert stored["grid"].to_pylist() == before["grid"].to_pylist()
     assert restored(stored, SCHEMA) == before
+
+
+@given(TRIPLES, TRIPLES)
+def test_what_is_missing_reads_as_zeros_before_and_after(
+    first: list[list[int] | None], second: list[list[int] | None]
+) -> None:
+    """What lies below a missing list is anything, once stored the values of the list before it."""
+    before = pa.concat_tables([table(first), table(second)])
+    for read in (before, restored(storable(before), SCHEMA)):
+        assert triples(read, "grid").tolist() == [grid or [0, 0, 0] for grid in first + second]
+        assert triples(read.slice(1), "grid").tolist() == [grid or [0, 0, 0] for grid in (first + second)[1:]]
 
 
 def test_missing_lists_hold_no_values() -> None:

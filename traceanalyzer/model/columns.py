@@ -66,7 +66,10 @@ def triples(table: pa.Table, name: str) -> NDArray[np.int64]:
     array = one_chunk(table.column(name))
     flat = array.values.slice(array.offset * 3, len(array) * 3)
     result = np.asarray(pc.fill_null(flat, 0).to_numpy(zero_copy_only=False)).astype(np.int64)
-    return result.reshape(-1, 3)
+    result = result.reshape(-1, 3)
+    if array.null_count:  # the values below a missing list are anything
+        result[np.asarray(array.is_null().to_numpy(zero_copy_only=False))] = 0
+    return result
 
 
 def text_column(codes: NDArray[np.integer[Any]], dictionary: list[str]) -> pa.DictionaryArray:
