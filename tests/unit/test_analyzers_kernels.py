@@ -63,6 +63,17 @@ def test_kernels_are_summed_by_name_with_the_op_that_launches_most() -> None:
     assert (found.count, found.total_ns, found.median_ns, found.unlinked) == (3, 45 * US, 10 * US, 1)
 
 
+@pytest.mark.parametrize(("warps", "expected"), [(12.0, None), (0.03, 0.0), (None, None)])
+def test_an_occupancy_of_0_counts_only_where_the_warps_agree(
+    warps: float | None, expected: float | None
+) -> None:
+    """Kineto writes 0 when its calculator refuses a kernel, such as one with much shared memory."""
+    b = Linked()
+    b.kernel("gemm", 0, 10, occupancy=0.0, warps_per_sm=warps)
+    (gemm,) = KernelsAnalyzer().analyze(b.trace(), {}).rows
+    assert gemm.occupancy_percent == expected
+
+
 def test_a_kernel_with_collective_arguments_is_communication_whatever_its_name() -> None:
     b = Linked()
     kernel = b.kernel("Generic_1", 0, 10)

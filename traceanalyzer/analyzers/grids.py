@@ -11,8 +11,8 @@ from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.communication import communication_kernels
 from traceanalyzer.analyzers.groups import group_rows
 from traceanalyzer.analyzers.steps import step_of
-from traceanalyzer.analyzers.waves import multiprocessors, waves
-from traceanalyzer.model.columns import floats, ints, texts, triples
+from traceanalyzer.analyzers.waves import multiprocessors, occupancies, waves
+from traceanalyzer.model.columns import ints, texts, triples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +67,7 @@ class GridsAnalyzer:
         if not use.any():
             return Grids(False, ())
         duration = np.maximum(ints(table, "dur", 0), 0)
-        occupancy = floats(table, "occupancy")
+        occupancy = occupancies(table)
         within = step_of(table, results["steps"]) >= 0
         long = use & within & (duration >= thresholds.TINY_KERNEL_NS)
         small = long & (blocks < sms)

@@ -10,7 +10,8 @@ from traceanalyzer.analyzers.attributed import kernel_modules, kernel_ops
 from traceanalyzer.analyzers.communication import communication_kernels
 from traceanalyzer.analyzers.groups import group_rows, heaviest
 from traceanalyzer.analyzers.results import KernelRow, Kernels
-from traceanalyzer.model.columns import floats, ints, texts, triples
+from traceanalyzer.analyzers.waves import occupancies
+from traceanalyzer.model.columns import ints, texts, triples
 from traceanalyzer.model.intervals import contains, union
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class _Columns:
         self.name, self.names = texts(table, "name")
         self.module, self.modules = kernel_modules(trace)
         self.communication = communication_kernels(trace)
-        self.occupancy = floats(table, "occupancy")
+        self.occupancy = occupancies(table)
         self.blocks = triples(table, "grid").prod(axis=1)
         self.threads = triples(table, "block").prod(axis=1)
         self.op, self.op_names = kernel_ops(trace)

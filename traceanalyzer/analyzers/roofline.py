@@ -25,12 +25,12 @@ from traceanalyzer.analyzers.roofline_results import (
     Roofline,
     RooflineRow,
 )
-from traceanalyzer.analyzers.waves import multiprocessors, waves
+from traceanalyzer.analyzers.waves import multiprocessors, occupancies, waves
 from traceanalyzer.cost.attribution import kernel_costs
 from traceanalyzer.cost.kernel_costs import KernelCosts, Source
 from traceanalyzer.cost.names import matrix_units
 from traceanalyzer.hardware import SHORT_NAMES, Choice, Gpu, look_up
-from traceanalyzer.model.columns import floats, ints, texts, triples
+from traceanalyzer.model.columns import ints, texts, triples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -148,7 +148,7 @@ class _Labels:
         self.message[sent] = message_bytes(trace, sent)
         self.blocks = triples(trace.kernels, "grid").prod(axis=1)
         self.sms = multiprocessors(trace)
-        self.occupancy = floats(trace.kernels, "occupancy")
+        self.occupancy = occupancies(trace.kernels)
         self.waves = waves(
             self.blocks, triples(trace.kernels, "block").prod(axis=1), self.sms, self.occupancy
         )

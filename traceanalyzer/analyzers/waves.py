@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from traceanalyzer.model.columns import ints
+from traceanalyzer.model.columns import floats, ints
 from traceanalyzer.model.join import first_match
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from traceanalyzer.model.trace import Trace
@@ -38,6 +39,17 @@ def waves(
     all_at_once = np.abs(100 * blocks * warps / np.maximum(sms * _MOST_WARPS, 1) - percent) <= _ROUNDED
     taken = np.where(all_at_once, 1.0, blocks / np.maximum(held * sms, 1))
     return np.where(known & (all_at_once | (held >= 1)), taken, np.nan)
+
+
+def occupancies(kernels: pa.Table) -> NDArray[np.float64]:
+    """The profiler's estimate in percent, NaN where it is not known; shape (kernels,).
+
+    Kineto writes 0 where its calculator refuses a kernel, as for much shared memory or as many registers. So a 0 counts
+    only where the warps per multiprocessor, recorded beside it, round to 0 % as well.
+    """
+    percent = floats(kernels, "occupancy")
+    rounds_to_0 = floats(kernels, "warps_per_sm") * 100 / _MOST_WARPS < _ROUNDED / 2  # NaN is not below
+    return np.where((percent > 0) | rounds_to_0, percent, np.nan)
 
 
 def multiprocessors(trace: Trace) -> NDArray[np.int64]:
