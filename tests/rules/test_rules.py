@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from linked import Linked
-from situations import CASES, communicating, late_kernels, pausing, queued_kernels
+from situations import CASES, communicating, late_kernels, pausing, queued_kernels, stalled_by
 
 from traceanalyzer.analyzers import run_analyzers
 from traceanalyzer.model.trace import HOW_TO_CAPTURE, Capability, Note
@@ -104,6 +104,17 @@ def test_only_a_training_run_has_an_optimizer_to_fuse() -> None:
     b.annotation("Optimizer.step#AdamW.step", 0, 1)
     (finding,) = (f for f in judged(b)[1] if f.code == "IDLE001")
     assert "fused=True" in finding.fix
+
+
+@pytest.mark.parametrize("call", ["cudaHostRegister", "cudaMallocHost", "cudaFreeHost", "hipHostMalloc"])
+def test_host_memory_that_is_pinned_is_not_cured_by_settings_of_the_device_allocator(call: str) -> None:
+    (finding,) = (f for f in judged(stalled_by("api_calls", call)).findings if f.code == "ALLOC001")
+    assert "pins or unpins host memory" in finding.claim
+    assert "CUDA_ALLOC_CONF" not in finding.fix
+    assert "empty_cache" not in finding.fix
+    (finding,) = (f for f in judged(stalled_by("api_calls", "cudaMalloc")).findings if f.code == "ALLOC001")
+    assert "device memory" in finding.claim
+    assert "empty_cache" in finding.fix
 
 
 def test_what_a_cut_may_have_lost_is_not_said_to_be_unrecorded() -> None:

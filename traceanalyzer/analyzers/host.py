@@ -38,7 +38,7 @@ STALLS: Mapping[str, re.Pattern[str]] = {
         r"|^(mtia|xpu|ze|musa|acl|cn).*Synchroni[sz]e"
     ),
     "allocator": re.compile(
-        r"^(cuda|hip)(Malloc|Free|HostAlloc|HostRegister|HostUnregister)(?!.*Async)"
+        r"^(cuda|hip)(Malloc|Free|HostAlloc|HostMalloc|HostFree|HostRegister|HostUnregister)(?!.*Async)"
         r"|^cuMem(Alloc|Free|Create|Release|Map|Unmap|SetAccess|Address(Reserve|Free)|HostAlloc)(?!.*Async)"
         r"|^hip(MemCreate|MemMap|MemUnmap|MemRelease|MemSetAccess|MemAddress)"
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
+from traceanalyzer.analyzers.host import STALLS
 from traceanalyzer.rules.base import LAUNCHED, ORDINARY
 from traceanalyzer.rules.findings import Evidence, Finding, severity
 from traceanalyzer.rules.idle_places import lines, places
@@ -45,13 +46,17 @@ class IdleRule:
                 "{share} of the step ({time}) the GPU is idle because {reason}.",
                 share=percent(facts.share(idle)),
                 time=duration(high),
-                reason=self.says,
+                reason=self.reason(facts),
             ),
             evidence=(*self.facts(facts), *places(self.gaps(facts))),
             fix=self.cure(facts),
             confidence=facts.confidence,
             saving_ns=(low, high),
         )
+
+    def reason(self, facts: Facts) -> Text:  # noqa: ARG002
+        """Why the device is idle."""
+        return self.says
 
     def cure(self, facts: Facts) -> Text:  # noqa: ARG002
         """What to do about it."""
@@ -225,11 +230,12 @@ class Allocator(IdleRule):
     In a steady step the caching allocator serves every request from memory that it holds. `cudaMalloc` and
     `cudaFree` in the step mean that the cache does not fit: sizes change from step to step, memory is
     nearly full and blocks are given back and fetched again, or the program calls
-    `torch.cuda.empty_cache()`. `cudaFree` also waits for the device.
+    `torch.cuda.empty_cache()`. `cudaFree` also waits for the device. Where most of the time goes into calls that pin
+    or unpin host memory (`cudaHostAlloc`, `cudaHostRegister`), the finding speaks of these, as pinning is slow.
     """
 
     code = "ALLOC001"
-    title = say("Device memory is allocated from the driver within the step")
+    title = say("Memory is allocated from the driver within the step")
     causes = ("allocator",)
     least_share = thresholds.ALLOCATOR_SHARE
     says = say("the host allocates or frees device memory")
@@ -240,6 +246,26 @@ class Allocator(IdleRule):
         "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True python train.py\n"
         "```"
     )
+    pins = say("the host pins or unpins host memory")
+    pin_once = say("Pin host memory once, before the loop, and use the same buffers in every step.")
+
+    def reason(self, facts: Facts) -> Text:
+        """Memory of the device, or of the host where that takes more of the calls' time."""
+        return self.pins if _pinning(facts) else self.says
+
+    def cure(self, facts: Facts) -> Text:
+        """Settings of the device's allocator do nothing for host memory."""
+        return self.pin_once if _pinning(facts) else self.fix
+
+
+def _pinning(facts: Facts) -> bool:
+    """Whether the calls that allocate and free spend most of their time on host memory."""
+    time = [
+        (api.total_ns, "Host" in api.name)
+        for api in facts.launches.api
+        if STALLS["allocator"].search(api.name)
+    ]
+    return sum(ns if host else -ns for ns, host in time) > 0
 
 
 class GarbageCollection(IdleRule):
