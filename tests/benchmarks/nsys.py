@@ -43,9 +43,11 @@ class Way:
 def ways(export: Path, folder: Path) -> list[Way]:
     """All ways that this machine has."""
     page = str(folder / "page.html")
+    tables = ["--to", "nsys-stats", "--no-cache", "--force", "-o", str(folder / "tables")]
     found = [
         Way("traceanalyzer: file to tables", [sys.executable, "-c", READ, str(export)]),
         Way(REPORT, [*CLI, "report", str(export), "--no-cache", "--force", "-o", page]),
+        Way("traceanalyzer: `export --to nsys-stats`", [*CLI, "export", str(export), *tables]),
     ]
     if nsys := shutil.which("nsys"):
         said = subprocess.run([nsys, "--version"], capture_output=True, text=True, check=True).stdout

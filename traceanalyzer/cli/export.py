@@ -121,10 +121,11 @@ def _flat(table: pa.Table) -> pa.Table:
 
 
 def _nsys_stats(trace: Trace, folder: Path) -> int:
-    from traceanalyzer.analyzers.nsys.stats import STATS, write_csv
+    from traceanalyzer.analyzers.nsys.printed import write_csv
+    from traceanalyzer.analyzers.nsys.stats import STATS
 
     for make in STATS:
-        with (folder / f"{make.__name__}.csv").open("w", newline="", encoding="utf-8") as file:
+        with (folder / f"{make.__name__}.csv").open("wb") as file:
             write_csv(make(trace), file)
     return len(STATS)
 

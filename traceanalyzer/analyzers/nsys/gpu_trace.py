@@ -5,22 +5,16 @@ Without the columns that part shared memory into static and dynamic, which the m
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from traceanalyzer.analyzers.nsys.tables import (
-    StatsTable,
-    capture_start,
-    copy_operations,
-    name_of,
-    single_kernels,
-)
-from traceanalyzer.model.columns import ints, present, texts, triples
+import numpy as np
+import pyarrow as pa
+
+from traceanalyzer.analyzers.nsys.table import Labels, StatsTable, in_order, known
+from traceanalyzer.analyzers.nsys.tables import capture_start, copy_operations, single_kernels
+from traceanalyzer.model.columns import ints, present, text_column, texts, triples
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import numpy as np
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from traceanalyzer.model.trace import Trace
@@ -28,70 +22,70 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 _MB = 1e6
-_COLUMNS = ("Start (ns)", "Duration (ns)", "CorrId", "GrdX", "GrdY", "GrdZ", "BlkX", "BlkY", "BlkZ", "Reg/Trd",
-            "Bytes (MB)", "Throughput (MB/s)", "SrcMemKd", "DstMemKd", "Device", "Ctx", "Strm", "Name")  # fmt: skip
-_NO_SHAPE = (None,) * 7
 
 
 def cuda_gpu_trace(trace: Trace) -> StatsTable:
     """One row per kernel, copy and fill; times count from the beginning of the capture."""
-    rows = [*_kernels(trace), *_copies(trace)]
-    rows.sort(key=lambda row: (row[0], -1 if row[2] is None else row[2], row[-1]))
-    return StatsTable("cuda_gpu_trace", _COLUMNS, tuple(rows))
-
-
-def _kernels(trace: Trace) -> Iterator[tuple[Any, ...]]:
-    kernels, rows = trace.kernels, single_kernels(trace)
-    name = name_of(*texts(kernels, "name"))
-    grid, block = _triples(kernels, "grid"), _triples(kernels, "block")
-    registers = _known(ints(kernels, "registers"))
-    lead, lanes = _lead(trace, "kernels"), _lanes(trace, "kernels")
-    for i in rows.tolist():
-        yield *lead[i], *grid[i], *block[i], registers[i], None, None, None, None, *lanes[i], name(i)
-
-
-def _copies(trace: Trace) -> Iterator[tuple[Any, ...]]:
-    copies = trace.copies
-    codes, names = copy_operations(trace)
-    nbytes = ints(copies, "bytes")
-    kind, kinds = texts(copies, "kind")
-    ends = [texts(copies, column) for column in ("src_kind", "dst_kind")]
-    lead, lanes = _lead(trace, "copies"), _lanes(trace, "copies")
-    for i in range(copies.num_rows):
-        duration, size = lead[i][1] or 0, int(nbytes[i])
-        # nsys divides whole numbers: it counts how often the copy would fit into a second
-        rate = size * (10**9 // duration) / _MB if size >= 0 and duration > 0 else None
-        source, target = (known[code[i]].title() if code[i] >= 0 else None for code, known in ends)
-        if kinds[kind[i]] == "memset":  # nsys has the memory that is set in the first of the two
-            source, target = target, None
-        size_mb = size / _MB if size >= 0 else None
-        yield *lead[i], *_NO_SHAPE, size_mb, rate, source, target, *lanes[i], names[codes[i]]
-
-
-def _lead(trace: Trace, table: str) -> list[tuple[int | None, ...]]:
-    """Start, duration and correlation of every row."""
-    start, duration, correlation = (ints(trace.tables[table], c) for c in ("ts", "dur", "correlation"))
+    rows = single_kernels(trace)
+    start, duration, correlation, device, context, stream = (
+        np.concatenate((ints(trace.kernels, column)[rows], ints(trace.copies, column)))
+        for column in ("ts", "dur", "correlation", "device", "context", "stream")
+    )
     start = start + capture_start(trace)
-    return list(zip(start.tolist(), _known(duration), _known(correlation), strict=True))
+    name = _names(trace, rows)
+    columns = {
+        "Start (ns)": start, "Duration (ns)": known(duration), "CorrId": known(correlation),
+        **_shapes(trace, rows), **_moved(trace, len(rows)),
+        "Device": _device(trace, device), "Ctx": known(context), "Strm": known(stream), "Name": name.column,
+    }  # fmt: skip
+    return StatsTable("cuda_gpu_trace", in_order(columns, start, correlation, name.alphabetical))
 
 
-def _lanes(trace: Trace, table: str) -> list[tuple[str, int | None, int | None]]:
-    """Device as nsys calls it, context and stream of every row."""
+def _names(trace: Trace, rows: Ints) -> Labels:
+    kernel, kernels = texts(trace.kernels, "name")
+    copies = copy_operations(trace)
+    codes = np.concatenate((kernel[rows].astype(np.int64), copies.codes + len(kernels)))
+    return Labels(codes, [*kernels, *copies.names])
+
+
+def _shapes(trace: Trace, rows: Ints) -> dict[str, pa.Array]:
+    """Grid, block and registers of the kernels; copies have none."""
+    none = np.full(trace.copies.num_rows, -1)
+    columns = {}
+    for what, column in (("Grd", "grid"), ("Blk", "block")):
+        there = np.append(present(trace.kernels, column)[rows], none >= 0)
+        for axis, values in zip("XYZ", triples(trace.kernels, column)[rows].T, strict=True):
+            columns[f"{what}{axis}"] = known(np.append(values, none), there)
+    columns["Reg/Trd"] = known(np.append(ints(trace.kernels, "registers")[rows], none))
+    return columns
+
+
+def _moved(trace: Trace, kernels: int) -> dict[str, pa.Array]:
+    """Size, throughput and kinds of memory of the copies, behind the rows of the kernels, which have none."""
+    none = np.full(kernels, -1)
+    size, duration = ints(trace.copies, "bytes"), ints(trace.copies, "dur", 0)
+    timed = (size >= 0) & (duration > 0)
+    # nsys divides whole numbers: it counts how often the copy would fit into a second
+    per_second = size * (10**9 // np.where(timed, duration, 1))
+    kind, kinds = texts(trace.copies, "kind")
+    is_fill = np.array([*(k == "memset" for k in kinds), False])[kind]
+    (source, sources), (target, targets) = (texts(trace.copies, c) for c in ("src_kind", "dst_kind"))
+    target = np.where(target >= 0, target + len(sources), -1)
+    # nsys has the memory that is set in the first of the two
+    source, target = np.where(is_fill, target, source), np.where(is_fill, source, target)
+    names = [name.title() for name in (*sources, *targets)]
+    return {
+        "Bytes (MB)": pa.array(np.append(none, size) / _MB, mask=np.append(none, size) < 0),
+        "Throughput (MB/s)": pa.array(
+            np.append(none, per_second) / _MB, mask=np.append(none >= 0, timed) == 0
+        ),
+        "SrcMemKd": text_column(np.append(none, source), names),
+        "DstMemKd": text_column(np.append(none, target), names),
+    }
+
+
+def _device(trace: Trace, device: Ints) -> pa.Array:
+    """Devices as nsys calls them."""
     names = {row["device"]: row["name"] for row in trace.devices.to_pylist()}
-    device, context, stream = (ints(trace.tables[table], c) for c in ("device", "context", "stream"))
-    called = [f"{names.get(d) or ''} ({d})" for d in device.tolist()]
-    return list(zip(called, _known(context), _known(stream), strict=True))
-
-
-def _triples(table: pa.Table, column: str) -> list[list[int] | tuple[None, None, None]]:
-    """A grid or block of every row."""
-    there = present(table, column).tolist()
-    return [
-        row if known else (None,) * 3
-        for row, known in zip(triples(table, column).tolist(), there, strict=True)
-    ]
-
-
-def _known(values: Ints) -> list[int | None]:
-    """None for what was not recorded, an empty cell as nsys has it."""
-    return [None if value < 0 else value for value in values.tolist()]
+    distinct, codes = np.unique(device, return_inverse=True)
+    return text_column(codes, [f"{names.get(d) or ''} ({d})" for d in distinct.tolist()])

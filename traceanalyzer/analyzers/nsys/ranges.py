@@ -6,13 +6,18 @@ Ranges are NVTX's, with those that emit_nvtx wrote for ops; in a torch trace, th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from traceanalyzer.analyzers.device_time import up_the_tree
-from traceanalyzer.analyzers.nsys.tables import StatsTable, capture_start, grouped, name_of
-from traceanalyzer.model.columns import ints, present, texts
+from traceanalyzer.analyzers.nsys.summary import grouped, summary
+from traceanalyzer.analyzers.nsys.table import Labels, StatsTable, in_order, known
+from traceanalyzer.analyzers.nsys.tables import capture_start
+from traceanalyzer.model.columns import ints, present, text_column, texts
 from traceanalyzer.model.join import codes_of
 from traceanalyzer.model.tree import enclosing, nest
 
@@ -36,15 +41,14 @@ class _Ranges:
     start: Ints
     duration: Ints
     number: Ints  # the profiler's, else the row number
-    label: Ints
-    labels: list[str]
+    label: Labels
     push_pop: NDArray[np.bool_]
 
-    def only(self, rows: NDArray[np.bool_]) -> _Ranges:
-        """Some of the ranges."""
+    def only(self, rows: NDArray[Any]) -> _Ranges:
+        """Some of the ranges, told by their numbers or by flags."""
         return _Ranges(
             self.rank[rows], self.pid[rows], self.tid[rows], self.start[rows], self.duration[rows],
-            self.number[rows], self.label[rows], self.labels, self.push_pop[rows],
+            self.number[rows], self.label.at(rows), self.push_pop[rows],
         )  # fmt: skip
 
 
@@ -57,12 +61,12 @@ def _ranges(trace: Trace) -> _Ranges:
     written = np.flatnonzero(present(ops, "range_text") & present(ops, "dur"))
     domain, domains = texts(annotations, "domain")
     name, names = texts(annotations, "name")
-    name_of_row = name_of(name, names)
     spelled, texts_of_ops = texts(ops, "range_text")
     pairs = codes_of(domain.astype(np.int64) + 1, name.astype(np.int64))
     distinct, first, code = np.unique(pairs[kept], return_index=True, return_inverse=True)
     labels = [
-        _label(domains[domain[i]] if domain[i] >= 0 else None, name_of_row(i)) for i in kept[first].tolist()
+        _label(domains[domain[i]] if domain[i] >= 0 else None, names[name[i]] if name[i] >= 0 else "")
+        for i in kept[first].tolist()
     ]
     started = np.array([*(s == "start_end" for s in styles), False])[style]
     columns = [
@@ -74,8 +78,22 @@ def _ranges(trace: Trace) -> _Ranges:
     push_pop = np.concatenate((~started[kept], np.ones(len(written), bool)))
     order = np.lexsort((columns[5], -columns[4], columns[3], columns[0]))
     rank, pid, tid, start, duration, number = (c[order] for c in columns)
-    names_of_all = [*labels, *texts_of_ops]
-    return _Ranges(rank, pid, tid, start, duration, number, label[order], names_of_all, push_pop[order])
+    return _Ranges(
+        rank,
+        pid,
+        tid,
+        start,
+        duration,
+        number,
+        _one_per_text(label[order], [*labels, *texts_of_ops]),
+        push_pop[order],
+    )
+
+
+def _one_per_text(codes: Ints, names: list[str]) -> Labels:
+    """An annotation and a range that was written for an op may have the same text."""
+    distinct = pa.array(names, pa.string()).dictionary_encode()
+    return Labels(np.asarray(distinct.indices, np.int64)[codes], distinct.dictionary.to_pylist())
 
 
 def _label(domain: str | None, name: str) -> str:
@@ -100,19 +118,10 @@ def nvtx_startend_sum(trace: Trace) -> StatsTable:
 
 
 def _summed(name: str, ranges: _Ranges, *, with_style: bool = False) -> StatsTable:
-    groups = grouped(ranges.label * 2 + ranges.push_pop, ranges.duration)
-    everything = int(groups.total.sum())
-    rows = []
-    for i, first in enumerate(groups.first.tolist()):
-        style = (_PUSH_POP if ranges.push_pop[first] else _START_END,) if with_style else ()
-        total = int(groups.total[i])
-        share = 100 * total / everything if everything else 0.0
-        label = ranges.labels[ranges.label[first]]
-        rows.append((share, total, int(groups.count[i]), *groups.spread(i), *style, label))
-    rows.sort(key=lambda r: (-r[1], *r[8:]))
-    columns = ("Time (%)", "Total Time (ns)", "Instances", "Avg (ns)", "Med (ns)", "Min (ns)", "Max (ns)",
-               "StdDev (ns)", *(("Style",) if with_style else ()), "Range")  # fmt: skip
-    return StatsTable(name, columns, tuple(rows))
+    groups = grouped(ranges.label.codes * 2 + ranges.push_pop, ranges.duration)
+    style = Labels(ranges.push_pop[groups.first].astype(np.int64), (_START_END, _PUSH_POP))
+    labels = {"Style": style} if with_style else {}
+    return summary(name, groups, labels | {"Range": ranges.label.at(groups.first)})
 
 
 def nvtx_gpu_proj_trace(trace: Trace) -> StatsTable:
@@ -123,7 +132,72 @@ def nvtx_gpu_proj_trace(trace: Trace) -> StatsTable:
     """
     ranges = _ranges(trace)
     ranges = ranges.only(ranges.push_pop)
+    parent, depth, count, first, last = _projected(ranges, trace)
+    rows = np.flatnonzero(count)
+    place = np.full(len(count) + 1, -1, np.int64)
+    place[rows] = np.arange(len(rows))
+    ranges, depth, parent = ranges.only(rows), depth[rows], place[parent[rows]]
     offset = capture_start(trace)
+    columns = {
+        "Name": ranges.label.column,
+        "Projected Start (ns)": first[rows] + offset,
+        "Projected Duration (ns)": last[rows] - first[rows],
+        "Orig Start (ns)": ranges.start + offset,
+        "Orig Duration (ns)": ranges.duration,
+        "Style": text_column(np.zeros(len(rows), np.int64), [_PUSH_POP]),
+        "PID": ranges.pid,
+        "TID": ranges.tid,
+        "NumGPUOps": count[rows],
+        "Lvl": depth,
+        "NumChild": np.bincount(parent[parent >= 0], minlength=len(rows)),
+        "RangeId": ranges.number,
+        "ParentId": known(np.append(ranges.number, -1)[parent], parent >= 0),
+        "RangeStack": _stacks(parent, depth, ranges.number),
+    }
+    order = (ranges.start, -ranges.duration, ranges.number)
+    return StatsTable("nvtx_gpu_proj_trace", in_order(columns, *order))
+
+
+def _stacks(parent: Ints, depth: Ints, number: Ints) -> pa.Array:
+    """The numbers of the ranges around each range and its own: `:3:17`."""
+    nothing, colon = (pa.scalar(text, pa.large_string()) for text in ("", ":"))
+    own = pc.binary_join_element_wise(nothing, pa.array(number).cast(pa.large_string()), colon)
+    levels = [np.flatnonzero(depth == level) for level in range(int(depth.max(initial=-1)) + 1)]
+    stacks = [own.take(rows) for rows in levels[:1]]
+    for above, rows in pairwise(levels):
+        around = stacks[-1].take(np.searchsorted(above, parent[rows]))
+        stacks.append(pc.binary_join_element_wise(around, own.take(rows), nothing))
+    if not stacks:
+        return own
+    return pa.concat_arrays(stacks).take(np.argsort(np.concatenate(levels)))
+
+
+def nvtx_gpu_proj_sum(trace: Trace) -> StatsTable:
+    """The projected ranges by name."""
+    projected = nvtx_gpu_proj_trace(trace).cells
+    label = Labels.of(projected, "Name")
+    on_gpu, on_host, operations, level, children = (
+        grouped(label.codes, ints(projected, column))
+        for column in ("Projected Duration (ns)", "Orig Duration (ns)", "NumGPUOps", "Lvl", "NumChild")
+    )
+    label = label.at(on_gpu.first)
+    columns = {
+        "Range": label.column,
+        "Style": text_column(np.zeros(len(label.codes), np.int64), [_PUSH_POP]),
+        "Total Proj Time (ns)": on_gpu.total,
+        "Total Range Time (ns)": on_host.total,
+        "Range Instances": on_gpu.count,
+        **on_gpu.spread("Proj "),
+        "Total GPU Ops": operations.total,
+        "Avg GPU Ops": operations.mean,
+        "Avg Range Lvl": level.mean,
+        "Avg Num Child": children.mean,
+    }
+    return StatsTable("nvtx_gpu_proj_sum", in_order(columns, -on_gpu.total, label.alphabetical))
+
+
+def _projected(ranges: _Ranges, trace: Trace) -> tuple[Ints, Ints, Ints, Ints, Ints]:
+    """Parent and depth of each range, and number, first start and last end of the work launched in it."""
     calls = trace.api_calls
     lanes = codes_of(
         *(
@@ -132,52 +206,14 @@ def nvtx_gpu_proj_trace(trace: Trace) -> StatsTable:
         )
     )
     lane, call_lane = lanes[: len(ranges.start)], lanes[len(ranges.start) :]
-    parent, depth = nest(lane, ranges.start, ranges.duration)
+    parent, levels = nest(lane, ranges.start, ranges.duration)
+    depth = levels.astype(np.int64)
     call, low, high = _launched(trace)
-    inner = enclosing(lane, ranges.start, ranges.duration, parent, call_lane[call], ints(calls, "ts")[call])
-    inner = _wholly_inside(inner, parent, ranges, ints(calls, "ts")[call] + ints(calls, "dur", 0)[call])
-    known = inner >= 0
-    count, first, last = _up(parent, depth, inner[known], low[known], high[known])
-    children = np.bincount(parent[(parent >= 0) & (count > 0)], minlength=len(parent))
-    rows = []
-    stack: dict[int, str] = {}
-    for row in range(len(parent)):  # parents come before their children
-        stack[row] = f"{stack.get(int(parent[row]), '')}:{int(ranges.number[row])}"
-        if count[row]:
-            rows.append((
-                ranges.labels[ranges.label[row]], int(first[row]) + offset, int(last[row] - first[row]),
-                int(ranges.start[row]) + offset, int(ranges.duration[row]), _PUSH_POP, int(ranges.pid[row]),
-                int(ranges.tid[row]), int(count[row]), int(depth[row]), int(children[row]),
-                int(ranges.number[row]), int(ranges.number[parent[row]]) if parent[row] >= 0 else None, stack[row],
-            ))  # fmt: skip
-    rows.sort(key=lambda r: (r[3], -r[4], r[11]))
-    columns = ("Name", "Projected Start (ns)", "Projected Duration (ns)", "Orig Start (ns)", "Orig Duration (ns)",
-               "Style", "PID", "TID", "NumGPUOps", "Lvl", "NumChild", "RangeId", "ParentId",
-               "RangeStack")  # fmt: skip
-    return StatsTable("nvtx_gpu_proj_trace", columns, tuple(rows))
-
-
-def nvtx_gpu_proj_sum(trace: Trace) -> StatsTable:
-    """The projected ranges by name."""
-    projected = nvtx_gpu_proj_trace(trace).rows
-    names = sorted({row[0] for row in projected})
-    code_of = {name: i for i, name in enumerate(names)}
-    code = np.array([code_of[row[0]] for row in projected], np.int64)
-    on_gpu, on_host, operations, level, children = (
-        grouped(code, np.array([row[column] for row in projected], np.int64)) for column in (2, 4, 8, 9, 10)
-    )
-    rows = [
-        (
-            names[i], _PUSH_POP, int(on_gpu.total[i]), int(on_host.total[i]), int(on_gpu.count[i]), *on_gpu.spread(i),
-            int(operations.total[i]), float(operations.mean[i]), float(level.mean[i]), float(children.mean[i]),
-        )
-        for i in range(len(names))
-    ]  # fmt: skip
-    rows.sort(key=lambda r: (-r[2], r[0]))
-    columns = ("Range", "Style", "Total Proj Time (ns)", "Total Range Time (ns)", "Range Instances", "Proj Avg (ns)",
-               "Proj Med (ns)", "Proj Min (ns)", "Proj Max (ns)", "Proj StdDev (ns)", "Total GPU Ops", "Avg GPU Ops",
-               "Avg Range Lvl", "Avg Num Child")  # fmt: skip
-    return StatsTable("nvtx_gpu_proj_sum", columns, tuple(rows))
+    called = ints(calls, "ts")[call]
+    inner = enclosing(lane, ranges.start, ranges.duration, parent, call_lane[call], called)
+    inner = _wholly_inside(inner, parent, ranges, called + ints(calls, "dur", 0)[call])
+    inside = inner >= 0
+    return parent, depth, *_up(parent, depth, inner[inside], low[inside], high[inside])
 
 
 def _launched(trace: Trace) -> tuple[Ints, Ints, Ints]:
@@ -201,12 +237,10 @@ def _wholly_inside(inner: Ints, parent: Ints, ranges: _Ranges, end: Ints) -> Int
         inner = np.where(outlasts, parent[inner], inner)
 
 
-def _up(
-    parent: Ints, depth: NDArray[np.int32], inner: Ints, low: Ints, high: Ints
-) -> tuple[Ints, Ints, Ints]:
+def _up(parent: Ints, depth: Ints, inner: Ints, low: Ints, high: Ints) -> tuple[Ints, Ints, Ints]:
     """Number, first start and last end of the work in each range and the ranges inside it."""
     size = len(parent)
-    count = up_the_tree(parent, depth.astype(np.int64), np.bincount(inner, minlength=size).astype(np.int64))
+    count = up_the_tree(parent, depth, np.bincount(inner, minlength=size).astype(np.int64))
     first, last = np.full(size, np.iinfo(np.int64).max), np.full(size, np.iinfo(np.int64).min)
     np.minimum.at(first, inner, low)
     np.maximum.at(last, inner, high)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from traceanalyzer.analyzers.nsys.tables import StatsTable, capture_start
+from traceanalyzer.analyzers.nsys.table import StatsTable
+from traceanalyzer.analyzers.nsys.tables import capture_start
 from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.model.intervals import union
 from traceanalyzer.model.join import codes_of
@@ -69,14 +70,9 @@ def cuda_api_sync(trace: Trace) -> StatsTable:
     pid, tid, start, length = (ints(calls, c) for c in ("pid", "tid", "ts", "dur"))
     rows = _longest(np.flatnonzero(blocking), length, start)
     epoch, rank = capture_start(trace), ints(calls, "rank")
-    return StatsTable(
-        "cuda_api_sync",
-        ("Duration (ns)", "Start (ns)", "PID", "TID", "API Name"),
-        tuple(
-            (int(length[i]), int(start[i]) + epoch, int(pid[i]), int(tid[i]), names[codes[i]]) for i in rows
-        ),
-        tuple(rank[rows].tolist()),
-    )
+    columns = ("Duration (ns)", "Start (ns)", "PID", "TID", "API Name")
+    found = [(int(length[i]), int(start[i]) + epoch, int(pid[i]), int(tid[i]), names[codes[i]]) for i in rows]
+    return StatsTable.of_rows("cuda_api_sync", columns, found, rank[rows].tolist())
 
 
 def gpu_gaps(trace: Trace, gap_ns: int = GAP_NS) -> StatsTable:
@@ -150,7 +146,7 @@ class NsysRulesAnalyzer:
 def _table(name: str, columns: tuple[str, ...], found: list[tuple[int, tuple[Any, ...]]]) -> StatsTable:
     """The first of the rows, each of which comes with its rank."""
     first = found[:ROWS]
-    return StatsTable(name, columns, tuple(row for _, row in first), tuple(rank for rank, _ in first))
+    return StatsTable.of_rows(name, columns, [row for _, row in first], [rank for rank, _ in first])
 
 
 def _covered(start: Ints, end: Ints, low: int, high: int) -> int:
@@ -210,7 +206,7 @@ def _copies(name: str, trace: Trace, chosen: NDArray[np.bool_]) -> StatsTable:
         )
         for i in longest
     )  # fmt: skip
-    return StatsTable(name, _COPY_COLUMNS, rows, tuple(rank[longest].tolist()))
+    return StatsTable.of_rows(name, _COPY_COLUMNS, rows, rank[longest].tolist())
 
 
 def _longest(rows: Ints, length: Ints, start: Ints) -> list[int]:

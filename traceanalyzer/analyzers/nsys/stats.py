@@ -1,9 +1,8 @@
-"""All tables of `nsys stats` that a trace can give, and their CSV as nsys prints it."""
+"""All tables of `nsys stats` that a trace can give."""
 
 from __future__ import annotations
 
-import csv
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from traceanalyzer.analyzers.nsys.gpu_trace import cuda_gpu_trace
 from traceanalyzer.analyzers.nsys.ranges import (
@@ -29,7 +28,7 @@ from traceanalyzer.analyzers.nsys.tables import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from traceanalyzer.analyzers.nsys.tables import StatsTable
+    from traceanalyzer.analyzers.nsys.table import StatsTable
     from traceanalyzer.model.trace import Trace
 
 STATS: tuple[Callable[[Trace], StatsTable], ...] = (
@@ -51,18 +50,3 @@ STATS: tuple[Callable[[Trace], StatsTable], ...] = (
     osrt_sum,
 )
 """Each is named for its table."""
-
-
-def write_csv(table: StatsTable, file: IO[str]) -> None:
-    """Header and rows; averages with one decimal, sizes with three, as nsys writes them."""
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(table.columns)
-    digits = [3 if column.endswith("(MB)") else 1 for column in table.columns]
-    for row in table.rows:
-        writer.writerow(_cell(value, n) for value, n in zip(row, digits, strict=True))
-
-
-def _cell(value: object, digits: int) -> object:
-    if isinstance(value, float):
-        return f"{value:.{digits}f}"
-    return "" if value is None else value
