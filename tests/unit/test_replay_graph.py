@@ -98,6 +98,34 @@ def test_a_pageable_copy_that_is_pinned_no_longer_holds_the_host_up() -> None:
     assert low < high < 200
 
 
+def test_a_large_copy_that_is_pinned_surely_moves_at_the_speed_of_the_slowest_link() -> None:
+    rows, size = Linked(), 12 << 20
+    rows.step(1, 0, 5000)
+    call = rows.call("cudaMemcpyAsync", 10, 4000)
+    rows.copy("HtoD", 20, 4000, "pageable", "device", api_call=call, bytes=size)
+    rows.launch("gemm", 4010, 4015, 4995)
+    low, high = step_us(asked(rows, "COPY001"))
+    assert high == pytest.approx(size / thresholds.PINNED_LEAST_BYTES_PER_NS / US + 980, abs=40)
+    assert low == pytest.approx(3980 / thresholds.PINNED_SPEEDUP + 980, abs=40)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "op", "most_us"),
+    [("AdamW", "aten::_foreach_mul_", 200), ("Adam", "aten::mul_", 400), ("SGD", "aten::_foreach_mul_", 400)],
+)
+def test_only_passes_of_adam_over_lists_are_sure_to_become_fewer(
+    optimizer: str, op: str, most_us: int
+) -> None:
+    rows = Linked()
+    rows.step(1, 0, 30)
+    rows.annotation(f"Optimizer.step#{optimizer}.step", 1, 29)
+    for i in range(4):
+        kernel = rows.launch("multi_tensor_apply", 3 + 5 * i, 30 + 100 * i, 130 + 100 * i)
+        kernel["op"] = rows.op(op, 2 + 5 * i, 6 + 5 * i)
+    low, high = step_us(asked(rows, "OPT001"))
+    assert high - low == pytest.approx(most_us - 400 / thresholds.FUSED_OPTIMIZER_SPEEDUP, abs=1)
+
+
 def test_a_wait_between_streams_that_only_timing_shows_is_kept() -> None:
     rows = device_bound()
     rows.launch("side", 20, 214, 300, stream=20)

@@ -62,10 +62,16 @@ LAUNCH_QUEUE: Final = 1024
 PINNED_SPEEDUP: Final = 4.0
 """How much faster a transfer from pinned memory is at best, where the trace has none to compare with (own judgement:
 one thread stages 3 to 7 GB/s, PCIe gen 4 x16 moves 25)."""
+PINNED_LEAST_BYTES_PER_NS: Final = 12.0
+"""What a transfer from pinned memory reaches at least, where the trace has none to compare with: PCIe gen 3 x16, the
+slowest link that GPUs of compute capability 7.0 and above are made for (own judgement)."""
 PINNED_SAMPLE_BYTES: Final = 1 << 20
 """Pinned copies of this size and more tell the speed of the link; smaller ones are all latency (own judgement)."""
 FUSED_OPTIMIZER_SPEEDUP: Final = 3.0
 """What fusing saves on the device at best: 21 passes over the parameters in AdamW's eight operations become 7."""
+FUSED_ADAM_LEAST_SPEEDUP: Final = 2.0
+"""What fusing saves at least where Adam's operations run one by one over lists: 18 passes and more become 7, of which
+the kernel is taken to reach three quarters of their bandwidth (own judgement)."""
 
 ENDLESS_SHARE: Final = 0.95
 """A Python frame without calls that lasts for this part of the recording is not taken for work (own judgement: it began

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 READS_BACK = re.compile(r"^aten::(item|_local_scalar_dense|is_nonzero)$|<built-in method item of Tensor")
 
+_ADAM = re.compile(r"^Optimizer\.step#AdamW?\.step$")
+
 SIZED_BY_DATA = re.compile(r"^aten::(nonzero|masked_select|_?unique\w*|repeat_interleave)$")
 
 
@@ -128,13 +130,14 @@ class Fixes:
         return least, replace(least, host=asking, calls=inside)
 
     def pinned(self) -> Bounds:
-        """Pageable copies no longer hold the host up; at most they also move at the speed of pinned memory."""
+        """Pageable copies no longer hold the host up and move at the speed of pinned memory: at least, at most."""
         graph = self.graph
         pageable = self._pageable_works
         calls = np.zeros(len(graph.calls.row), np.bool_)
         calls[graph.works.call[pageable & graph.works.launched]] = True
-        least = replace(nothing(graph), cheap=calls, free=self._staged_syncs, calls=self._staged_syncs)
-        return least, replace(least, factor=np.where(pageable, self._pinned_factor(), 1.0))
+        change = replace(nothing(graph), cheap=calls, free=self._staged_syncs, calls=self._staged_syncs)
+        slow, fast = (np.where(pageable, share, 1.0) for share in self._pinned_shares())
+        return replace(change, factor=slow), replace(change, factor=fast)
 
     def graphed(self) -> Bounds:
         """Launching costs the host next to nothing: at least within ops, at most all that is not a stall or a wait."""
@@ -150,12 +153,15 @@ class Fixes:
         return replace(least, instant=launching), replace(least, host=free, instant=launching)
 
     def fused_optimizer(self) -> Bounds:
-        """The optimizer is one launch: at least without its host time, at most with less memory traffic too."""
+        """The optimizer is one launch, without its host time and with less memory traffic: at most, for Adam surely."""
         spans = self._spans(ORDINARY["optimizer"], self.host.annotations)
         graph, works = self.graph, self.graph.works
         inside = self._inside(spans)
         least = replace(nothing(graph), host=spans, instant=inside & ~graph.calls.syncs)
         own = inside[works.call] & works.launched & (works.kind == COMPUTE)
+        adam = self._inside(self._spans(_ADAM, self.host.annotations))[works.call] & own
+        passes = adam & self._launched_by("aten::_foreach_*")
+        least = replace(least, factor=np.where(passes, 1 / thresholds.FUSED_ADAM_LEAST_SPEEDUP, 1.0))
         factor = np.where(own, 1 / thresholds.FUSED_OPTIMIZER_SPEEDUP, 1.0)
         return least, replace(least, factor=factor, merged=own)
 
@@ -277,8 +283,23 @@ class Fixes:
         copying = np.unique(op[works.call[self._pageable_works & works.launched]])
         return calls.syncs & (op >= 0) & np.isin(op, copying)
 
-    def _pinned_factor(self) -> NDArray[np.float64]:
-        """Duration from pinned memory as a share of what it was, by the trace's own pinned copies if they are large."""
+    def _pinned_shares(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Duration from pinned memory as a share of what it was, at the speed that is sure and at the best."""
+        works = self.graph.works
+        is_copy = works.kind == COPY
+        nbytes = np.append(ints(self.trace.copies, "bytes", 0), 0)
+        moved = np.where(is_copy, nbytes[np.where(is_copy, works.row, -1)], 0)
+        seen = self._pinned_speeds()
+        sure, best = (seen.min(), seen.max()) if len(seen) else (thresholds.PINNED_LEAST_BYTES_PER_NS, None)
+        duration = np.maximum(self.graph.duration, 1)
+        large = moved >= thresholds.PINNED_SAMPLE_BYTES
+        slow = np.where(large, np.minimum(moved / sure / duration, 1.0), 1.0)
+        if best is None:
+            return slow, np.minimum(slow, 1 / thresholds.PINNED_SPEEDUP)
+        return slow, np.minimum(moved / best / duration, 1.0)
+
+    def _pinned_speeds(self) -> NDArray[np.float64]:
+        """Of the trace's own large copies of pinned memory, bytes per ns."""
         copies = self.trace.copies
         nbytes, duration = ints(copies, "bytes", 0), np.maximum(ints(copies, "dur", 0), 1)
         sample = nbytes >= thresholds.PINNED_SAMPLE_BYTES
@@ -287,13 +308,8 @@ class Fixes:
             sample &= np.array([n in ("pinned", "device") for n in names] + [False])[codes]
         codes, names = texts(copies, "direction")
         sample &= np.array([n in ("HtoD", "DtoH") for n in names] + [False])[codes]
-        if not sample.any():
-            return np.full(len(self.graph.works.row), 1 / thresholds.PINNED_SPEEDUP)
-        speed = float((nbytes[sample] / duration[sample]).max())
-        is_copy = self.graph.works.kind == COPY
-        moved = np.where(is_copy, np.append(nbytes, 0)[np.where(is_copy, self.graph.works.row, -1)], 0)
-        share: NDArray[np.float64] = np.minimum(moved / speed / np.maximum(self.graph.duration, 1), 1.0)
-        return share
+        speeds: NDArray[np.float64] = nbytes[sample] / duration[sample]
+        return speeds
 
 
 RULES: Mapping[str, Callable[[Fixes], Bounds]] = {
