@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.report_cases import MS, training
@@ -76,6 +76,9 @@ def test_what_did_nothing_is_unlike_what_works() -> None:
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 100)] * 3), max_size=40))
+@example(
+    [(0, 0, 0), (0, 0, 0), (0, 0, 1), (0, 0, 1), (0, 1, 1)]
+)  # none is like most: all are as far from the median
 def test_no_device_twice_and_never_more_than_a_few(parts: list[tuple[int, int, int]]) -> None:
     devices = [device(rank, *three) for rank, three in enumerate(parts)]
     chosen = [one.number for one in shown(devices)]

@@ -42,9 +42,8 @@ def shown(devices: Sequence[DeviceBreakdown]) -> tuple[Shown, ...]:
     apart = np.abs(shares - usual)
     far = apart.max(axis=1)
     typical = int(far.argmin())
-    odd = [
-        int(i) for i in np.argsort(-far, kind="stable")[: MOST - 1] if far[i] > thresholds.ODD_DEVICE_SHARE
-    ]
+    farthest = [int(i) for i in np.argsort(-far, kind="stable") if i != typical][: MOST - 1]
+    odd = [i for i in farthest if far[i] > thresholds.ODD_DEVICE_SHARE]
     return (
         Shown(typical, devices[typical], say("like most of the {total} devices", total=len(devices))),
         *(Shown(i, devices[i], _difference(shares[i], usual, int(apart[i].argmax()))) for i in odd),
