@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from traceanalyzer.analyzers.attributed import kernel_ops
-from traceanalyzer.analyzers.groups import longest_of
+from traceanalyzer.analyzers.groups import group_rows, longest_of
 from traceanalyzer.analyzers.opportunities_results import Fusion, FusionRow
 from traceanalyzer.analyzers.steps import step_of
 from traceanalyzer.cost.pointwise import writes_where_told
@@ -121,21 +121,23 @@ class _Chains:
         count = np.bincount(group)
         span = self.start[last] + self.duration[last] - self.start[first]
         longest = longest_of(group, span, len(count))
-        total = self._sums(self.duration.astype(np.float64), first, last + 1, group)
         low, high = self._handed(first, last, group)
         moved = self._handed_bytes(first, last, group)
         found = []
-        for i, at in enumerate(example.tolist()):
+        for i, (at, members) in enumerate(zip(example.tolist(), group_rows(group), strict=True)):
             part = slice(int(first[at]), int(last[at]) + 1)
             known = not np.isnan(high[i])
+            places = first[members][:, None] + np.arange(part.stop - part.start)
+            kernel_ns = self.duration[places].sum(axis=0).tolist()
             found.append(
                 FusionRow(
                     kernels=tuple(self.names[c] if c >= 0 else "(no name)" for c in self.name[part]),
                     ops=tuple(self.ops[c] if c >= 0 else None for c in self.op[part]),
                     form=_form([self.kinds[k] for k in self.kind[part]]),
                     count=int(count[i]),
-                    total_ns=int(total[i]),
-                    share=float(total[i]) / whole if whole else 0.0,
+                    total_ns=sum(kernel_ns),
+                    kernel_ns=tuple(kernel_ns),
+                    share=sum(kernel_ns) / whole if whole else 0.0,
                     bytes=None if np.isnan(moved[i]) else (round(moved[i] / 2), round(moved[i])),
                     saving_ns=(round(low[i]), round(high[i])) if known else None,
                     longest=int(self.row[first[longest[i]]]),

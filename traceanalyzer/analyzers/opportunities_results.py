@@ -9,9 +9,10 @@ from dataclasses import dataclass
 class FusionRow:
     """One chain of kernels that follow each other on a stream and each pass over about the same data.
 
-    `bytes` is the range of traffic with memory that one kernel in place of them would save, `saving_ns` that at the
-    memory's bandwidth, no more than the kernels take: at least the second reading of what one hands to the next, at
-    most the writing as well. None without shapes or the GPU's bandwidth.
+    `kernel_ns` is what each of `kernels` takes, in sum `total_ns`. `bytes` is the range of traffic with memory that one
+    kernel in place of them would save, `saving_ns` that at the memory's bandwidth, no more than the kernels take: at
+    least the second reading of what one hands to the next, at most the writing as well. None without shapes or the
+    GPU's bandwidth.
     """
 
     kernels: tuple[str, ...]
@@ -19,6 +20,7 @@ class FusionRow:
     form: str  # a key of analyzers.fusion.FORMS
     count: int
     total_ns: int
+    kernel_ns: tuple[int, ...]
     share: float  # of the summed kernel time
     bytes: tuple[int, int] | None
     saving_ns: tuple[int, int] | None

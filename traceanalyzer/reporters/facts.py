@@ -177,6 +177,17 @@ class Facts:
         return self.analysis.findings
 
     @cached_property
+    def told_once(self) -> tuple[tuple[Finding, tuple[Finding, ...]], ...]:
+        """Each finding that stands for itself, with those behind it that count mostly the same time."""
+        told: list[tuple[Finding, tuple[Finding, ...]]] = []
+        for finding in self.findings:
+            if finding.part_of is not None and told and told[-1][0].code == finding.part_of:
+                told[-1] = told[-1][0], (*told[-1][1], finding)
+            else:
+                told.append((finding, ()))
+        return tuple(told)
+
+    @cached_property
     def quality(self) -> tuple[Quality, ...]:
         """Everything that a reader must know before trusting the figures, the worst first."""
         notes = [
@@ -247,12 +258,15 @@ class Facts:
             saved = finding.saving_bytes
             return "" if saved is None else say("saves {saving}", saving=units.size(saved))
         saving, share = units.saving(finding.saving_ns), self.saving_share(finding)
-        if share is None:
-            return say("saves {saving}", saving=saving)
         whole = say("the step") if self.has_steps else say("the trace")
-        return say(
-            "saves {saving}, up to {share} of {what}", saving=saving, share=units.share(share), what=whole
+        saves = (
+            say("saves {saving}", saving=saving)
+            if share is None
+            else say(
+                "saves {saving}, up to {share} of {what}", saving=saving, share=units.share(share), what=whole
+            )
         )
+        return join("; ", [saves, same_time(finding)]) if finding.part_of else saves
 
     def saving_share(self, finding: Finding) -> float | None:
         """The upper end of a saving as a share of the step."""
@@ -270,6 +284,20 @@ class Facts:
         if capability is Capability.COLLECTIVE_ARGUMENTS:
             return bool(self.collectives and self.collectives.rows)
         return True
+
+
+def same_time(finding: Finding) -> Text:
+    """That another finding counts most of its time."""
+    return say("mostly the same time as {code}, saved once", code=names.cut(finding.part_of or ""))
+
+
+def behind(finding: Finding) -> Text:
+    """A finding in a line below the one that it is part of."""
+    return say(
+        "Mostly the same time, saved once: {title} ({code})",
+        title=names.cut(finding.title),
+        code=names.cut(finding.code),
+    )
 
 
 def _format(name: str) -> Text:

@@ -9,8 +9,9 @@ from urllib.parse import quote
 
 from traceanalyzer.languages import current, speaking, spoken
 from traceanalyzer.reporters import names, units
-from traceanalyzer.reporters.facts import Facts
+from traceanalyzer.reporters.facts import Facts, same_time
 from traceanalyzer.reporters.gates import Case, Suite, github, junit
+from traceanalyzer.reporters.json_report import plain
 from traceanalyzer.rules.explain import page_of
 from traceanalyzer.rules.vocabulary import word
 from traceanalyzer.text import join, say
@@ -70,7 +71,7 @@ def markdown(analysis: Analysis) -> str:
     heads = (say("Code"), say("What"), say("Saves per step"), say("Confidence"))
     lines = [f"| {' | '.join(map(spoken, heads))} |", "| --- | --- | ---: | --- |"]
     for finding in analysis.findings:
-        saving = spoken(units.saving(finding.saving_ns)) if finding.saving_ns else units.UNKNOWN
+        saving = spoken(_saving(finding))
         sure = spoken(word(finding.confidence))
         lines.append(f"| {finding.code} | {_cell(finding.claim)} | {saving} | {sure} |")
     if combined := Facts.of(analysis).combined:
@@ -80,6 +81,11 @@ def markdown(analysis: Analysis) -> str:
     unchecked = "; ".join(f"{', '.join(codes)} ({_cell(needs)})" for needs, codes in _unchecked(analysis))
     lines += ["", spoken(say("Could not check: {what}.", what=unchecked or say("nothing")))]
     return "\n".join(lines) + "\n"
+
+
+def _saving(finding: Finding) -> str:
+    saving = units.saving(finding.saving_ns)
+    return join("; ", [saving, same_time(finding)]) if finding.part_of else saving
 
 
 def _cell(text_: str) -> str:
@@ -94,7 +100,7 @@ def as_json(analysis: Analysis) -> str:
     content = {
         "schema_version": 1,
         "verdict": asdict(analysis.verdict),
-        "findings": [asdict(finding) for finding in analysis.findings],
+        "findings": [plain(finding) for finding in analysis.findings],
         "combined_saving": asdict(analysis.combined) if analysis.combined else None,
         "not_assessed": [asdict(check) for check in analysis.not_assessed],
         "passed": [check.code for check in analysis.passed],
@@ -125,7 +131,8 @@ def sarif(analysis: Analysis) -> str:
 
 
 def _sarif_result(finding: Finding, analysis: Analysis) -> dict[str, Any]:
-    lines = [finding.claim, *(evidence.text for evidence in finding.evidence), f"Fix: {finding.fix}"]
+    same = [same_time(finding)] if finding.part_of else []
+    lines = [finding.claim, *same, *(evidence.text for evidence in finding.evidence), f"Fix: {finding.fix}"]
     traces = [
         {"physicalLocation": {"artifactLocation": {"uri": source.path}}} for source in analysis.trace.sources
     ]
@@ -134,6 +141,7 @@ def _sarif_result(finding: Finding, analysis: Analysis) -> dict[str, Any]:
         "confidence": finding.confidence,
         "saving_ns": None if finding.saving_ns is None else list(finding.saving_ns),
         "saving_bytes": finding.saving_bytes,
+        "part_of": finding.part_of,
     }
     return {
         "ruleId": finding.code,

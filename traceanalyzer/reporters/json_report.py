@@ -79,7 +79,7 @@ def document(analysis: Analysis) -> Document:
         "collective_totals": _without(facts.collectives, "rows"),
         "launches": _launches(facts),
         "memory": _memory(facts),
-        "findings": [_finding(f) for f in facts.findings],
+        "findings": [plain(f) for f in facts.findings],
         "combined_saving": _lists(asdict(analysis.combined)) if analysis.combined else None,
         "not_assessed": [asdict(n) for n in analysis.not_assessed],
         "passed": [p.code for p in analysis.passed],
@@ -102,8 +102,8 @@ def _rows(rows: Iterable[Any] | None, unknown: frozenset[str] = frozenset()) -> 
     """Rows as dictionaries; the fields named as `unknown` are null."""
     if rows is None:
         return None
-    plain = (_lists(asdict(row)) for row in rows)
-    return [{key: None if key in unknown else item for key, item in row.items()} for row in plain]
+    told = (_lists(asdict(row)) for row in rows)
+    return [{key: None if key in unknown else item for key, item in row.items()} for row in told]
 
 
 def _lists(value: Any) -> Any:
@@ -135,8 +135,8 @@ def _without(result: Any, *tables: str, unknown: frozenset[str] = frozenset()) -
     """The plain fields of a result, without its tables; the fields named as `unknown` are null."""
     if result is None:
         return None
-    plain = [f for f in result.__dataclass_fields__ if f not in tables]
-    return {f: None if f in unknown else getattr(result, f) for f in plain}
+    chosen = [f for f in result.__dataclass_fields__ if f not in tables]
+    return {f: None if f in unknown else getattr(result, f) for f in chosen}
 
 
 def _source(source: Source) -> Document:
@@ -258,6 +258,8 @@ def _held_by(holders: Iterable[Holder], field: str) -> list[Document] | None:
     ]
 
 
-def _finding(finding: Finding) -> Document:
-    plain: Document = _lists(asdict(finding))
-    return plain
+def plain(finding: Finding) -> Document:
+    """A finding as its JSON has it: `counts` is what rules tell each other."""
+    document: Document = _lists(asdict(finding))
+    del document["counts"]
+    return document

@@ -9,7 +9,7 @@ from traceanalyzer.languages import spoken
 from traceanalyzer.reporters import names, tables, units
 from traceanalyzer.reporters.costs import work_lines
 from traceanalyzer.reporters.devices import Shown, shown
-from traceanalyzer.reporters.facts import PARTS, Facts, before_steps, cause_text, parts_of
+from traceanalyzer.reporters.facts import PARTS, Facts, before_steps, behind, cause_text, parts_of
 from traceanalyzer.rules.vocabulary import word
 from traceanalyzer.text import join, said, say
 from traceanalyzer.version import __version__
@@ -139,10 +139,13 @@ def _findings(facts: Facts, top: int) -> Iterator[str]:
         return
     yield "### " + spoken(say("What to do"))
     yield ""
-    for number, finding in enumerate(facts.findings[:top], 1):
+    for number, (finding, others) in enumerate(facts.told_once[:top], 1):
         yield from _finding(number, finding, facts)
-    if len(facts.findings) > top:
-        yield spoken(say("… and {count} more.", count=len(facts.findings) - top))
+        for other in others:
+            yield f"   {_one_line(behind(other))}"
+            yield ""
+    if len(facts.told_once) > top:
+        yield spoken(say("… and {count} more.", count=len(facts.told_once) - top))
         yield ""
     if facts.combined:
         yield prose(facts.combined)

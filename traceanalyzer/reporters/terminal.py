@@ -21,12 +21,12 @@ from traceanalyzer.languages import spoken
 from traceanalyzer.reporters import names, tables, units
 from traceanalyzer.reporters.costs import work_lines
 from traceanalyzer.reporters.devices import Shown, shown
-from traceanalyzer.reporters.facts import PARTS, Facts, before_steps, cause_text, parts_of
+from traceanalyzer.reporters.facts import PARTS, Facts, before_steps, behind, cause_text, parts_of
 from traceanalyzer.rules.vocabulary import word
 from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rich.console import ConsoleOptions, RenderResult
 
@@ -87,10 +87,10 @@ def _findings(facts: Facts, top: int) -> Iterator[RenderableType]:
     if not facts.findings:
         return
     yield _said(say("What to do"), "bold")
-    for number, finding in enumerate(facts.findings[:top], 1):
-        yield _finding(number, finding, facts)
-    if len(facts.findings) > top:
-        more = say("… and {count} more: trace-analyze findings", count=len(facts.findings) - top)
+    for number, (finding, others) in enumerate(facts.told_once[:top], 1):
+        yield _finding(number, finding, others, facts)
+    if len(facts.told_once) > top:
+        more = say("… and {count} more: trace-analyze findings", count=len(facts.told_once) - top)
         yield _said(more, "dim", end="\n")
     if facts.combined:
         yield Styled(spoken(facts.combined) + "\n")
@@ -210,7 +210,7 @@ def _quality(facts: Facts) -> Iterator[RenderableType]:
     yield Styled("")
 
 
-def _finding(number: int, finding: Finding, facts: Facts) -> Group:
+def _finding(number: int, finding: Finding, others: Sequence[Finding], facts: Facts) -> Group:
     head = (
         Styled(f"{number}. ")
         + _plain(finding.title, "bold")
@@ -219,7 +219,8 @@ def _finding(number: int, finding: Finding, facts: Facts) -> Group:
     if worth := facts.worth(finding):
         head += Styled(f"  {spoken(worth)}", style="green")
     where = [_said(_where(finding.lines), "dim")] if finding.lines else []
-    body = [_plain(finding.claim), *where, *_fix(finding.fix)]
+    same = [_said(behind(other), "dim") for other in others]
+    body = [_plain(finding.claim), *where, *_fix(finding.fix), *same]
     return Group(head, *(Padding(line, (0, 0, 0, 3)) for line in body), Styled(""))
 
 

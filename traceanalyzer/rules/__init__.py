@@ -32,6 +32,7 @@ from traceanalyzer.rules.base import Facts, Particular, Rule
 from traceanalyzer.rules.checked import checked, words
 from traceanalyzer.rules.findings import SEVERITIES, Finding, NotAssessed, Passed, Verdict
 from traceanalyzer.rules.places import placed
+from traceanalyzer.rules.same_time import told_once
 from traceanalyzer.rules.savings import Combined, with_savings
 from traceanalyzer.rules.verdict import verdict
 from traceanalyzer.text import join, said, say
@@ -70,7 +71,11 @@ _SURENESS = {"high": 1.0, "medium": 0.6, "low": 0.3}
 
 
 class Judgement(NamedTuple):
-    """What the rules say of a trace; findings come in the order of what they save times how sure they are."""
+    """What the rules say of a trace.
+
+    Findings come in the order of what they save times how sure they are; one that counts mostly the time of another
+    comes right behind that one.
+    """
 
     verdict: Verdict
     findings: tuple[Finding, ...]
@@ -108,7 +113,7 @@ def judge(trace: Trace, results: Mapping[str, Any]) -> Judgement:
     findings.sort(key=_importance)  # by what is at stake: that order stays where no saving can be told
     replayed, combined = with_savings(trace, results, findings)
     distrusted = combined is not None and bool(combined.distrust)
-    ordered = replayed if distrusted else tuple(sorted(replayed, key=_importance))
+    ordered = replayed if distrusted else told_once(sorted(replayed, key=_importance))
     return Judgement(verdict(facts, combined, ordered), ordered, tuple(not_assessed), tuple(passed), combined)
 
 

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from numbers import Real
 from typing import Any, get_args
 
-from traceanalyzer.rules.findings import SEVERITIES, Confidence, Evidence, Finding, Speedup
+from traceanalyzer.rules.findings import SEVERITIES, Confidence, Counted, Evidence, Finding, Speedup
 
 _MOST = 1 << 62
 """Times, sizes and rows beyond it fit in no column."""
@@ -36,6 +36,8 @@ def checked(found: object) -> Finding:
         if found.saving_bytes is None
         else round(_number("saving_bytes", found.saving_bytes)),
         speedups=tuple(map(_speedup, _listed("speedups", found.speedups))),
+        counts=tuple(map(_counted, _listed("counts", found.counts))),
+        part_of=None,  # is told by `same_time`
     )
 
 
@@ -80,6 +82,15 @@ def _speedup(given: object) -> Speedup:
     if not 0 <= most <= least <= 1:
         raise ValueError(f"{given!r}: what remains at the least cure and at the most, shares of 1")
     return Speedup(words("kernel", given.kernel), least, most)
+
+
+def _counted(given: object) -> Counted:
+    if not isinstance(given, Counted):
+        raise TypeError(f"counts holds {given!r}, which is no Counted")
+    ns, of_ns = _whole("ns", given.ns), _whole("of_ns", given.of_ns)
+    if not 0 < ns <= of_ns:
+        raise ValueError(f"{given!r}: a part of the time that there is, more than none of it")
+    return Counted(words("what", given.what), ns, of_ns)
 
 
 def _listed(name: str, value: object) -> tuple[Any, ...]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.trace import Capability
+from traceanalyzer.rules import counted
 from traceanalyzer.rules.base import DEVICE_WORK
 from traceanalyzer.rules.findings import Evidence, Finding, severity
 from traceanalyzer.rules.wording import count, duration, percent, size
@@ -67,6 +68,7 @@ class ExposedCommunication:
             ),
             confidence=facts.confidence,
             saving_ns=facts.saving(exposed),
+            counts=counted.exposed_communication(facts, exposed),
         )
 
 
@@ -116,6 +118,7 @@ class SmallCollectives:
             ),
             confidence=facts.confidence,
             saving_ns=facts.saving(exposed),
+            counts=counted.exposed_communication(facts, exposed),
         )
 
 

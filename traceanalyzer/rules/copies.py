@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
+from traceanalyzer.rules import counted
 from traceanalyzer.rules.base import DEVICE_WORK
 from traceanalyzer.rules.findings import Evidence, Finding, severity
 from traceanalyzer.rules.idle_places import places
@@ -67,6 +68,7 @@ class PageableCopies:
             ),
             confidence=facts.confidence,
             saving_ns=(low, high),
+            counts=(*counted.exposed_copies(facts, exposed), *counted.idle(facts, "host_copy")),
         )
 
 
@@ -104,6 +106,7 @@ class ExposedCopies:
             fix=_hidden(rows),
             confidence=facts.confidence,
             saving_ns=facts.saving(exposed),
+            counts=counted.exposed_copies(facts, exposed),
         )
 
 

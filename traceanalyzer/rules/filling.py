@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.cost.names import does_products
 from traceanalyzer.model.trace import Capability
+from traceanalyzer.rules import counted
 from traceanalyzer.rules.base import WITH_SHAPES
 from traceanalyzer.rules.compute import unaligned_products
 from traceanalyzer.rules.findings import Evidence, Finding, Speedup, severity
@@ -65,6 +66,9 @@ class GridRule:
             speedups=tuple(
                 Speedup(r.kernel, 1.0, 1 - self.most * self.lost_ns(r) / max(r.all_ns, 1))
                 for r in sorted(rows, key=lambda r: r.kernel)
+            ),
+            counts=counted.kernels(
+                {r.kernel: self.lost_ns(r) for r in rows}, {r.kernel: r.all_ns for r in rows}
             ),
         )
 

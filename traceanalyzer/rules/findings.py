@@ -60,6 +60,15 @@ class Speedup:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """Time that a finding counts: `ns` of the `of_ns` that there is of `what`, over all devices and steps."""
+
+    what: str
+    ns: int
+    of_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Finding(Displayed):
     """A cause, its evidence and its cure.
 
@@ -67,6 +76,8 @@ class Finding(Displayed):
     `saving_ns` is the (low, high) range per step; None when it cannot be told, and `saving_reason` says why.
     `saving_basis` says where it comes from: `replay`, the recorded steps run again with the cure, or `bound`, the
     time that the cure is aimed at. `speedups` is what the cure does to kernels, for the replay.
+    `counts` is the time that it is about, and `part_of` the code of a stronger finding that counts most of the same
+    time: this saving does not come on top of that one's.
     """
 
     code: str
@@ -81,6 +92,8 @@ class Finding(Displayed):
     saving_reason: str = ""
     saving_basis: Literal["bound", "replay"] = "bound"
     speedups: tuple[Speedup, ...] = ()
+    counts: tuple[Counted, ...] = ()
+    part_of: str | None = None
 
     @property
     def lines(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.trace import Capability
+from traceanalyzer.rules import counted
 from traceanalyzer.rules.base import LAUNCHED, ORDINARY
 from traceanalyzer.rules.findings import Evidence, Finding, severity
 from traceanalyzer.rules.wording import count, duration, percent
@@ -76,6 +77,7 @@ class SlowLaunchCalls:
             ),
             confidence="low",
             saving_ns=facts.saving(lost),
+            counts=counted.idle(facts, *ORDINARY, ns=lost),
         )
 
 
@@ -118,6 +120,7 @@ class OtherPythonThreads:
             ),
             confidence="low",
             saving_ns=facts.saving(lost),
+            counts=counted.idle(facts, *ORDINARY, ns=lost),
         )
 
 
@@ -173,6 +176,7 @@ class OperatorsOnCpu:
             ),
             confidence=facts.confidence,
             saving_ns=facts.saving(spent),
+            counts=counted.idle(facts, *ORDINARY, ns=spent),
         )
 
 
@@ -233,6 +237,7 @@ class EmptiesCache:
             ),
             confidence="high" if named else "medium",
             saving_ns=facts.saving(idle) if idle else None,
+            counts=counted.idle(facts, "allocator"),
             saving_reason="" if idle else say("the device is not idle meanwhile"),
         )
 

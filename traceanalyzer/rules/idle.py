@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.host import STALLS
+from traceanalyzer.rules import counted
 from traceanalyzer.rules.base import LAUNCHED, ORDINARY
 from traceanalyzer.rules.findings import Evidence, Finding, severity
 from traceanalyzer.rules.idle_places import lines, places
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from traceanalyzer.analyzers.results import ApiRow, IdleGap
     from traceanalyzer.model.trace import Capability
     from traceanalyzer.rules.base import Facts
+    from traceanalyzer.rules.findings import Counted
 
 
 class IdleRule:
@@ -52,7 +54,12 @@ class IdleRule:
             fix=self.cure(facts),
             confidence=facts.confidence,
             saving_ns=(low, high),
+            counts=self.counts(facts),
         )
+
+    def counts(self, facts: Facts) -> tuple[Counted, ...]:
+        """What it counts, by cause."""
+        return counted.idle(facts, *self.causes)
 
     def reason(self, facts: Facts) -> Text:  # noqa: ARG002
         """Why the device is idle."""
@@ -120,6 +127,10 @@ class HostLaunchesTooSlowly(IdleRule):
         """Without the long pauses, which IDLE004 looks at."""
         return super().idle_ns(facts) - facts.pause_ns
 
+    def counts(self, facts: Facts) -> tuple[Counted, ...]:
+        """Without the long pauses."""
+        return counted.late_launches(facts, paused=False)
+
     def gaps(self, facts: Facts) -> list[IdleGap]:
         """Without the long pauses."""
         return [g for g in super().gaps(facts) if g.duration_ns < thresholds.LONG_PAUSE_NS]
@@ -173,6 +184,10 @@ class HostPauses(IdleRule):
     def idle_ns(self, facts: Facts) -> int:
         """The long pauses only."""
         return facts.pause_ns
+
+    def counts(self, facts: Facts) -> tuple[Counted, ...]:
+        """The long pauses only."""
+        return counted.late_launches(facts, paused=True)
 
     def gaps(self, facts: Facts) -> list[IdleGap]:
         """The long pauses only."""

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
+from traceanalyzer.rules import counted
 from traceanalyzer.rules.base import DEVICE_WORK, LAUNCHED
 from traceanalyzer.rules.findings import Evidence, Finding, severity
 from traceanalyzer.rules.idle import called, ran
@@ -128,6 +129,7 @@ class UnfusedOptimizer:
             ),
             confidence=facts.confidence,
             saving_ns=facts.saving(idle) if costs else None,
+            counts=counted.idle(facts, "optimizer") if costs else (),
             saving_reason="" if costs else say("the device is hardly idle within the optimizer"),
         )
 

@@ -7,10 +7,12 @@ import re
 from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
+from traceanalyzer.rules import counted
 from traceanalyzer.rules.base import DEVICE_WORK, WITH_SHAPES
+from traceanalyzer.rules.compute import unfused_attention
 from traceanalyzer.rules.findings import Evidence, Finding, severity
 from traceanalyzer.rules.kernel_rule import KernelRule, changes_type
-from traceanalyzer.rules.roofs import roofline
+from traceanalyzer.rules.roofs import by_name, roofline, time_of
 from traceanalyzer.rules.wording import count, duration, percent
 from traceanalyzer.text import Text, say
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from traceanalyzer.analyzers.roofline_results import RooflineRow
     from traceanalyzer.model.trace import Capability
     from traceanalyzer.rules.base import Facts
+    from traceanalyzer.rules.findings import Counted
 
 _SORTS = re.compile(
     r"radix_?sort|DeviceRadix|thrust.*sort|merge_?sort|indexing_backward|sort_by_key", re.IGNORECASE
@@ -220,7 +223,16 @@ class MathAttention:
             ),
             confidence=facts.confidence,
             saving_ns=facts.saving(spent),
+            counts=_on_scores(spent, facts),
         )
+
+
+def _on_scores(spent_ns: int, facts: Facts) -> tuple[Counted, ...]:
+    """The kernels that work on attention's scores, of which an operator's are so much; none where no shape tells."""
+    rows = unfused_attention(facts)
+    part = min(1.0, spent_ns / max(1, time_of(rows)))
+    counts = {name: ns * part for name, ns in by_name(rows).items()}
+    return counted.kernels(counts, by_name(roofline(facts).rows))
 
 
 class BiasBeforeNorm:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
+from traceanalyzer.rules import counted
 from traceanalyzer.rules.base import LAUNCHED, WITH_SHAPES
 from traceanalyzer.rules.findings import Evidence, Finding, severity
-from traceanalyzer.rules.roofs import HOST_BOUND
+from traceanalyzer.rules.roofs import HOST_BOUND, by_name, roofline
 from traceanalyzer.rules.wording import count, duration, percent, size
 from traceanalyzer.text import Text, say
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from traceanalyzer.analyzers.opportunities_results import Fusion, FusionRow, Overlap, OverlapRow
     from traceanalyzer.model.trace import Capability
     from traceanalyzer.rules.base import Facts
+    from traceanalyzer.rules.findings import Counted
 
 SHOWN = 5
 
@@ -89,7 +91,17 @@ class UnfusedChains:
             confidence="low",
             saving_ns=None if host_bound else (facts.per_step(low), facts.per_step(high)),
             saving_reason=HOST_BOUND if host_bound else "",
+            counts=_chained(rows, facts),
         )
+
+
+def _chained(rows: Sequence[FusionRow], facts: Facts) -> tuple[Counted, ...]:
+    """The kernels of the chains by name."""
+    time: dict[str, int] = {}
+    for row in rows:
+        for kernel, ns in zip(row.kernels, row.kernel_ns, strict=True):
+            time[kernel] = time.get(kernel, 0) + ns
+    return counted.kernels(time, by_name(roofline(facts).rows))
 
 
 def _chain(row: FusionRow) -> Evidence:
@@ -145,7 +157,15 @@ class ExposedTransfers:
             ),
             confidence="low",
             saving_ns=(0, facts.per_step(min(exposed, max(row.beside_ns for row in rows)))),
+            counts=_exposed(rows, facts),
         )
+
+
+def _exposed(rows: Sequence[OverlapRow], facts: Facts) -> tuple[Counted, ...]:
+    """What of each kind runs alone."""
+    copying = sum(row.exposed_ns for row in rows if row.kind == "copy")
+    sending = sum(row.exposed_ns for row in rows if row.kind == "communication")
+    return (*counted.exposed_copies(facts, copying), *counted.exposed_communication(facts, sending))
 
 
 def _transfers(rows: Sequence[OverlapRow]) -> tuple[Evidence, ...]:

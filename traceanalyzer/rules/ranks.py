@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.trace import Capability
+from traceanalyzer.rules import counted
 from traceanalyzer.rules.base import DEVICE_WORK
 from traceanalyzer.rules.findings import Evidence, Finding, Speedup, severity
 from traceanalyzer.rules.wording import count, duration, percent, size
@@ -87,6 +88,7 @@ class Straggler:
             ),
             confidence=facts.confidence,
             saving_ns=facts.saving(waiting_ns),
+            counts=counted.exposed_communication(facts, sum(r.wait_ns for r in peers.rows)),
             speedups=_without_waiting(peers, worst.rank),
         )
 
@@ -163,6 +165,7 @@ class LateBucket:
             ),
             confidence=facts.confidence,
             saving_ns=facts.saving(last),
+            counts=counted.exposed_communication(facts, last),
         )
 
 
@@ -214,6 +217,7 @@ class LowBandwidth:
             ),
             confidence="medium",
             saving_ns=facts.saving(exposed),
+            counts=counted.exposed_communication(facts, exposed),
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict
 
 from traceanalyzer.analyzers import thresholds
+from traceanalyzer.rules import counted
 from traceanalyzer.rules.findings import Evidence, Speedup
 from traceanalyzer.rules.wording import count, duration, percent
 from traceanalyzer.text import say
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from traceanalyzer.analyzers.roofline_results import Roofline, RooflineRow
     from traceanalyzer.rules.base import Facts
+    from traceanalyzer.rules.findings import Counted
 
 SHOWN = 5
 HOST_BOUND = say("the GPU waits for the host: shorter kernels would hardly shorten the step")
@@ -77,6 +79,7 @@ class Cure(TypedDict, total=False):
     saving_ns: tuple[int, int]
     saving_reason: str
     speedups: tuple[Speedup, ...]
+    counts: tuple[Counted, ...]
 
 
 def cure(rows: Sequence[RooflineRow], slow_ns: float | None, fast_ns: float | None, facts: Facts) -> Cure:
@@ -86,14 +89,15 @@ def cure(rows: Sequence[RooflineRow], slow_ns: float | None, fast_ns: float | No
     """
     if slow_ns is None or fast_ns is None:
         return {"saving_reason": NO_ROOF}
+    counts = counted.kernels(by_name(rows), by_name(roofline(facts).rows))
     faster = _speedups(rows, slow_ns, fast_ns, facts)
     if any(device.bound == "host" for device in facts.launches.devices):
-        return {"saving_reason": HOST_BOUND, "speedups": faster}
+        return {"saving_reason": HOST_BOUND, "speedups": faster, "counts": counts}
     now_ns = time_of(rows)
     now = min(_in_window(rows, facts), facts.sum("compute_ns"))
     part = now / now_ns if now_ns else 0.0
     low, high = (facts.per_step(max(0, int((now_ns - ns) * part))) for ns in (slow_ns, fast_ns))
-    return {"saving_ns": (min(low, high), high), "speedups": faster}
+    return {"saving_ns": (min(low, high), high), "speedups": faster, "counts": counts}
 
 
 def _speedups(
@@ -102,14 +106,15 @@ def _speedups(
     """Per kernel name, the share of its time that remains; what other calls of that name take stays as it is."""
     now_ns = max(time_of(rows), 1)
     ends = [min(ns / now_ns, 1.0) for ns in (max(slow_ns, fast_ns), fast_ns)]
-    of_name = _by_name(roofline(facts).rows)
+    of_name = by_name(roofline(facts).rows)
     return tuple(
         Speedup(name, *(1 - ns / of_name[name] * (1 - remaining) for remaining in ends))
-        for name, ns in sorted(_by_name(rows).items())
+        for name, ns in sorted(by_name(rows).items())
     )
 
 
-def _by_name(rows: Iterable[RooflineRow]) -> dict[str, int]:
+def by_name(rows: Iterable[RooflineRow]) -> dict[str, int]:
+    """Kernel time by name, ns."""
     total: dict[str, int] = {}
     for row in rows:
         total[row.kernel] = total.get(row.kernel, 0) + row.total_ns

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
+from traceanalyzer.rules import counted
 from traceanalyzer.rules.base import DEVICE_WORK
 from traceanalyzer.rules.findings import Evidence, Finding, severity
 from traceanalyzer.rules.wording import duration, percent, size
@@ -91,6 +92,7 @@ class CopiesOnDevice:
             ),
             confidence=facts.confidence,
             saving_ns=facts.saving(exposed),
+            counts=counted.exposed_copies(facts, exposed, within_device=True),
         )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.replay.fixes import SIZED_BY_DATA
 from traceanalyzer.model.trace import Capability
+from traceanalyzer.rules import counted
 from traceanalyzer.rules.base import LAUNCHED
 from traceanalyzer.rules.findings import Evidence, Finding, severity
 from traceanalyzer.rules.idle import HostSync
@@ -52,6 +53,7 @@ class WaitRule:
             fix=self.fix,
             confidence=facts.confidence,
             saving_ns=facts.saving(idle),
+            counts=counted.idle(facts, "host_sync", ns=idle),
         )
 
     def concerns(self, row: WaitRow) -> bool:

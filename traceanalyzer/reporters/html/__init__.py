@@ -67,6 +67,7 @@ class Opportunity:
     saving: str
     share: str
     proofs: tuple[proofs.Proof, ...]
+    part_of: str = ""  # the anchor of the finding that counts most of its time
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,18 +292,23 @@ def _shelf(parts: Parts) -> list[proofs.Shelved]:
 def _opportunities(parts: Parts) -> list[Opportunity]:
     facts, prover = parts.facts, proofs.Prover(parts.facts.analysis, _shelf(parts))
     seen: dict[str, int] = {}
+    anchors: dict[str | None, str] = {}
     result = []
     for finding in facts.findings:
         slug = re.sub(r"[^A-Za-z0-9-]+", "-", finding.code)[:40]
         seen[slug] = seen.get(slug, 0) + 1
         anchor = f"finding-{slug}" + (f"-{seen[slug]}" if seen[slug] > 1 else "")
+        anchors[finding.code] = anchor
         share = facts.saving_share(finding)
         saving = units.saving(finding.saving_ns)
         if finding.saving_ns is None and finding.saving_bytes is not None:
             saving = units.size(finding.saving_bytes)
         proven_by = tuple(map(prover.proof, finding.evidence))
+        part_of = anchors.get(finding.part_of, "")
         result.append(
-            Opportunity(finding, anchor, saving, "" if share is None else units.share(share), proven_by)
+            Opportunity(
+                finding, anchor, saving, "" if share is None else units.share(share), proven_by, part_of
+            )
         )
     return result
 
