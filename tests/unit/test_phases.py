@@ -9,6 +9,7 @@ from linked import AUTOGRAD, Linked
 from traceanalyzer.analyzers import run_analyzers
 from traceanalyzer.analyzers.phases_results import GraphBreak, Phases
 from traceanalyzer.analyzers.serving import phase_of
+from traceanalyzer.reporters.phases import phase_lines
 
 
 def phases(b: Linked) -> Phases:
@@ -48,6 +49,29 @@ def test_a_forward_op_that_autograd_runs_again_is_recomputed() -> None:
         "optimizer": 0.2,
     }
     assert phases(training(recompute=True)).recompute_share == pytest.approx(0.2)
+
+
+def test_time_in_which_two_phases_run_is_told_apart_and_all_shares_make_the_whole() -> None:
+    """50 µs of work, in 10 of which a copy that the forward pass launched runs beside the backward pass."""
+    b = training()
+    call = b.call("cudaMemcpyAsync", 4, 6)
+    b.copy("DtoH", 45, 55, "device", "pinned", api_call=call, op=b.op("aten::copy_", 3, 7), stream=9)
+    found = phases(b)
+    assert shares(b) == {"forward": 0.2, "backward": 0.4, "optimizer": 0.2}
+    assert {row.phase: row.busy_ns for row in found.rows} == {
+        "forward": 20_000,
+        "backward": 30_000,
+        "optimizer": 10_000,
+    }
+    assert found.several_share == pytest.approx(0.2)
+    assert sum(row.share for row in found.rows) + found.several_share == pytest.approx(1)
+    assert str(phase_lines({"phases": found})[0]).endswith(", several at a time 20 %.")
+
+
+def test_where_phases_follow_each_other_nothing_is_said_of_several() -> None:
+    found = phases(training())
+    assert found.several_share == 0
+    assert "several" not in str(phase_lines({"phases": found})[0])
 
 
 def test_a_trace_that_tells_of_no_phase_has_none() -> None:

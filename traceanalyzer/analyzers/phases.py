@@ -20,7 +20,7 @@ from traceanalyzer.analyzers.phases_results import PhaseRow, Phases, Utilisation
 from traceanalyzer.analyzers.serving import serving_ranges
 from traceanalyzer.analyzers.work import COPY, DeviceWork, device_work
 from traceanalyzer.model.columns import ints, texts
-from traceanalyzer.model.intervals import contains, total, union
+from traceanalyzer.model.intervals import contains, join, subtract, total, union
 from traceanalyzer.model.tree import inherit
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class PhasesAnalyzer:
         return Phases(
             kind=kind,
             rows=rows,
+            several_share=max(0.0, 1 - sum(row.share for row in rows)) if rows else 0.0,
             recompute_share=sum(recomputed) / busy if kind == "training" and busy else None,
             graph_share=results["kernels"].graph_share,
             compiled=compiled(trace),
@@ -138,21 +139,36 @@ def _rows(
 ) -> tuple[PhaseRow, ...]:
     weigh = Weigher(trace, roofline)
     busy = sum(total(device.busy()) for device in work)
+    numbers = {**dict(enumerate(names)), _EARLIER: "earlier", _OTHER: "other"}
+    time = _times(work, phase, list(numbers))
     rows = []
-    for number, name in (*enumerate(names), (_EARLIER, "earlier"), (_OTHER, "other")):
-        kernels = np.flatnonzero(phase["kernels"] == number)
-        time = 0
-        for device in work:
-            of = np.zeros(len(device.kind), np.int64)
-            of[device.kind == COPY] = phase["copies"][device.row[device.kind == COPY]]
-            of[device.kind != COPY] = phase["kernels"][device.row[device.kind != COPY]]
-            mine = of == number
-            time += total(union(device.start[mine], device.end[mine]))
-        if time:
+    for number, name in numbers.items():
+        busy_ns, alone_ns = time[number]
+        if busy_ns:
+            kernels = np.flatnonzero(phase["kernels"] == number)
             limit = weigh(kernels) if len(kernels) else None
             marked = calls[number] if number >= 0 else None
-            rows.append(PhaseRow(name, marked, len(kernels), time, time / busy if busy else 0.0, limit))
+            rows.append(
+                PhaseRow(name, marked, len(kernels), busy_ns, alone_ns / busy if busy else 0.0, limit)
+            )
     return tuple(rows)
+
+
+def _times(
+    work: tuple[DeviceWork, ...], phase: dict[str, Ints], numbers: list[int]
+) -> dict[int, tuple[int, int]]:
+    """Of each phase the time in which its work runs, and that in which no other phase's does."""
+    found = dict.fromkeys(numbers, (0, 0))
+    for device in work:
+        of = np.zeros(len(device.kind), np.int64)
+        of[device.kind == COPY] = phase["copies"][device.row[device.kind == COPY]]
+        of[device.kind != COPY] = phase["kernels"][device.row[device.kind != COPY]]
+        when = {n: union(device.start[of == n], device.end[of == n]) for n in numbers}
+        for n in numbers:
+            others = join(*(when[m] for m in numbers if m != n))
+            busy_ns, alone_ns = found[n]
+            found[n] = busy_ns + total(when[n]), alone_ns + total(subtract(when[n], others))
+    return found
 
 
 def _utilisation(trace: Trace, results: Mapping[str, Any], redone: NDArray[np.bool_]) -> Utilisation | None:

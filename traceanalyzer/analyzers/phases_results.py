@@ -15,8 +15,8 @@ class PhaseRow:
 
     `phase` is forward, backward, recompute or optimizer, prefill, decode or mixed (both in one batch), earlier
     (launched before the recording began) or other.
-    `busy_ns` is time in which at least one stream ran work of the phase, summed over devices; `share` is the part
-    of the time in which any work ran. `calls` counts the ranges that mark the phase, None where nothing marks it.
+    `busy_ns` is time in which at least one stream ran work of the phase, summed over devices; `share` is of the time in
+    which any work ran, and counts the time in which no other phase's work did. `calls` counts the ranges that mark the phase, None where nothing marks it.
     """
 
     phase: str
@@ -67,10 +67,14 @@ class Utilisation:
 
 @dataclass(frozen=True, slots=True)
 class Phases:
-    """`kind` is training, inference, or None when nothing tells; rows come in the order of a step."""
+    """`kind` is training, inference, or None when nothing tells; rows come in the order of a step.
+
+    `several_share` is the time in which work of several phases runs: with it, the shares of the rows make 1.
+    """
 
     kind: str | None
     rows: tuple[PhaseRow, ...]
+    several_share: float
     recompute_share: float | None  # of the busy time without earlier work; None unless it is training
     graph_share: float | None  # of the kernel time, launched as CUDA graphs; None without launches
     compiled: Compiled | None

@@ -84,6 +84,7 @@ def _phases(phases: Phases | None) -> Document | None:
             }
             for row in phases.rows
         ],
+        "several_share": phases.several_share,
         "recompute_share": phases.recompute_share,
         "graph_share": phases.graph_share,
         "compiled": asdict(phases.compiled) | {"breaks": [asdict(b) for b in phases.compiled.breaks]}

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from traceanalyzer.analyzers.phases_results import Compiled, PhaseRow, Phases, Utilisation
 
 SHOWN_BREAKS = 5
+SHOWN_SHARE = 0.0005  # less is shown as 0
 
 
 def phase_lines(results: Mapping[str, Any]) -> tuple[Text, ...]:
@@ -26,9 +27,10 @@ def phase_lines(results: Mapping[str, Any]) -> tuple[Text, ...]:
 
 def _lines(phases: Phases) -> Iterator[Text]:
     if phases.rows:
+        listed = _listed(phases)
         head = {
-            "training": say("Device time by phase of training: {phases}.", phases=_listed(phases.rows)),
-            "inference": say("Device time by phase of inference: {phases}.", phases=_listed(phases.rows)),
+            "training": say("Device time by phase of training: {phases}.", phases=listed),
+            "inference": say("Device time by phase of inference: {phases}.", phases=listed),
         }
         yield head[phases.kind or "inference"]
     if phases.recompute_share:
@@ -46,8 +48,10 @@ def _lines(phases: Phases) -> Iterator[Text]:
         )
 
 
-def _listed(rows: tuple[PhaseRow, ...]) -> Text:
-    return join(", ", [_row(row) for row in rows])
+def _listed(phases: Phases) -> Text:
+    several = say("several at a time {share}", share=units.share(phases.several_share))
+    shown = phases.several_share >= SHOWN_SHARE
+    return join(", ", [*map(_row, phases.rows), *([several] if shown else [])])
 
 
 def _row(row: PhaseRow) -> Text:

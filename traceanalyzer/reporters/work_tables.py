@@ -59,7 +59,15 @@ PHASES = Layout(
     (
         Column("phase", say("Phase"), "word", brief=True),
         Column("busy_ns", say("Device busy"), "duration", brief=True, bar=True),
-        Column("share", say("Share"), "share", brief=True, hint=say("of the time in which any work ran")),
+        Column(
+            "share",
+            say("Share"),
+            "share",
+            brief=True,
+            hint=say(
+                "of the time in which any work ran; while work of several phases runs, none of them counts it"
+            ),
+        ),
         Column("calls", say("Calls"), "count", hint=say("of the ranges that mark the phase")),
         Column("kernels", say("Kernels"), "count"),
         *_LIMIT,
