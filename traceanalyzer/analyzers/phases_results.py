@@ -16,7 +16,8 @@ class PhaseRow:
     `phase` is forward, backward, recompute or optimizer, prefill, decode or mixed (both in one batch), earlier
     (launched before the recording began) or other.
     `busy_ns` is time in which at least one stream ran work of the phase, summed over devices; `share` is of the time in
-    which any work ran, and counts the time in which no other phase's work did. `calls` counts the ranges that mark the phase, None where nothing marks it.
+    which any work ran, and counts the time in which no other phase's work did. `calls` counts the ranges that mark the
+    phase, None where nothing marks it.
     """
 
     phase: str
