@@ -216,6 +216,12 @@ def test_a_page_is_written_and_not_overwritten(capsys: pytest.CaptureFixture[str
     printed(capsys, SIMULATED, SIMULATED, "-o", str(page), "--force")
 
 
+def test_what_a_simulator_wrote_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "Simulated: a simulator wrote BEFORE, not a profiler on a GPU." in printed(
+        capsys, SIMULATED, RECORDED
+    )
+
+
 def test_what_cannot_be_compared_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     printed(capsys, SIMULATED, code=2)
     printed(capsys, SIMULATED, SIMULATED, "--fail-on-slower", "much", code=2)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pyarrow.csv
 import pytest
@@ -13,9 +14,6 @@ from nsys_files import Export, global_id
 from traceanalyzer.cli import run as command
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.pipeline import load
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -94,3 +92,20 @@ def test_forms_share_a_folder_but_a_file_is_not_overwritten(
     folder = exported(run, "perfetto")
     assert command(["export", str(run), "--no-cache", "--to", "perfetto", "-o", str(folder)]) == 2
     assert "trace.json: exists" in capsys.readouterr().err
+
+
+def test_a_chrome_trace_knows_its_device(tmp_path: Path) -> None:
+    recorded = Path(__file__).parents[2] / "fixtures/gpu/gemm_small.plain.trace.json.gz"
+    assert (
+        command(["export", str(recorded), "--no-cache", "--to", "perfetto", "-o", str(tmp_path / "p")]) == 0
+    )
+    written = tmp_path / "p/trace.json"
+    named = [
+        e["args"]["name"]
+        for e in json.loads(written.read_text())["traceEvents"]
+        if e["name"] == "process_name"
+    ]
+    assert named[-1] == "rank 0: GPU 0 (NVIDIA H200)"
+    options = LoadOptions(use_cache=False)
+    before, after = (load(path, options=options).devices for path in (recorded, written))
+    assert after.to_pylist() == before.to_pylist()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from traceanalyzer.model.trace import Trace
 
@@ -22,6 +21,11 @@ _ARGS = {
     "registers per thread": "registers", "shared memory": "shared_memory", "graph node id": "graph_node",
 }  # fmt: skip
 """Kineto's name of each column that is written."""
+_PROPERTIES = {
+    "id": "device", "name": "name", "totalGlobalMem": "memory", "numSms": "sms", "computeMajor": "compute_major",
+    "computeMinor": "compute_minor", "warpSize": "warp_size", "maxThreadsPerMultiprocessor": "max_threads_per_sm",
+    "sharedMemPerMultiprocessor": "shared_memory_per_sm", "regsPerMultiprocessor": "registers_per_sm",
+}  # fmt: skip
 
 
 def write_chrome(trace: Trace, file: IO[bytes]) -> None:
@@ -30,7 +34,8 @@ def write_chrome(trace: Trace, file: IO[bytes]) -> None:
     Ranks share the file, so processes and devices are numbered anew: a process by rank and pid, a device by rank
     and index; both are named for what they are.
     """
-    numbers = _Numbers()
+    devices = trace.devices.to_pylist()
+    numbers = _Numbers({(row["rank"], row["device"]): row["name"] for row in devices})
     encode = msgspec.json.encode
     file.write(b'{"traceEvents": [\n')
     separator = b""
@@ -40,15 +45,25 @@ def write_chrome(trace: Trace, file: IO[bytes]) -> None:
     for event in numbers.names():
         file.write(separator + encode(event))
         separator = b",\n"
-    file.write(b'\n], "displayTimeUnit": "ns"}\n')
+    file.write(b'\n], "deviceProperties": ' + encode(_properties(devices)))
+    file.write(b', "displayTimeUnit": "ns"}\n')
+
+
+def _properties(devices: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """What is known of each device, in Kineto's names; ranks that share the file share devices of one number."""
+    of_number = {row["device"]: row for row in reversed(devices) if row["device"] is not None}
+    return [
+        {kineto: row[own] for kineto, own in _PROPERTIES.items() if row[own] is not None}
+        for _, row in sorted(of_number.items())
+    ]
 
 
 class _Numbers:
     """One pid per (rank, process) and per (rank, device)."""
 
-    def __init__(self) -> None:
+    def __init__(self, models: Mapping[tuple[int, int], str | None]) -> None:
+        self._models = models
         self._known: dict[tuple[int, str, int], int] = {}
-        self._by_rank: dict[int, list[int]] = defaultdict(list)
 
     def of(self, rank: int, kind: str, number: int) -> int:
         """The pid under which a process or device is written."""
@@ -62,7 +77,9 @@ class _Numbers:
         for position, key in enumerate(sorted(self._known, key=lambda k: (k[0], k[1] == "GPU", k[2]))):
             rank, kind, number = key
             common = {"ph": "M", "ts": 0, "pid": self._known[key], "tid": 0}
-            yield {**common, "name": "process_name", "args": {"name": f"rank {rank}: {kind} {number}"}}
+            model = self._models.get((rank, number)) if kind == "GPU" else None
+            name = f"rank {rank}: {kind} {number}" + (f" ({model})" if model else "")
+            yield {**common, "name": "process_name", "args": {"name": name}}
             yield {**common, "name": "process_sort_index", "args": {"sort_index": position}}
 
 

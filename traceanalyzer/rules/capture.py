@@ -141,6 +141,10 @@ class UnlinkedWork:
         if not kernels or unlinked / kernels < thresholds.UNLINKED_SHARE:
             return
         most = max(facts.launches.devices, key=lambda d: d.kernels - d.linked)
+        idle = facts.idle_ns("unknown")
+        says = say("{idle} of idle time has no known cause for it", idle=duration(idle))
+        if not idle:
+            says = count(most.kernels - most.linked, "kernel")
         yield Finding(
             code=self.code,
             title=self.title,
@@ -151,15 +155,7 @@ class UnlinkedWork:
                 kernels=count(kernels, "kernel"),
             ),
             evidence=(
-                Evidence(
-                    say(
-                        "{idle} of idle time has no known cause for it",
-                        idle=duration(facts.idle_ns("unknown")),
-                    ),
-                    rank=most.rank,
-                    device=most.device,
-                    sheet="launches",
-                ),
+                Evidence(says, rank=most.rank, device=most.device, sheet="launches"),
                 *places(facts.largest_gaps("unknown")),
             ),
             fix=say(

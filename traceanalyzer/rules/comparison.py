@@ -315,4 +315,9 @@ def _notes(before: Analysis, after: Analysis, steps: tuple[Steps, Steps]) -> tup
         notes.append(say("Recorded in one run only, so not compared: {what}.", what=join(", ", only)))
     if any(note.kind == "partial" for a in (before, after) for s in a.trace.sources for note in s.notes):
         notes.append(say("Part of an input could not be read: figures of that run may be too small."))
+    made_up = [any(s.simulated for s in a.trace.sources) for a in (before, after)]
+    if any(made_up):
+        sides = (say("BEFORE"), say("AFTER"))
+        where = say("BEFORE and AFTER") if all(made_up) else sides[made_up.index(True)]
+        notes.append(say("Simulated: a simulator wrote {where}, not a profiler on a GPU.", where=where))
     return tuple(notes)

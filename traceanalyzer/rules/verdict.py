@@ -40,7 +40,7 @@ REASONS = {
     "host_sync": say("the host waits for the GPU within the step"),
     "dataloader": say("the step waits for the next batch"),
     "host_copy": say("the host is busy with copies of pageable memory"),
-    "allocator": say("the host allocates and frees GPU memory"),
+    "allocator": say("the host allocates and frees memory"),
     "gc": say("Python collects garbage"),
     "compile": say("the host compiles or loads code"),
     "launch_latency": say("the gaps between launched kernels add up"),
