@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import memory_situations
+import pyarrow.compute as pc
 import pytest
 from written_cases import CASES, Case
 
@@ -64,3 +65,18 @@ def test_without_what_it_requires_it_is_not_assessed(code: str) -> None:
         if missing == "steps":
             continue  # annotations called ProfilerStep bring them back
         assert code in [n.code for n in judge(without, run_analyzers(without)[0]).not_assessed]
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_without_steps_shares_are_of_the_trace(code: str) -> None:
+    marked = Case(CASES[code]["problem"], CASES[code].get("ranks", 1)).trace()
+    names = pc.cast(marked.annotations.column("name"), "string")
+    unmarked = marked.annotations.filter(pc.invert(pc.starts_with(names, "ProfilerStep")))
+    trace = replace(marked, tables={**marked.tables, "annotations": unmarked})
+    results = run_analyzers(trace)[0]
+    assert results["steps"].kind == "window"
+    found = judge(trace, results)
+    for finding in found.findings:
+        said = [finding.claim, finding.saving_reason, *(e.text for e in finding.evidence)]
+        assert not [text for text in said if "of the step" in text]
+    assert "of the step" not in found.verdict.headline

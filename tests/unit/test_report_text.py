@@ -94,6 +94,14 @@ def test_what_fixes_save_together_is_told_where_it_adds_to_what_was_said() -> No
     )
 
 
+def test_without_steps_the_trace_was_replayed() -> None:
+    base = cases.training()
+    unmarked = {**base.results, "steps": replace(base["steps"], kind="window")}
+    found = a_replay("A1", saves=(1000, 2000), steps=1)
+    told = Facts.of(replace(base, results=unmarked, combined=found)).combined
+    assert "a replay of the trace of rank 0, which" in told
+
+
 def test_what_is_none_of_the_time_is_not_told() -> None:
     recorded = pipeline.analyze(pipeline.load(GPU / "add.plain.trace.json.gz"))
     assert "Work is known for 100 % of the kernel time.\n" in terminal.render(recorded)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from traceanalyzer.analyzers.roofline_results import Roofline
     from traceanalyzer.rules.analysis import Analysis
     from traceanalyzer.rules.findings import Finding
+    from traceanalyzer.rules.savings import Combined
 
 SMALL_SHARE = 0.01  # of the wall time: less goes without saying
 PARTS: Mapping[str, Text] = {
@@ -221,11 +222,11 @@ class Facts:
             return ""
         if found.saving_ns is None:
             return say("No saving is given in time: {reason}.", reason=found.distrust)
-        which = say("steps {first} to {last} of {ranks}", first=found.first_step,
-                    last=found.first_step + found.steps - 1, ranks=ranks(found.ranks))  # fmt: skip
-        if found.steps == 1:
-            which = say("step {first} of {ranks}", first=found.first_step, ranks=ranks(found.ranks))
-        codes, error = ", ".join(found.codes), units.share(abs(found.error_share))
+        which, codes, error = (
+            self._replayed(found),
+            ", ".join(found.codes),
+            units.share(abs(found.error_share)),
+        )
         if not found.saving_ns[1]:
             return say(
                 "A replay of {which} gets no shorter by {codes}; without a change it comes out within {error}.",
@@ -242,7 +243,7 @@ class Facts:
             )
         return say(
             "All {fixes} fixes that can be replayed ({codes}) save {saving} together, up to {share} of "
-            "{step}; replayed on {which}, the recorded steps come out within {error}.",
+            "{step}; replayed on {which}, which gives the recorded time within {error}.",
             fixes=found.findings,
             codes=codes,
             saving=units.saving(found.saving_ns),
@@ -251,6 +252,16 @@ class Facts:
             which=which,
             error=error,
         )
+
+    def _replayed(self, found: Combined) -> Text:
+        """Which steps were replayed, of which ranks; the trace where no steps are marked."""
+        of = ranks(found.ranks)
+        if not self.has_steps:
+            return say("the trace of {ranks}", ranks=of)
+        if found.steps == 1:
+            return say("step {first} of {ranks}", first=found.first_step, ranks=of)
+        last = found.first_step + found.steps - 1
+        return say("steps {first} to {last} of {ranks}", first=found.first_step, last=last, ranks=of)
 
     def worth(self, finding: Finding) -> Text | str:
         """What a finding saves, in time or in memory; empty where that is not told."""

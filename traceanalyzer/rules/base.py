@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.model.trace import Capability
+from traceanalyzer.rules.wording import percent
+from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from traceanalyzer.analyzers.snapshot.results import Oom, Snapshot
     from traceanalyzer.model.trace import Source
     from traceanalyzer.rules.findings import Confidence, Finding
-    from traceanalyzer.text import Text
 
 
 DEVICE_WORK = frozenset({Capability.DEVICE_WORK})
@@ -165,6 +166,12 @@ class Facts:
     def share(self, ns: int) -> float:
         """A sum over devices as a share of their wall time."""
         return ns / self.wall_ns if self.wall_ns else 0.0
+
+    def of_step(self, share: float) -> Text:
+        """A share of the wall time in words: of the step, or of the whole trace where no steps are marked."""
+        if self.steps.kind == "window":
+            return say("{share} of the trace", share=percent(share))
+        return say("{share} of the step", share=percent(share))
 
     def per_step(self, ns: int) -> int:
         """A sum over devices as the mean per device and step."""

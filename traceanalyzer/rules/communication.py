@@ -51,8 +51,8 @@ class ExposedCommunication:
             title=self.title,
             severity=severity(share),
             claim=say(
-                "Communication alone takes {share} of the step ({exposed}).{hidden}",
-                share=percent(share),
+                "Communication alone takes {share} ({exposed}).{hidden}",
+                share=facts.of_step(share),
                 exposed=duration(facts.per_step(exposed)),
                 hidden=hidden,
             ),
@@ -104,12 +104,12 @@ class SmallCollectives:
             severity=severity(facts.share(exposed)),
             claim=say(
                 "{number:,} of {total:,} {total:collective|collectives} ({per_step:.0f} per step) "
-                "{number:moves|move} less than {limit}; exposed, they cost {share} of the step.",
+                "{number:moves|move} less than {limit}; exposed, they cost {share}.",
                 number=number,
                 total=total,
                 per_step=per_step,
                 limit=size(thresholds.SMALL_COLLECTIVE_BYTES),
-                share=percent(facts.share(exposed)),
+                share=facts.of_step(facts.share(exposed)),
             ),
             evidence=tuple(_described(r) for r in sorted(small, key=lambda r: -r.exposed_ns)[:SHOWN]),
             fix=say(

@@ -9,7 +9,7 @@ from traceanalyzer.analyzers import thresholds
 from traceanalyzer.rules.base import DEVICE_WORK, LAUNCHED, ORDINARY
 from traceanalyzer.rules.findings import Evidence, Finding
 from traceanalyzer.rules.idle_places import places
-from traceanalyzer.rules.wording import count, duration, percent
+from traceanalyzer.rules.wording import count, duration
 from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
@@ -182,8 +182,8 @@ class CompiledWithoutGraphs:
             title=self.title,
             severity="medium",
             claim=say(
-                "The program is compiled without CUDA graphs, and for {share} of the step the GPU waits for launches.",
-                share=percent(facts.share(idle)),
+                "The program is compiled without CUDA graphs, and for {share} the GPU waits for launches.",
+                share=facts.of_step(facts.share(idle)),
             ),
             evidence=(
                 Evidence(

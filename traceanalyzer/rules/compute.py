@@ -83,7 +83,7 @@ class Fp32Products:
             code=self.code,
             title=self.title,
             severity=severity(share),
-            claim=say("fp32 products on the vector units take {share} of the step.", share=percent(share)),
+            claim=say("fp32 products on the vector units take {share}.", share=facts.of_step(share)),
             evidence=evidence(rows),
             fix=fix,
             confidence=facts.confidence,
@@ -142,9 +142,8 @@ class UnalignedProducts:
             title=self.title,
             severity=severity(share),
             claim=say(
-                "Products in kernels for unaligned data take {share} of the step and {busy} of the kernel "
-                "time.{which}",
-                share=percent(share),
+                "Products in kernels for unaligned data take {share} and {busy} of the kernel time.{which}",
+                share=facts.of_step(share),
                 busy=percent(busy),
                 which=which,
             ),
@@ -227,9 +226,9 @@ class UnfusedAttention:
             title=self.title,
             severity=severity(share),
             claim=say(
-                "The steps of unfused attention take {share} of the step: {softmax} softmax, {products} "
+                "The steps of unfused attention take {share}: {softmax} softmax, {products} "
                 "products{rest}, in the whole trace.",
-                share=percent(share),
+                share=facts.of_step(share),
                 softmax=duration(softmax),
                 products=duration(time_of(products)),
                 rest=say(", {rest} the rest", rest=duration(rest)) if rest else "",
@@ -255,7 +254,7 @@ class LayoutChanges(KernelRule):
     code = "LAYOUT001"
     title = say("Layout changes around convolutions")
     least_share = thresholds.LAYOUT_SHARE
-    says = say("Changing layouts for convolutions takes {share} of the step.")
+    says = say("Changing layouts for convolutions takes {share}.")
     fix = say(
         "model.to(memory_format=torch.channels_last) and the same for the input; then check that no "
         "op in between falls back to the default layout."
@@ -277,7 +276,7 @@ class Casts(KernelRule):
     title = say("Time goes into changing types")
     requires = WITH_SHAPES
     least_share = thresholds.CAUSE_SHARE
-    says = say("Casts between types take {share} of the step.")
+    says = say("Casts between types take {share}.")
     fix = say(
         "Keep weights and activations in one type (model.to(torch.bfloat16)), keep autocast's cache "
         "on, and let torch.compile fuse the casts that must stay."
@@ -324,9 +323,9 @@ class InefficientKernels:
             title=self.title,
             severity=severity(share),
             claim=say(
-                "Kernels that reach less than {least} of their roof take {share} of the step.",
+                "Kernels that reach less than {least} of their roof take {share}.",
                 least=percent(thresholds.FAR_FROM_ROOF),
-                share=percent(share),
+                share=facts.of_step(share),
             ),
             evidence=evidence(rows),
             fix=say(

@@ -10,7 +10,7 @@ from traceanalyzer.rules.base import DEVICE_WORK
 from traceanalyzer.rules.findings import Evidence, Finding, severity
 from traceanalyzer.rules.idle_places import places
 from traceanalyzer.rules.vocabulary import word
-from traceanalyzer.rules.wording import count, duration, percent, size
+from traceanalyzer.rules.wording import count, duration, size
 from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ class PageableCopies:
             title=self.title,
             severity=severity(facts.share(cost)),
             claim=say(
-                "Copies from or to pageable memory cost {share} of the step ({high}): {exposed} of copying, "
+                "Copies from or to pageable memory cost {share} ({high}): {exposed} of copying, "
                 "{waiting} of waiting.",
-                share=percent(facts.share(cost)),
+                share=facts.of_step(facts.share(cost)),
                 high=duration(high),
                 exposed=duration(facts.per_step(exposed)),
                 waiting=duration(facts.per_step(waiting)),
@@ -98,8 +98,8 @@ class ExposedCopies:
             title=self.title,
             severity=severity(facts.share(exposed)),
             claim=say(
-                "For {share} of the step ({high}) only copies run.",
-                share=percent(facts.share(exposed)),
+                "For {share} ({high}) only copies run.",
+                share=facts.of_step(facts.share(exposed)),
                 high=duration(high),
             ),
             evidence=tuple(map(_described, rows)),

@@ -13,7 +13,7 @@ from traceanalyzer.rules.base import WITH_SHAPES
 from traceanalyzer.rules.compute import unaligned_products
 from traceanalyzer.rules.findings import Evidence, Finding, Speedup, severity
 from traceanalyzer.rules.roofs import attainable, cure, evidence, roofline, share_of
-from traceanalyzer.rules.wording import duration, percent
+from traceanalyzer.rules.wording import duration
 from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class GridRule:
             code=self.code,
             title=self.title,
             severity=severity(share),
-            claim=self.says.filled(share=percent(share)),
+            claim=self.says.filled(share=facts.of_step(share)),
             evidence=tuple(self._described(r) for r in rows[:SHOWN]),
             fix=self.fix,
             confidence="low",
@@ -103,7 +103,7 @@ class SmallGrids(GridRule):
 
     code = "GRID001"
     title = say("Kernels too small for the device")
-    says = say("Kernels with fewer blocks than the GPU has multiprocessors take {share} of the step.")
+    says = say("Kernels with fewer blocks than the GPU has multiprocessors take {share}.")
     fix = say(
         "Give them more to do at a time: larger batches, split-K or stream-K products, a split over "
         "the sequence (flash decoding), or run independent ones on two streams."
@@ -125,7 +125,7 @@ class TailWaves(GridRule):
 
     code = "TAIL001"
     title = say("The last wave of blocks is mostly empty")
-    says = say("What the last wave of blocks leaves empty amounts to {share} of the step.")
+    says = say("What the last wave of blocks leaves empty amounts to {share}.")
     fix = say(
         "Choose sizes that fill whole waves: pad or split the batch, let autotuning choose the tile "
         '(torch.compile(mode="max-autotune")), or use persistent (stream-K) kernels.'
@@ -145,7 +145,7 @@ class LowOccupancy(GridRule):
 
     code = "OCC001"
     title = say("Low occupancy")
-    says = say("Kernels with an estimated occupancy below 25 % take {share} of the step.")
+    says = say("Kernels with an estimated occupancy below 25 % take {share}.")
     fix = say(
         "For kernels of your own: fewer registers (__launch_bounds__, num_warps), less shared memory "
         "per block, smaller tiles; confirm with Nsight Compute's occupancy section."
@@ -190,9 +190,9 @@ class OddSizes:
             title=self.title,
             severity=severity(share),
             claim=say(
-                "Products with sizes such as {sizes} take {share} of the step and stay below half of their roof.",
+                "Products with sizes such as {sizes} take {share} and stay below half of their roof.",
                 sizes=", ".join(map(str, sizes[:SHOWN])),
-                share=percent(share),
+                share=facts.of_step(share),
             ),
             evidence=evidence(rows),
             fix=say(

@@ -10,7 +10,7 @@ from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules import counted
 from traceanalyzer.rules.base import LAUNCHED, ORDINARY
 from traceanalyzer.rules.findings import Evidence, Finding, severity
-from traceanalyzer.rules.wording import count, duration, percent
+from traceanalyzer.rules.wording import count, duration
 from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
@@ -54,11 +54,11 @@ class SlowLaunchCalls:
             severity=severity(share),
             claim=say(
                 "{slow} of {all} launch {all:call|calls} {slow:takes|take} more than {limit} with room in the "
-                "queue: {share} of the step.",
+                "queue: {share}.",
                 slow=f"{found.slow_launches:,}",
                 all=f"{found.launches:,}",
                 limit=duration(thresholds.SLOW_CALL_NS),
-                share=percent(share),
+                share=facts.of_step(share),
             ),
             evidence=(
                 Evidence(
@@ -104,8 +104,8 @@ class OtherPythonThreads:
             title=self.title,
             severity=severity(share),
             claim=say(
-                "For {share} of the step the GPU idles while a Python thread that launches nothing is at work.",
-                share=percent(share),
+                "For {share} the GPU idles while a Python thread that launches nothing is at work.",
+                share=facts.of_step(share),
             ),
             evidence=(
                 Evidence(
@@ -153,9 +153,7 @@ class OperatorsOnCpu:
             code=self.code,
             title=self.title,
             severity=severity(share),
-            claim=say(
-                "Operators on the CPU take {share} of the step while the GPU idles.", share=percent(share)
-            ),
+            claim=say("Operators on the CPU take {share} while the GPU idles.", share=facts.of_step(share)),
             evidence=tuple(
                 Evidence(
                     say(

@@ -10,7 +10,7 @@ from traceanalyzer.rules import counted
 from traceanalyzer.rules.base import LAUNCHED, ORDINARY
 from traceanalyzer.rules.findings import Evidence, Finding, severity
 from traceanalyzer.rules.idle_places import lines, places
-from traceanalyzer.rules.wording import count, duration, percent
+from traceanalyzer.rules.wording import count, duration
 from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ class IdleRule:
             title=self.title,
             severity=severity(facts.share(idle)),
             claim=say(
-                "{share} of the step ({time}) the GPU is idle because {reason}.",
-                share=percent(facts.share(idle)),
+                "{share} ({time}) the GPU is idle because {reason}.",
+                share=facts.of_step(facts.share(idle)),
                 time=duration(high),
                 reason=self.reason(facts),
             ),

@@ -9,7 +9,6 @@ from traceanalyzer.analyzers import thresholds
 from traceanalyzer.rules.base import DEVICE_WORK
 from traceanalyzer.rules.findings import Finding, severity
 from traceanalyzer.rules.roofs import cure, evidence, share_of, time_of
-from traceanalyzer.rules.wording import percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,7 +42,7 @@ class KernelRule:
             code=self.code,
             title=self.title,
             severity=severity(share),
-            claim=self.says.filled(share=percent(share)),
+            claim=self.says.filled(share=facts.of_step(share)),
             evidence=evidence(rows),
             fix=self.fix,
             confidence=facts.confidence,

@@ -116,9 +116,7 @@ class UnfusedOptimizer:
                 "One optimizer step launches {launched:,.0f} {launched:kernel|kernels}.", launched=launched
             ),
             evidence=(
-                Evidence(
-                    say("{share} of the step is idle within the optimizer", share=percent(facts.share(idle)))
-                ),
+                Evidence(say("{share} is idle within the optimizer", share=facts.of_step(facts.share(idle)))),
                 *map(ran, ranges.annotated(_STEP)),
             ),
             fix=say(

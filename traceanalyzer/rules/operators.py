@@ -13,7 +13,7 @@ from traceanalyzer.rules.compute import unfused_attention
 from traceanalyzer.rules.findings import Evidence, Finding, severity
 from traceanalyzer.rules.kernel_rule import KernelRule, changes_type
 from traceanalyzer.rules.roofs import by_name, roofline, time_of
-from traceanalyzer.rules.wording import count, duration, percent
+from traceanalyzer.rules.wording import count, duration
 from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class DoublePrecision(KernelRule):
     code = "TC002"
     title = say("Products in double precision")
     least_share = thresholds.CAUSE_SHARE
-    says = say("Products of 64-bit numbers take {share} of the step.")
+    says = say("Products of 64-bit numbers take {share}.")
     fix = say(
         "Convert inputs where they enter (torch.from_numpy(x).float()), and look for float64 constants."
     )
@@ -71,7 +71,7 @@ class SortedGradients(KernelRule):
 
     code = "SORT001"
     title = say("Gradients of lookups are sorted")
-    says = say("Sorting indices for the gradients of embeddings or indexing takes {share} of the step.")
+    says = say("Sorting indices for the gradients of embeddings or indexing takes {share}.")
     fix = say(
         "nn.EmbeddingBag or a one-hot product for small tables; index_select or gather instead of "
         "x[idx]; sparse=True with an optimizer for sparse gradients; torch.compile uses atomic "
@@ -96,7 +96,7 @@ class StridedCopies(KernelRule):
     title = say("Time goes into reordering tensors")
     requires = WITH_SHAPES
     least_share = thresholds.CAUSE_SHARE
-    says = say("Copies of tensors into another order take {share} of the step.")
+    says = say("Copies of tensors into another order take {share}.")
     fix = say(
         "Choose the layout once: use operators that take strides (F.scaled_dot_product_attention on "
         "transposed views), drop needless .contiguous(), and let torch.compile fold what remains "
@@ -118,7 +118,7 @@ class RepeatedFills(KernelRule):
     code = "ZERO001"
     title = say("Gradients are zeroed instead of dropped")
     least_share = thresholds.HOST_STALL_SHARE
-    says = say("Filling tensors with zeros takes {share} of the step, in a program that calls zero_grad.")
+    says = say("Filling tensors with zeros takes {share}, in a program that calls zero_grad.")
     fix = say("optimizer.zero_grad(set_to_none=True), which is the default since PyTorch 2.0.")
 
     def rows(self, facts: Facts) -> list[RooflineRow]:
@@ -141,7 +141,7 @@ class WeightCasts(KernelRule):
     code = "CAST002"
     title = say("Autocast converts weights in every step")
     requires = WITH_SHAPES
-    says = say("Converting weights for autocast takes {share} of the step.")
+    says = say("Converting weights for autocast takes {share}.")
     fix = say(
         "Keep the weights in bf16 and enter autocast once per step.\n"
         "```\n"
@@ -199,8 +199,8 @@ class MathAttention:
             title=self.title,
             severity=severity(share),
             claim=say(
-                "scaled_dot_product_attention computes step by step: {share} of the step.",
-                share=percent(share),
+                "scaled_dot_product_attention computes step by step: {share}.",
+                share=facts.of_step(share),
             ),
             evidence=tuple(
                 Evidence(

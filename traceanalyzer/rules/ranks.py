@@ -62,11 +62,11 @@ class Straggler:
             severity=severity(share),
             claim=say(
                 "The other ranks wait for rank {rank} in {last} of {matched} {matched:collective|collectives}: "
-                "{share} of the step.",
+                "{share}.",
                 rank=worst.rank,
                 last=worst.last,
                 matched=worst.joined,
-                share=percent(share),
+                share=facts.of_step(share),
             ),
             evidence=tuple(
                 Evidence(
@@ -139,9 +139,9 @@ class LateBucket:
             title=self.title,
             severity=severity(share),
             claim=say(
-                "The last collective of each step runs alone for {share} of the step: {part} of all exposed "
+                "The last collective of each step runs alone for {share}: {part} of all exposed "
                 "communication.",
-                share=percent(share),
+                share=facts.of_step(share),
                 part=percent(last / exposed),
             ),
             evidence=tuple(
@@ -202,10 +202,10 @@ class LowBandwidth:
             severity=severity(share),
             claim=say(
                 "Collectives of {limit} and more reach {best} GB/s of bus bandwidth at best, and run alone for "
-                "{share} of the step.",
+                "{share}.",
                 limit=size(thresholds.LARGE_COLLECTIVE_BYTES),
                 best=f"{max(r.bus_gb_per_s or 0.0 for r in slow):.1f}",
-                share=percent(share),
+                share=facts.of_step(share),
             ),
             evidence=tuple(map(_reached, slow)),
             fix=say(

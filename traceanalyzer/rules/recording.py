@@ -11,7 +11,7 @@ from traceanalyzer.rules.base import LAUNCHED, ORDINARY
 from traceanalyzer.rules.capture import described_step
 from traceanalyzer.rules.findings import Evidence, Finding
 from traceanalyzer.rules.idle import ran
-from traceanalyzer.rules.wording import count, duration, percent
+from traceanalyzer.rules.wording import count, duration
 from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ class ProfilerOverhead:
             title=self.title,
             severity="info",
             claim=say(
-                "The GPU waits for the host for {idle} of the step while {calls} Python calls per step are recorded.",
-                idle=percent(idle),
+                "The GPU waits for the host for {idle} while {calls} Python calls per step are recorded.",
+                idle=facts.of_step(idle),
                 calls=f"{calls / facts.device_steps:,.0f}",
             ),
             evidence=tuple(
@@ -132,8 +132,8 @@ class SingleProcessLoader:
             title=self.title,
             severity="medium",
             claim=say(
-                "num_workers is 0: the launching process prepares batches for {share} of the step.",
-                share=percent(spent),
+                "num_workers is 0: the launching process prepares batches for {share}.",
+                share=facts.of_step(spent),
             ),
             evidence=tuple(map(ran, rows)),
             fix=say(

@@ -8,7 +8,7 @@ from traceanalyzer.analyzers import thresholds
 from traceanalyzer.rules import counted
 from traceanalyzer.rules.base import DEVICE_WORK
 from traceanalyzer.rules.findings import Evidence, Finding, severity
-from traceanalyzer.rules.wording import duration, percent, size
+from traceanalyzer.rules.wording import duration, size
 from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class CopiesOnDevice:
             code=self.code,
             title=self.title,
             severity=severity(share),
-            claim=say("Copies within the device take {share} of the step.", share=percent(share)),
+            claim=say("Copies within the device take {share}.", share=facts.of_step(share)),
             evidence=tuple(_described(r) for r in rows),
             fix=say(
                 "Write results where they are needed (out=, preallocated caches and buffers), use views in "

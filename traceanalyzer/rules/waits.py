@@ -47,7 +47,7 @@ class WaitRule:
             severity=severity(share),
             claim=self.says.filled(
                 number=f"{sum(row.count for row in rows) / facts.device_steps:.3g}",
-                share=percent(share),
+                share=facts.of_step(share),
             ),
             evidence=(*map(_described, rows), _counted_before(facts)),
             fix=self.fix,
@@ -103,7 +103,7 @@ class ReadsValues(WaitRule):
     title = say("Single values are read from the device")
     says = say(
         "{number} {number:wait|waits} per step {number:reads|read} single values (.item()); the GPU idles {share} "
-        "of the step for them."
+        "for them."
     )
     fix = say(
         "Keep the value on the device, or read it every N steps.\n"
@@ -129,8 +129,8 @@ class SizesFromData(WaitRule):
     code = "SYNC003"
     title = say("Sizes that depend on data make the host wait")
     says = say(
-        "{number} {number:wait|waits} per step {number:asks|ask} for the size of a result; the GPU idles {share} of "
-        "the step for them."
+        "{number} {number:wait|waits} per step {number:asks|ask} for the size of a result; the GPU idles {share} "
+        "for them."
     )
     fix = say(
         "Keep the size fixed: select with a mask by arithmetic, give the size, or count on the host.\n"
@@ -158,7 +158,7 @@ class Reporting(WaitRule):
     requires = LAUNCHED | {Capability.STACKS}
     says = say(
         "{number} {number:wait|waits} per step {number:is|are} for reports (logs, progress bars); the GPU idles "
-        "{share} of the step for them."
+        "{share} for them."
     )
     fix = say(
         "Report every N steps, and values that were copied without waiting.\n"
