@@ -9,7 +9,7 @@ import pytest
 from fake_pipeline import RESULTS, a_trace
 
 from traceanalyzer import pipeline
-from traceanalyzer.cli import run
+from traceanalyzer.cli.command_line import run
 from traceanalyzer.ingest import cache
 from traceanalyzer.rules.analysis import Analysis
 from traceanalyzer.rules.findings import Verdict

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import click
 from jinja2 import Environment, nodes
 
-from traceanalyzer.cli import COMMANDS, trace_analyze
+from traceanalyzer.cli.command_line import COMMANDS, trace_analyze
 from traceanalyzer.cli.help import flat, paragraphs
 from traceanalyzer.languages import HELP, SCRIPTS, rooms
 from traceanalyzer.rules.explain import pages

@@ -20,7 +20,7 @@ from fake_pipeline import DEVICE, KERNELS, MS, RESULTS, a_kernel, a_trace
 from traceanalyzer.analyzers.results import (
     Breakdown,
 )
-from traceanalyzer.cli import run
+from traceanalyzer.cli.command_line import run
 from traceanalyzer.cli.table import print_text
 from traceanalyzer.ingest import cache
 from traceanalyzer.model.parquet import storable

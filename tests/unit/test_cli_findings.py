@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET  # of our own output only
 
-from traceanalyzer.cli import run
+from traceanalyzer.cli.command_line import run
 from traceanalyzer.reporters.gates import Case, Suite, github, junit
 from traceanalyzer.rules import RULES
 from traceanalyzer.rules.explain import pages, reference

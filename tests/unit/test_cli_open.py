@@ -21,7 +21,7 @@ import pytest
 import zstandard
 from chrome_files import dump, simple_events, trace
 
-from traceanalyzer.cli import run
+from traceanalyzer.cli.command_line import run
 from traceanalyzer.cli.open import HTML, serve
 
 if TYPE_CHECKING:

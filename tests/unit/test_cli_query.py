@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from traceanalyzer import pipeline
-from traceanalyzer.cli import run
+from traceanalyzer.cli.command_line import run
 from traceanalyzer.cli.prompt import converse, statements
 from traceanalyzer.cli.sql import connect
 from traceanalyzer.cli.table import Output

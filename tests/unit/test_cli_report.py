@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from traceanalyzer.cli import run
+from traceanalyzer.cli.command_line import run
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from traceanalyzer.cli import run
+from traceanalyzer.cli.command_line import run
 
 
 @pytest.mark.parametrize("command", ["ops", "modules"])

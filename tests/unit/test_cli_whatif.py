@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from traceanalyzer.cli import run
+from traceanalyzer.cli.command_line import run
 from traceanalyzer.pipeline import analyze, load
 
 if TYPE_CHECKING:

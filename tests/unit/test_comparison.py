@@ -14,7 +14,7 @@ from linked import Linked
 
 from traceanalyzer import pipeline
 from traceanalyzer.analyzers.matching import family_name, matched
-from traceanalyzer.cli import run
+from traceanalyzer.cli.command_line import run
 from traceanalyzer.reporters.comparison import gate, headline
 from traceanalyzer.rules.comparison import compare
 

@@ -14,7 +14,7 @@ import report_cases as cases
 import sentences
 
 from traceanalyzer import languages
-from traceanalyzer.cli import COMMANDS, run
+from traceanalyzer.cli.command_line import COMMANDS, run
 from traceanalyzer.cli.progress import TerminalProgress
 from traceanalyzer.cli.table import width_of
 from traceanalyzer.languages import of_locale, speaking, spoken

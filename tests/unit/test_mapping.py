@@ -11,7 +11,7 @@ from linked import Linked
 
 import traceanalyzer as ta
 from fixtures.simulator import decoder
-from traceanalyzer.cli import run
+from traceanalyzer.cli.command_line import run
 from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.model.mapping import Match, attribute
 

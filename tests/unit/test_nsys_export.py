@@ -11,7 +11,7 @@ import pyarrow.csv
 import pytest
 from nsys_files import Export, global_id
 
-from traceanalyzer.cli import run as command
+from traceanalyzer.cli.command_line import run as command
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.pipeline import load
 

@@ -19,7 +19,7 @@ from traceanalyzer.analyzers.allocator import Allocator, OutOfMemory
 from traceanalyzer.analyzers.allocator_settings import AllocatorSettings, changed, recorded
 from traceanalyzer.analyzers.oom.whatif import told, what_if
 from traceanalyzer.analyzers.snapshot.state import device_states
-from traceanalyzer.cli import run
+from traceanalyzer.cli.command_line import run
 from traceanalyzer.errors import UsageError
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.pipeline import load

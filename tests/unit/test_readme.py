@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from traceanalyzer.cli import COMMANDS
+from traceanalyzer.cli.command_line import COMMANDS
 from traceanalyzer.ingest.cache import DIRECTORY_VARIABLE
 
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from traceanalyzer.analyzers.snapshot.state import device_states
-from traceanalyzer.cli import run
+from traceanalyzer.cli.command_line import run
 from traceanalyzer.ingest.oom_text import messages
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.pipeline import analyze, load

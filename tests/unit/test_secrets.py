@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from chrome_files import dump, simple_events, trace
 
-from traceanalyzer.cli import run
+from traceanalyzer.cli.command_line import run
 
 if TYPE_CHECKING:
     from pathlib import Path

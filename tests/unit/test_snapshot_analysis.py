@@ -22,7 +22,7 @@ from snapshot_files import (
 )
 
 from traceanalyzer.analyzers import run_analyzers
-from traceanalyzer.cli import run
+from traceanalyzer.cli.command_line import run
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.pipeline import analyze, load
 

@@ -13,7 +13,7 @@ from snapshot_files import BASE, LIBRARY, MIB, USER, block, entry, frame, segmen
 from traceanalyzer.analyzers.snapshot.diff import SnapshotDiff, compare
 from traceanalyzer.analyzers.snapshot.groups import WAYS, grouped
 from traceanalyzer.analyzers.snapshot.state import device_states
-from traceanalyzer.cli import run
+from traceanalyzer.cli.command_line import run
 from traceanalyzer.cli.table import width_of
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.languages import speaking, spoken
