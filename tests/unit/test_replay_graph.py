@@ -126,6 +126,20 @@ def test_only_passes_of_adam_over_lists_are_sure_to_become_fewer(
     assert high - low == pytest.approx(most_us - 400 / thresholds.FUSED_OPTIMIZER_SPEEDUP, abs=1)
 
 
+def test_of_small_products_in_a_row_one_is_left_in_each_step() -> None:
+    """12 products of 2 µs, one every 10 µs, and 30 µs of other work on the host in each step."""
+    rows = Linked()
+    for number in (0, 1):
+        begin = 150 * number
+        rows.step(number, begin, begin + 150)
+        for i in range(12):
+            at = begin + 10 * i
+            op = rows.op("aten::mm", at, at + 4, input_dims="[[64,64],[64,64]]", step=number)
+            rows.launch("gemm", at + 1, at + 5, at + 7, op=op)
+    low, high = step_us(asked(rows, "BATCH001"))
+    assert (low, high) == (pytest.approx(4 + 36, abs=2), pytest.approx(4 + 36 + 2, abs=4))
+
+
 def test_a_wait_between_streams_that_only_timing_shows_is_kept() -> None:
     rows = device_bound()
     rows.launch("side", 20, 214, 300, stream=20)

@@ -29,6 +29,7 @@ from traceanalyzer.analyzers.peers import PeersAnalyzer
 from traceanalyzer.analyzers.phases import PhasesAnalyzer
 from traceanalyzer.analyzers.python_stacks import PythonStacksAnalyzer
 from traceanalyzer.analyzers.ranges import RangesAnalyzer
+from traceanalyzer.analyzers.repeats import RepeatsAnalyzer
 from traceanalyzer.analyzers.roofline import RooflineAnalyzer
 from traceanalyzer.analyzers.snapshot.oom import OomAnalyzer
 from traceanalyzer.analyzers.snapshot.state import SnapshotAnalyzer
@@ -60,6 +61,7 @@ ANALYZERS: tuple[Analyzer, ...] = (
     LimitsAnalyzer(),
     PhasesAnalyzer(),
     FusionAnalyzer(),
+    RepeatsAnalyzer(),
     OverlapAnalyzer(),
     CollectivesAnalyzer(),
     LaunchesAnalyzer(),

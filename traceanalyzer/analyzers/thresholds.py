@@ -42,6 +42,8 @@ EMPTY_QUEUE_DELAY_NS: Final = 20 * US
 a launch is 4-10 us on current GPUs; B200 vLLM prefill, host-bound, has 10 us)."""
 TINY_KERNEL_NS: Final = 10 * US
 """Kernels shorter than this cost about as much to launch as to run."""
+REPEATED_PRODUCTS: Final = 8
+"""So many small products of one shape in a row are worth a batch (own judgement)."""
 
 # --- replay ---
 REPLAY_ERROR_SHARE: Final = 0.05

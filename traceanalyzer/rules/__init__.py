@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from traceanalyzer.analyzers import called, load_plugins
 from traceanalyzer.model.trace import Capability, remedies
 from traceanalyzer.rules import (
+    batching,
     capture,
     communication,
     compilation,
@@ -58,6 +59,7 @@ RULES: tuple[Rule, ...] = (
     *streams.RULES,
     *compute.RULES,
     *opportunities.RULES,
+    *batching.RULES,
     *filling.RULES,
     *operators.RULES,
     *memory.RULES,

@@ -15,6 +15,7 @@ import numpy as np
 
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.host import ORDINARY, STALLS
+from traceanalyzer.analyzers.repeats import repeated_products
 from traceanalyzer.analyzers.replay.changes import Change, nothing
 from traceanalyzer.analyzers.work import COMMUNICATION, COMPUTE, COPY
 from traceanalyzer.errors import UsageError
@@ -164,6 +165,21 @@ class Fixes:
         least = replace(least, factor=np.where(passes, 1 / thresholds.FUSED_ADAM_LEAST_SPEEDUP, 1.0))
         factor = np.where(own, 1 / thresholds.FUSED_OPTIMIZER_SPEEDUP, 1.0)
         return least, replace(least, factor=factor, merged=own)
+
+    def batched(self) -> Bounds:
+        """Of each run of small products the first one is left: at least the kernels still take their time, as one."""
+        graph, works = self.graph, self.graph.works
+        runs, op = repeated_products(self.trace), ints(self.trace.kernels, "op")
+        first, last = (op[runs.row[at]] for at in (runs.first, runs.end - 1))
+        ops = self.host.ops
+        spans = {}
+        for crew in self._crews:
+            mine = np.isin(ops.thread[first], sorted(self.host.crew(crew)))
+            spans[crew] = self._clipped(union(ops.end[first[mine]], ops.end[last[mine]]))
+        inside = self._inside(spans)
+        later = inside[works.call] & works.launched & (works.kind == COMPUTE)
+        least = replace(nothing(graph), host=spans, instant=inside & ~graph.calls.syncs, merged=later)
+        return least, replace(least, works=later)
 
     def overlapped(self) -> Bounds:
         """At most nothing on the device waits for communication; at least nothing changes."""
@@ -322,6 +338,7 @@ RULES: Mapping[str, Callable[[Fixes], Bounds]] = {
     "IDLE001": Fixes.graphed,
     "IDLE004": Fixes.no_pauses,
     "OPT001": Fixes.fused_optimizer,
+    "BATCH001": Fixes.batched,
     "COMM001": Fixes.overlapped,
     "ALLOC001": lambda fixes: fixes.no_stall("allocator"),
     "GC001": lambda fixes: fixes.no_stall("gc"),
