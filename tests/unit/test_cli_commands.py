@@ -125,6 +125,23 @@ def test_of_a_line_of_code_a_narrow_terminal_keeps_file_and_number(
     assert len(row) <= 40
 
 
+def test_columns_without_room_on_a_terminal_are_named_and_numbers_stay_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "36")
+    titles, cells = ["Kernel", "Total", "Calls", "Mean"], [["gemm" * 9, "123 ms", "12,345", "10.0 µs"]]
+    print_text(titles, [False, True, True, True], cells)
+    told = capsys.readouterr()
+    lines = click.unstyle(told.out).splitlines()
+    assert [line.split()[1:] for line in lines] == [
+        ["Total", "Calls"],
+        ["123", "ms", "12,345"],
+    ]
+    assert max(map(len, lines)) <= 36
+    assert told.err == "No room for Mean: widen the terminal\n"
+
+
 def test_steps_of_several_devices_name_them(monkeypatch: pytest.MonkeyPatch, out: Out) -> None:
     assert "Device" not in out("steps", "run.json")
     monkeypatch.setitem(RESULTS, "breakdown", Breakdown((DEVICE, replace(DEVICE, device=0)), ()))

@@ -123,13 +123,33 @@ def remark_on_rest(rest: int) -> None:
 
 
 def print_text(titles: Sequence[str], numeric: Sequence[bool], cells: Sequence[Sequence[str]]) -> None:
-    """Aligned columns under a header, numbers to the right; cut to a terminal's width, whole elsewhere."""
+    """Aligned columns under a header, numbers to the right; whole, but on a terminal no wider than it is.
+
+    Numbers are never cut: names are, and where that is not enough the last columns are left out, which stderr says.
+    """
     widths = [max(map(width_of, column)) for column in zip(titles, *cells, strict=True)]
+    shown = len(widths)
     if sys.stdout.isatty():
-        widths = _fitting(widths, numeric, shutil.get_terminal_size().columns)
-    click.secho(_line(titles, widths, numeric), bold=True)
+        available = shutil.get_terminal_size().columns
+        shown = _columns_that_fit(widths, numeric, available)
+        widths = _fitting(widths[:shown], numeric[:shown], available)
+    click.secho(_line(titles[:shown], widths, numeric[:shown]), bold=True)
     for row in cells:
-        click.echo(_line(row, widths, numeric))
+        click.echo(_line(row[:shown], widths, numeric[:shown]))
+    if titles[shown:]:
+        click.echo(
+            spoken(say("No room for {columns}: widen the terminal", columns=", ".join(titles[shown:]))),
+            err=True,
+        )
+
+
+def _columns_that_fit(widths: Sequence[int], numeric: Sequence[bool], available: int) -> int:
+    """How many of the columns, of which names may be cut, a terminal has room for; two at the least."""
+    least = [w if is_number else min(w, _NARROWEST) for w, is_number in zip(widths, numeric, strict=True)]
+    shown = len(least)
+    while shown > 2 and sum(least[:shown]) + 2 * (shown - 1) > available:
+        shown -= 1
+    return shown
 
 
 def width_of(text: str) -> int:
