@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -74,6 +76,77 @@ def test_truncated_gzip_gives_what_was_inflated(tmp_path: Path) -> None:
     loaded = read(write(tmp_path, packed[: len(packed) // 2], "run.json.gz"))
     assert 0 < loaded.ops.num_rows < 20000
     assert "partial" in kinds(loaded)
+
+
+def of_two(count: int) -> tuple[str, str]:
+    """Two recordings; the second has ops of another name."""
+    second = [{**event, "name": "of the second"} for event in many(count)]
+    return dump(trace(many(count))), dump(trace(second))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("between", ["", "\n", "\r\n\r\n"])
+@pytest.mark.parametrize("count", [3, 9000])
+def test_of_two_recordings_in_one_file_the_first_is_read_and_the_second_named(
+    tmp_path: Path, count: int, between: str, packed: bool
+) -> None:
+    first, second = of_two(count)
+    text = (first + between + second).encode()
+    loaded = read(
+        write(tmp_path, gzip.compress(text) if packed else text, "run.json.gz" if packed else "run.json")
+    )
+    assert loaded.ops.num_rows == count
+    assert "of the second" not in loaded.ops["name"].to_pylist()
+    (note,) = loaded.sources[0].notes
+    at = len(first + between)
+    assert note.kind == "partial"
+    assert f"another JSON document begins at byte {at}," in note.message
+    assert f"the other {len(second)} bytes were not" in note.message
+    assert f"`head -c {at}`" in note.remedy
+    assert f"`tail -c +{at + 1}`" in note.remedy
+
+
+def test_what_the_remedy_says_makes_two_files_that_are_whole(tmp_path: Path) -> None:
+    first, second = of_two(3)
+    (note,) = read(write(tmp_path, first + second)).sources[0].notes
+    both = write(tmp_path, first + second, "both.json")
+    for number, command in enumerate(re.findall("`(.*?)`", note.remedy)):
+        part = tmp_path / f"part{number}.json"
+        part.write_bytes(subprocess.run([*command.split(), both], capture_output=True, check=True).stdout)
+        assert part.read_text() == (first, second)[number]
+        assert read(part).sources[0].notes == ()
+
+
+def test_two_bare_lists_are_two_recordings_as_well(tmp_path: Path) -> None:
+    loaded = read(write(tmp_path, dump(many(9000)) + dump(many(9000))))
+    assert loaded.ops.num_rows == 9000
+    assert "another JSON document" in loaded.sources[0].notes[0].message
+
+
+def test_an_empty_list_before_another_recording_is_not_taken_for_that_one(tmp_path: Path) -> None:
+    loaded = read(write(tmp_path, '{"traceEvents": []}' + dump(trace(many(9000)))))
+    assert loaded.ops.num_rows == 0
+    assert "another JSON document begins at byte 19," in loaded.sources[0].notes[0].message
+
+
+@pytest.mark.parametrize("count", [3, 9000])
+@pytest.mark.parametrize("after", ["", ', "traceName": "x"'])
+def test_of_two_lists_of_events_the_first_is_read_and_the_second_named(
+    tmp_path: Path, count: int, after: str
+) -> None:
+    lists = dump(many(count)), dump([{**event, "name": "again"} for event in many(count)])
+    text = f'{{"traceEvents": {lists[0]}, "schemaVersion": 1, "traceEvents": {lists[1]}{after}}}'
+    loaded = read(write(tmp_path, text))
+    assert set(loaded.ops["name"].to_pylist()) == {f"aten::op{i}" for i in range(min(count, 7))}
+    (note,) = loaded.sources[0].notes
+    assert f"the one at byte {text.rindex(lists[1])} was not" in note.message
+
+
+def test_what_is_no_json_behind_the_end_is_named(tmp_path: Path) -> None:
+    text = dump(trace(many(3)))
+    (note,) = read(write(tmp_path, text + "\nKilled")).sources[0].notes
+    assert f"the JSON ends at byte {len(text) + 1}; the 6 bytes behind it were not read" in note.message
+    assert read(write(tmp_path, text + "\n\n\0\0\0")).sources[0].notes == ()
 
 
 def test_garbage_in_the_middle_costs_only_what_it_covers(tmp_path: Path) -> None:

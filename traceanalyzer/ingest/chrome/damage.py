@@ -47,6 +47,10 @@ class Damage:
     dropped_at: int | None = None
     not_objects: int = 0
     truncated_at: int | None = None
+    again_at: int | None = None
+    more_at: int | None = None
+    more_bytes: int = 0
+    more_json: bool = False
 
     def drop(self, offset: int, length: int) -> None:
         """Count one stretch that could not be read."""
@@ -125,22 +129,34 @@ def tail_events(chunk: Chunk, layout: Layout, damage: Damage, wanted: Callable[[
             data = mended
             _, end, done = events_end(data)
     if end is not None:
-        closed = walk_tail(data[end + 1 :], layout, wanted)
-        if not closed:
-            damage.truncated_at = chunk.offset + len(data)
+        _behind(data, end + 1, chunk.offset, damage, layout, wanted)
         body = data[:end]
     else:
         body = data[:done]
     try:
         events = events_of(Chunk(chunk.index, chunk.offset, body, last=False), damage)
     except Broken:
-        return _resync(data, chunk.offset, damage, layout, wanted)
+        return _resync(data if end is None else data[: end + 1], chunk.offset, damage, layout, wanted)
     if end is None:
         if _ends_early(data, done):
             damage.truncated_at = chunk.offset + len(data)
         else:
             events += _resync(data[done:], chunk.offset + done, damage, layout, wanted)
     return events
+
+
+def _behind(
+    data: bytes, end: int, offset: int, damage: Damage, layout: Layout, wanted: Callable[[str], bool]
+) -> None:
+    """Read what lies behind the events, from `end` on, and tell what does not belong there."""
+    tail = walk_tail(data[end:], layout, wanted)
+    if not tail.closed:
+        damage.truncated_at = offset + len(data)
+    if tail.again is not None:
+        damage.again_at = offset + end + tail.again
+    if tail.more is not None:
+        damage.more_at, damage.more_bytes = offset + end + tail.more, len(data) - end - tail.more
+        damage.more_json = data[end + tail.more : end + tail.more + 1] in (b"{", b"[")
 
 
 def _ends_early(data: bytes, done: int) -> bool:
@@ -207,9 +223,8 @@ def salvage(
             continue
         except Broken:
             spans, end, done = events_end(data)
-        if end is not None and spans and _closes(data[end + 1 :]):
-            joined.data += chunk.gap + b"".join(c.data + c.gap for c in stream)
-            yield offset, tail_events(joined, layout, damage, wanted)
+        if end is not None and (spans or chunk.index == 0) and _closes(data[end + 1 :], layout):
+            yield offset, _last_events(joined, chunk.gap, stream, layout, damage, wanted)
             return
         try:
             whole = events_of(Chunk(chunk.index, offset, data[:done], last=False), damage)
@@ -222,6 +237,30 @@ def salvage(
             yield offset, _resync(data, offset, damage, Layout(), lambda _: False)
 
 
-def _closes(rest: bytes) -> bool:
+def _last_events(
+    chunk: Chunk,
+    gap: bytes,
+    following: Iterator[Chunk],
+    layout: Layout,
+    damage: Damage,
+    wanted: Callable[[str], bool],
+) -> list[Event]:
+    """The events of a chunk in which they end, and what lies behind them: read as far as that can be header keys."""
+    behind, beyond = [gap], 0
+    for other in following:
+        if sum(map(len, behind)) < MAX_CARRY_BYTES:
+            behind += [other.data, other.gap]
+        else:
+            beyond += len(other.data) + len(other.gap)
+    chunk.data += b"".join(behind)
+    events = tail_events(chunk, layout, damage, wanted)
+    if beyond:
+        damage.truncated_at = None
+        damage.more_bytes += beyond if damage.more_at is not None else 0
+    return events
+
+
+def _closes(rest: bytes, layout: Layout) -> bool:
     """Whether what follows a closing bracket looks like the end of the events, not like damage."""
-    return re.match(rb'\s*(?:$|\}|,\s*")', rest) is not None
+    end = rb"$|[\[{]" if layout.bare_array else rb'$|\}|,\s*"'
+    return re.match(rb"\s*(?:" + end + rb")", rest) is not None

@@ -30,6 +30,7 @@ _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+("?)|[{}\[\]]', re.DOTALL)
 _KEY = re.compile(rb'\s*,?\s*"([^"\\]*+(?:\\.[^"\\]*+)*+)"\s*:\s*', re.DOTALL)
 _SCALAR = re.compile(rb"[^,}\]\s]+")
 _BOM = b"\xef\xbb\xbf"
+_BLANK = b" \t\r\n\0"  # file systems leave zeros where a crash left nothing
 
 
 @dataclass(slots=True)
@@ -250,17 +251,43 @@ def walk_header(feed: Feed, layout: Layout, wanted: Callable[[str], bool]) -> No
         feed.drop(end)
 
 
-def walk_tail(data: bytes, layout: Layout, wanted: Callable[[str], bool]) -> bool:
-    """Read the header keys behind the events; `data` starts behind the closing bracket.
+@dataclass(slots=True)
+class Tail:
+    """What lies behind the events: whether the document is closed, and where what does not belong there begins.
 
-    Returns whether the top-level object is closed.
+    `again` is a second list of `traceEvents`, `more` is what follows the document. Both are None without.
     """
-    feed = Feed(iter(()))
+
+    closed: bool = False
+    again: int | None = None
+    more: int | None = None
+
+
+def walk_tail(data: bytes, layout: Layout, wanted: Callable[[str], bool]) -> Tail:
+    """Read the header keys behind the events; `data` starts behind the closing bracket."""
+    tail, feed = Tail(), Feed(iter(()))
     feed.data = data
-    found, layout.found_events = layout.found_events, False
-    walk_header(feed, layout, wanted)
-    layout.found_events = found
-    return feed.data.lstrip().startswith(b"}") or layout.bare_array
+    if not layout.bare_array:
+        _walk_keys(feed, layout, wanted, tail)
+    if layout.bare_array or feed.data.lstrip().startswith(b"}"):
+        tail.closed = True
+        feed.drop(0 if layout.bare_array else feed.data.index(b"}") + 1)
+        rest = feed.data.lstrip(_BLANK)
+        tail.more = len(data) - len(rest) if rest else None
+    return tail
+
+
+def _walk_keys(feed: Feed, layout: Layout, wanted: Callable[[str], bool], tail: Tail) -> None:
+    """The header keys, past any further list of events."""
+    while True:
+        layout.found_events = False
+        walk_header(feed, layout, wanted)
+        again, layout.found_events = layout.found_events, True
+        if not again:
+            return
+        feed.data, feed.offset = b"[" + feed.data, feed.offset - 1
+        tail.again = feed.offset if tail.again is None else tail.again
+        feed.drop(skip_value(feed.data, 0) or len(feed.data))
 
 
 def events_end(data: bytes) -> tuple[list[tuple[int, int]], int | None, int]:

@@ -19,6 +19,7 @@ def notes_of(shares: Sequence[Share], done: Assembled) -> Iterator[Note]:
     """What was lost of the file first, then what was mended, then what was left out of its events."""
     damages = [share.damage for share in shares]
     yield from _cut_off(shares, damages)
+    yield from _left_out(damages)
     yield from _broken(damages)
     for count, message in (
         (
@@ -60,6 +61,45 @@ def _cut_off(shares: Sequence[Share], damages: Sequence[Damage]) -> Iterator[Not
     elif offset is not None:
         message = say("the file ends in the middle of the JSON, at byte {offset}", offset=offset)
         yield Note("partial", message, again)
+
+
+def _left_out(damages: Sequence[Damage]) -> Iterator[Note]:
+    """What lies behind the events that were read, where nothing should."""
+    for damage in damages:
+        if damage.again_at is not None:
+            yield Note(
+                "partial",
+                say(
+                    "traceEvents comes twice: the first list was read, the one at byte {offset} was not",
+                    offset=damage.again_at,
+                ),
+                say("Give each list in a file of its own."),
+            )
+        if damage.more_at is not None and damage.more_json:
+            yield Note(
+                "partial",
+                say(
+                    "another JSON document begins at byte {offset}, as where two recordings are written into one file: "
+                    "the first was read, the other {size} {size:byte|bytes} were not",
+                    offset=damage.more_at,
+                    size=damage.more_bytes,
+                ),
+                say(
+                    "Give each in a file of its own: uncompressed, `head -c {offset}` has the first, `tail -c +{next}` the other.",
+                    offset=damage.more_at,
+                    next=damage.more_at + 1,
+                ),
+            )
+        elif damage.more_at is not None:
+            yield Note(
+                "partial",
+                say(
+                    "the JSON ends at byte {offset}; the {size} {size:byte|bytes} behind it were not read",
+                    offset=damage.more_at,
+                    size=damage.more_bytes,
+                ),
+                say("Copy or record the file again."),
+            )
 
 
 def _broken(damages: Sequence[Damage]) -> Iterator[Note]:
