@@ -85,7 +85,8 @@ def _left_out(damages: Sequence[Damage]) -> Iterator[Note]:
                     size=damage.more_bytes,
                 ),
                 say(
-                    "Give each in a file of its own: uncompressed, `head -c {offset}` has the first, `tail -c +{next}` the other.",
+                    "Give each in a file of its own: uncompressed, `head -c {offset}` has the first, "
+                    "`tail -c +{next}` the other.",
                     offset=damage.more_at,
                     next=damage.more_at + 1,
                 ),
