@@ -36,6 +36,7 @@ def test_the_problem_is_found(code: str) -> None:
     results = run_analyzers(trace)[0]
     devices = results["breakdown"].devices
     step_ns = sum(d.whole.wall_ns for d in devices) // max(1, sum(len(d.steps) for d in devices))
+    step_ns = step_ns or results["steps"].median_ns  # on the host alone
     findings = judge(trace, results).findings
     found = [f for f in findings if f.code == code]
     assert found

@@ -33,6 +33,7 @@ from traceanalyzer.analyzers.repeats import RepeatsAnalyzer
 from traceanalyzer.analyzers.roofline import RooflineAnalyzer
 from traceanalyzer.analyzers.snapshot.oom import OomAnalyzer
 from traceanalyzer.analyzers.snapshot.state import SnapshotAnalyzer
+from traceanalyzer.analyzers.stalls import StallsAnalyzer
 from traceanalyzer.analyzers.steps import StepsAnalyzer
 from traceanalyzer.analyzers.streams import StreamsAnalyzer
 from traceanalyzer.analyzers.waits import WaitsAnalyzer
@@ -68,6 +69,7 @@ ANALYZERS: tuple[Analyzer, ...] = (
     WaitsAnalyzer(),
     ContentionAnalyzer(),
     RangesAnalyzer(),
+    StallsAnalyzer(),
     GridsAnalyzer(),
     StreamsAnalyzer(),
     PeersAnalyzer(),

@@ -108,6 +108,11 @@ UNLINKED_SHARE: Final = 0.10
 """Share of kernels without a recorded launch from which a reader must know about it (own judgement)."""
 OPTIMIZER_KERNELS_PER_STEP: Final = 50
 """A fused or foreach optimizer needs far fewer kernels than this (own judgement)."""
+OPTIMIZER_OPS_PER_STEP: Final = 16
+"""On the host a fused optimizer runs one op and a few for its counters (own judgement)."""
+FUSED_ON_HOST_MOST: Final = 0.9
+"""On the host fusing saves at most this part of the optimizer's time: parameters and state are still passed over once
+(own judgement)."""
 GRAPH_SHARE: Final = 0.50
 """Share of kernel time under graph launches from which a reader must know about it (own judgement)."""
 

@@ -15,6 +15,7 @@ from traceanalyzer.rules import (
     copies,
     filling,
     host,
+    host_stalls,
     idle,
     kernels,
     loading,
@@ -67,8 +68,8 @@ RULES: tuple[Rule, ...] = (
     *capture.RULES,
     *recording.RULES,
 )
-ALL_RULES: tuple[Rule, ...] = (*RULES, *nsight.RULES)
-"""Those of nsys too, which are asked about exports of Nsight Systems only."""
+ALL_RULES: tuple[Rule, ...] = (*RULES, *host_stalls.RULES, *nsight.RULES)
+"""Also those that are asked about some traces only: without device work, and exports of Nsight Systems."""
 _SURENESS = {"high": 1.0, "medium": 0.6, "low": 0.3}
 
 
@@ -95,7 +96,8 @@ def judge(trace: Trace, results: Mapping[str, Any]) -> Judgement:
     findings: list[Finding] = []
     not_assessed: list[NotAssessed] = []
     passed: list[Passed] = []
-    for rule in ALL_RULES if facts.of_nsys else RULES:
+    on_host_alone = () if Capability.DEVICE_WORK in capabilities or facts.memory_only else host_stalls.RULES
+    for rule in (*RULES, *on_host_alone, *(nsight.RULES if facts.of_nsys else ())):
         _apply(rule, facts, findings, not_assessed, passed)
     findings = [placed(trace, finding) for finding in findings]
     plugins, problems = load_plugins(ENTRY_POINTS)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from traceanalyzer.analyzers import thresholds
-from traceanalyzer.analyzers.host import STALLS
 from traceanalyzer.model.trace import Capability, how_to_capture
 from traceanalyzer.rules.findings import Verdict
 from traceanalyzer.rules.wording import percent
 from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
-    from traceanalyzer.analyzers.ranges import Ranges
+    from traceanalyzer.analyzers.stalls import Stalls
     from traceanalyzer.rules.base import Facts
 
 _STALLED = {
@@ -44,20 +43,11 @@ def _host(facts: Facts) -> Text | str:
     top = max(ops.by_name, key=lambda row: row.self_ns, default=None) if ops is not None else None
     wall_ns = sum(step.duration_ns for step in facts.steps.steps)
     span = say("trace") if facts.steps.kind == "window" else say("step")
-    stalls = {kind: _stalled_ns(kind, facts) for kind in _STALLED}
-    kind = max(stalls, key=lambda kind: stalls[kind])
-    if stalls[kind] > max(top.self_ns if top else 0, wall_ns * thresholds.IDLE_SHARE):
-        return _STALLED[kind].filled(
-            share=percent(min(stalls[kind] / wall_ns, 1.0)) if wall_ns else "", span=span
-        )
+    stalls: Stalls = facts.results["stalls"]
+    kind = max(_STALLED, key=stalls.share)
+    if stalls.share(kind) > max(top.self_ns / wall_ns if top and wall_ns else 0.0, thresholds.IDLE_SHARE):
+        return _STALLED[kind].filled(share=percent(stalls.share(kind)), span=span)
     if top is None:
         return ""
     share = say(", {share} of the {span}", share=percent(top.self_ns / wall_ns), span=span) if wall_ns else ""
     return say(" Of all operators {name} takes most of the host's time{share}.", name=top.name, share=share)
-
-
-def _stalled_ns(kind: str, facts: Facts) -> int:
-    """The longest of the ranges and functions that are this stall: they lie within each other."""
-    ranges: Ranges = facts.results["ranges"]
-    pattern = STALLS[kind]
-    return max((row.total_ns for row in (*ranges.annotated(pattern), *ranges.called(pattern))), default=0)
