@@ -17,17 +17,18 @@ from traceanalyzer import languages
 from traceanalyzer.cli.command_line import COMMANDS, run
 from traceanalyzer.cli.progress import TerminalProgress
 from traceanalyzer.cli.table import width_of
-from traceanalyzer.languages import of_locale, speaking, spoken
-from traceanalyzer.pipeline import load
+from traceanalyzer.languages import catalogue, of_locale, speaking, spoken
+from traceanalyzer.pipeline import analyze, load
 from traceanalyzer.reporters import render
-from traceanalyzer.text import say
+from traceanalyzer.text import join, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 SAID = sentences.sentences()
 ROOMS = languages.rooms("zh")
-SNAPSHOT = Path(__file__).parents[2] / "fixtures/snapshots/oom.pickle.gz"
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+SNAPSHOT = FIXTURES / "snapshots/oom.pickle.gz"
 
 
 @pytest.mark.parametrize(
@@ -126,6 +127,36 @@ def test_summaries_are_in_the_language_asked_for(form: str) -> None:
     text = render(cases.training(), form, language="zh")
     assert "建议措施" in text
     assert "What to do" not in text
+
+
+def english(shown: str) -> list[str]:
+    """Words of our own English sentences in a text, of two and more."""
+    words = {
+        part.strip(" .,;:()")
+        for template, other in catalogue("zh").items()
+        for part in re.split(r"{[^{}]*}|`[^`]*`|\n", template)
+        if part.strip(" .,;:()") not in other
+    }
+    return [part for part in words if re.search(r"[A-Za-z]{2,} .*[A-Za-z]{2,}", part) and part in shown]
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "html"])
+@pytest.mark.parametrize("recording", ["simulated/sim_training_mixed.json.gz", "snapshots/oom.pickle.gz"])
+def test_nothing_of_a_chinese_report_stays_english(recording: str, form: str) -> None:
+    shown = render(analyze(load(FIXTURES / recording)), form, language="zh")
+    assert english(re.sub(r"<(script|style).*?</\1>", "", shown, flags=re.DOTALL)) == []
+    assert english("… 2 in libraries") == ["in libraries"]
+
+
+def test_names_of_formats_and_of_what_was_recorded_twice_are_translated(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["info", str(SNAPSHOT), "--lang", "zh"]) == 0
+    assert "格式      显存快照" in capsys.readouterr().out
+    assert run(["info", str(Path(__file__)), "--lang", "zh"]) == 2
+    assert "支持：torch.profiler 的 Chrome trace" in capsys.readouterr().err
+    with speaking("zh"):
+        assert spoken(join(", ", [say("{table} of nsys", table="ops")])) == "nsys 的 ops"
 
 
 def test_json_is_english_in_every_language() -> None:

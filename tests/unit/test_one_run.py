@@ -77,7 +77,7 @@ def test_device_work_that_both_recorded_is_taken_from_nsys(tmp_path: Path) -> No
     trace = loaded(torch_trace(tmp_path / "a.json", kernels=True), nsys_export(tmp_path / "b.sqlite"))
     assert [k["name"] for k in trace.kernels.to_pylist()] == ["k9"]
     assert [c["correlation"] for c in trace.api_calls.to_pylist()] == [1]
-    assert "taken once: kernels (1), api calls (1)" in trace.sources[1].notes[-1].message
+    assert "taken once: kernels (1), api_calls (1)" in trace.sources[1].notes[-1].message
     assert not [e for e in trace.extras.to_pylist() if e["table"] == "kernels"]
 
 

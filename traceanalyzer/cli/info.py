@@ -79,7 +79,7 @@ def _source_lines(source: Source) -> Iterator[str]:
 
     yield source.path
     simulated = say(" (simulated)") if source.simulated else ""
-    yield say("  format    {format}{simulated}", format=source.format, simulated=simulated)
+    yield say("  format    {format}{simulated}", format=word(source.format), simulated=simulated)
     yield say(
         "  size      {size}, {count} {count:event|events}",
         size=size(source.bytes),

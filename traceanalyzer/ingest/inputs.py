@@ -79,10 +79,10 @@ FORMATS = (
 )
 """Where the ingesters are. Each is loaded when those before it did not know the file: a large trace is being read by
 its workers before the readers of other formats would be loaded."""
-SUPPORTED = (
-    "torch.profiler Chrome traces (.json, .json.gz, .json.zst), Nsight Systems (.nsys-rep, .sqlite, parquetdir, "
-    "arrowdir), Nsight Compute (.ncu-rep, .csv), CUDA memory snapshots (.pickle, .json), texts with out-of-memory "
-    "errors"
+SUPPORTED = say(
+    "Supported: torch.profiler Chrome traces (.json, .json.gz, .json.zst), Nsight Systems (.nsys-rep, .sqlite, "
+    "parquetdir, arrowdir), Nsight Compute (.ncu-rep, .csv), CUDA memory snapshots (.pickle, .json), texts with "
+    "out-of-memory errors."
 )
 
 
@@ -155,7 +155,7 @@ def _below(folder: Path) -> list[Path]:
         raise InputError(
             folder,
             say("is a directory without a supported file"),
-            say("Supported: {formats}.", formats=SUPPORTED),
+            SUPPORTED,
         )
     return found
 
@@ -192,7 +192,7 @@ def _read_one(path: Path, options: LoadOptions, progress: Progress | None) -> Tr
             raise InputError(
                 path,
                 say("is not of a known format"),
-                join(" ", [say("Supported: {formats}.", formats=SUPPORTED), *failures]),
+                join(" ", [SUPPORTED, *failures]),
             )
         ingester = ChromeTrace()
     trace = ingester.read(path, options, progress)

@@ -19,7 +19,7 @@ from traceanalyzer.model.capabilities import capabilities_of
 from traceanalyzer.model.columns import ints
 from traceanalyzer.model.tables import with_ids
 from traceanalyzer.model.trace import Note, Trace
-from traceanalyzer.text import Text, say
+from traceanalyzer.text import Text, join, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,7 +119,7 @@ def _told_once(recording: Trace, export: Trace, rank: int) -> tuple[Trace, Trace
         _drop(torch_tables, "devices", np.ones(recording.tables["devices"].num_rows, bool))
     for name in ("ops", "allocations") if device_by_nsys else ("ops", "allocations", "api_calls"):
         if recording.tables[name].num_rows:
-            left[f"{name} of nsys"] = _drop(nsys_tables, name, of_process[name])
+            left[say("{table} of nsys", table=name)] = _drop(nsys_tables, name, of_process[name])
     note = Note("info", _message(recording, nsys_tables, own, left))
     return (
         replace(recording, tables=torch_tables, capabilities=capabilities_of(torch_tables)),
@@ -141,10 +141,10 @@ def _message(recording: Trace, nsys: dict[str, pa.Table], rank: int, left: dict[
         kernels=counts["kernels"],
         ranges=counts["annotations"],
     )
-    twice = ", ".join(f"{name.replace('_', ' ')} ({rows:,})" for name, rows in left.items() if rows)
+    twice = [say("{table} ({rows})", table=table, rows=f"{rows:,}") for table, rows in left.items() if rows]
     if not twice:
         return message
-    return say("{message}; recorded twice and taken once: {rows}", message=message, rows=twice)
+    return say("{message}; recorded twice and taken once: {rows}", message=message, rows=join(", ", twice))
 
 
 def _renumbered(trace: Trace, rank: int, to: int) -> Trace:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from traceanalyzer.model.trace import Capability, how_to_capture
 from traceanalyzer.reporters import names, units
+from traceanalyzer.rules.vocabulary import word
 from traceanalyzer.rules.wording import ranks
 from traceanalyzer.text import Text, join, said, say
 
@@ -134,7 +135,7 @@ class Facts:
         if not self.devices:
             if self.memory_only:
                 return join(
-                    " and ", [_format(f) for f in sorted({s.format for s in self.analysis.trace.sources})]
+                    " and ", [said(word(f)) for f in sorted({s.format for s in self.analysis.trace.sources})]
                 )
             if self.breakdown is not None and Capability.DEVICE_WORK not in self.analysis.trace.capabilities:
                 return say("CPU only")
@@ -311,11 +312,6 @@ def behind(finding: Finding) -> Text:
     )
 
 
-def _format(name: str) -> Text:
-    known = {"memory snapshot": say("memory snapshot"), "oom text": say("oom text")}
-    return known.get(name) or said(name)
-
-
 def before_steps(device: DeviceBreakdown) -> Text | None:
     """What the wall time holds beside the steps; None where that is next to nothing."""
     before = device.before_steps_ns
@@ -347,7 +343,7 @@ def cause_text(cause: str) -> str:
 _VERSION_KEYS = (
     ("PyTorch", ("torch_version", "pytorch_version")),
     ("CUDA", ("cuda_runtime_version", "cuda_version")),
-    ("driver", ("cuda_driver_version",)),
+    (say("driver"), ("cuda_driver_version",)),
     ("ROCm", ("hip_runtime_version", "rocm_version")),
     ("NCCL", ("nccl_version",)),
 )

@@ -118,7 +118,7 @@ def _subtitle(facts: Facts) -> str:
         _time(facts),
         say("GPU busy {share}", share=units.share(facts.busy_share)) if facts.devices else "",
         names.cut(facts.device_text, 60),
-        ", ".join(f"{what} {names.cut(version, 24)}" for what, version in facts.versions),
+        ", ".join(f"{spoken(what)} {names.cut(version, 24)}" for what, version in facts.versions),
         names.cut(facts.title, 60),
         say("confidence {level}", level=word(facts.analysis.verdict.confidence)),
     ]

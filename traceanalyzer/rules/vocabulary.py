@@ -101,6 +101,7 @@ _CAPABILITIES = {
     "collective_arguments": say("collective arguments"),
     "device_properties": say("device properties"),
 }
+_FORMATS = {"memory snapshot": say("memory snapshot"), "oom text": say("oom text")}
 _CHANGES = {"new": say("new"), "gone": say("gone"), "stays": say("stays")}
 _FUSED = {
     "norm_quant": say("norm and quant"),
@@ -137,6 +138,7 @@ WORDS: Mapping[str, Text] = MappingProxyType(
     | _MEMORY
     | _MOMENTS
     | _NOTES
+    | _FORMATS
     | _CHANGES
     | _FUSED
     | _LABELS_OF_NCU

@@ -136,7 +136,7 @@ def _module(frame: Frame) -> str | None:
     if frame.name.endswith(".forward"):
         return frame.name.removesuffix(".forward")
     if frame.name == "forward" and origin(frame.file) == "user":
-        return f"forward in {PurePath(frame.file).name}"
+        return say("forward in {file}", file=PurePath(frame.file).name)
     return None
 
 
