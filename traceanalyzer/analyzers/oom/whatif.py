@@ -30,7 +30,7 @@ from traceanalyzer.model.sizes import size
 from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -82,28 +82,31 @@ def what_if(state: DeviceState, text: str) -> WhatIf:
     made = state.positions("segment_alloc")
     placed = list(zip(state.size[made].tolist(), state.address[made].tolist(), strict=True))
     same = _replay(state, old, limit, start, last, placed)
-    error = _error(state, same, recorded_peak)
     known = replace(
         known,
-        error_share=error,
+        error_share=_error(state, same, recorded_peak),
         replayed_peak_reserved_bytes=same.peak,
         same_segments_share=_same_segments(state, same, last),
         whole_run=not start,
     )
+    return _tried(known, lambda: _replay(state, new, limit, start, last))
+
+
+def _tried(known: WhatIf, replayed: Callable[[], _Replayed]) -> WhatIf:
+    """With what a replay with the new settings gives, where one with the recorded ones gave what was recorded."""
+    error = known.error_share or 0.0
     if error > thresholds.WHAT_IF_ERROR:
-        return replace(
-            known,
-            reason=say(
-                "a replay with the recorded settings is off by {error}, more than {most}",
-                error=f"{error:.1%}",
-                most=f"{thresholds.WHAT_IF_ERROR:.0%}",
-            ),
+        reason = say(
+            "a replay with the recorded settings is off by {error}, more than {most}",
+            error=f"{error:.1%}",
+            most=f"{thresholds.WHAT_IF_ERROR:.0%}",
         )
-    tried = _replay(state, new, limit, start, last)
+        return replace(known, reason=reason)
+    tried = replayed()
     return replace(
         known,
         peak_reserved_bytes=tried.peak,
-        runs_out=None if limit is None else tried.failed_at is not None,
+        runs_out=None if known.limit_bytes is None else tried.failed_at is not None,
         runs_out_at_entry=tried.failed_at,
     )
 

@@ -120,25 +120,7 @@ def select(
     chosen = np.flatnonzero(matters & inside & (outermost == np.arange(len(outermost))))
     chosen = chosen[np.lexsort((api.end[chosen], api.start[chosen]))]
     main = _main_thread(api.thread[call_row[linked]], api.thread[chosen])
-    crew_of = {int(t): min(host.crew(int(t))) for t in np.unique(api.thread[chosen])}
-    crew = np.array([crew_of[t] for t in api.thread[chosen].tolist()], np.int64)
-
-    def framed(values: NDArray[np.int64], first: int, last: int) -> Ints:
-        return np.concatenate(([first], values, [last])).astype(np.int64)
-
-    def flags(values: Flags) -> Flags:
-        return np.concatenate(([False], values[chosen], [False]))
-
-    calls = Calls(
-        framed(chosen, -1, -1),
-        framed(api.thread[chosen], main, main),
-        framed(crew, crew_of.get(main, main), crew_of.get(main, main)),
-        framed(api.start[chosen], begin_ns, host_end_ns),
-        framed(api.end[chosen], begin_ns, host_end_ns),
-        flags(syncs),
-        flags(frees),
-        flags(copies),
-    )
+    calls = _framed(host, chosen, main, (begin_ns, host_end_ns), (syncs, frees, copies))
     position = np.full(len(outermost), -1, np.int64)
     position[chosen] = np.arange(1, len(chosen) + 1)
     call = np.where(linked, position[np.maximum(call_row, 0)], -1)
@@ -147,6 +129,30 @@ def select(
     keep = np.flatnonzero((call >= 0) | in_flight | unknown)
     works = _in_order(row[keep], kind[keep], device[keep], stream[keep], call[keep], start[keep], end[keep])
     return calls, works
+
+
+def _framed(
+    host: HostActivity, chosen: Ints, main: int, window: tuple[int, int], kinds: tuple[Flags, Flags, Flags]
+) -> Calls:
+    """The chosen calls between the beginning of the window and its end, which are the main thread's."""
+    api = host.api_calls
+    crew_of = {int(t): min(host.crew(int(t))) for t in np.unique(api.thread[chosen])}
+    crew = np.array([crew_of[t] for t in api.thread[chosen].tolist()], np.int64)
+
+    def framed(values: NDArray[np.int64], first: int, last: int) -> Ints:
+        return np.concatenate(([first], values, [last])).astype(np.int64)
+
+    syncs, frees, copies = (np.concatenate(([False], kind[chosen], [False])) for kind in kinds)
+    return Calls(
+        framed(chosen, -1, -1),
+        framed(api.thread[chosen], main, main),
+        framed(crew, crew_of.get(main, main), crew_of.get(main, main)),
+        framed(api.start[chosen], *window),
+        framed(api.end[chosen], *window),
+        syncs,
+        frees,
+        copies,
+    )
 
 
 def _outermost(trace: Trace, thread: Ints) -> Ints:

@@ -83,14 +83,7 @@ def what_if(
     changed = rank if whole.meetings.members else None
     if changed is not None:
         asked = [(label, whole.only_on(changed, cure)) for label, cure in asked]
-    distrust = None
-    if not whole.trusted:
-        distrust = say(
-            "The replay of the unchanged trace misses the measured step by more than {limit}: what changes would save "
-            "cannot be told from it.",
-            limit=f"{thresholds.REPLAY_ERROR_SHARE:.0%}",
-        )
-    told = asked if distrust is None else []
+    told = asked if whole.trusted else []
     graph = whole.graphs[0]
     return WhatIf(
         graph.rank,
@@ -104,8 +97,16 @@ def what_if(
         whole.unchanged.path_per_step(),
         tuple(whole.outcome(*change) for change in told),
         whole.together(say("all together"), [cure for _, cure in told]) if told else None,
-        distrust,
+        None if whole.trusted else _distrust(),
         tuple(_notes(whole, changed)),
+    )
+
+
+def _distrust() -> Text:
+    return say(
+        "The replay of the unchanged trace misses the measured step by more than {limit}: what changes would save "
+        "cannot be told from it.",
+        limit=f"{thresholds.REPLAY_ERROR_SHARE:.0%}",
     )
 
 

@@ -86,17 +86,14 @@ def _pack(
     events, lane, row, too_deep = _in_rows(device, host)
     firsts = np.flatnonzero(np.diff(lane, prepend=-1) | np.diff(row, prepend=-1))
     origin, end = _extent(analysis, curves, events, device.rest, host.rest)
-    start = events.start - origin
-    delta = np.diff(start, prepend=0)
-    delta[firsts] = start[firsts]
     op = launchers(analysis.trace, events)
     name, by, told = _coded(events, op, analysis.trace.ops, words)
     calls = calls_of(analysis.trace, narrowed.modules, origin, end)
     blocks = blocks_of(analysis.trace, narrowed.held, origin, end)
     blocks += snapshot_blocks(analysis.trace, narrowed.held_by_snapshots, origin, end)
     columns = {
-        "start": delta, "dur": events.dur, "kind": events.kind, "name": name, "by": by,
-        **_sums(device, host, origin, end), **_block_columns(blocks),
+        "start": _differences(events.start - origin, firsts), "dur": events.dur, "kind": events.kind, "name": name,
+        "by": by, **_sums(device, host, origin, end), **_block_columns(blocks),
         "shape": shape_rows(analysis.trace, op, narrowed.shapes),
         "module": module_rows(analysis.trace, events, narrowed.modules),
         "call_start": np.diff(calls.start, prepend=0), "call_dur": calls.dur, "call_row": calls.row,
@@ -105,15 +102,12 @@ def _pack(
     gaps = idle.gaps_of(analysis)
     drawn_curves = [c for c in curves if c.timed or not len(events)]
     header = {
-        "n": len(events),
-        "end": end - origin,
-        "origin": origin,
+        "n": len(events), "end": end - origin, "origin": origin,
         "unit": "ns" if len(events) or all(c.timed for c in drawn_curves) else "entries",
         "kinds": KINDS,
         "words": [spoken(word(kind)) for kind in KINDS],
         "names": [names.cut(text, NAME_LIMIT) for text in told],
-        "lanes": [{"label": text, "side": "device"} for text in device.labels]
-        + [{"label": text, "side": "host"} for text in host.labels],
+        "lanes": _lanes(device, host),
         "rows": [[int(lane[f]), int(row[f]), int(f)] for f in firsts],
         "columns": [[key, len(columns[key]), len(blob) // max(1, len(columns[key]))] for key, blob in blobs.items()],
         "slice": (end - origin) / SLICES,
@@ -129,6 +123,18 @@ def _pack(
     }  # fmt: skip
     head = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     return len(head).to_bytes(4, "little") + head + b"".join(blobs.values())
+
+
+def _differences(start: NDArray[np.int64], firsts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Each start less the one before it in its row; the first of a row as it is."""
+    delta: NDArray[np.int64] = np.diff(start, prepend=0)
+    delta[firsts] = start[firsts]
+    return delta
+
+
+def _lanes(device: Side, host: Side) -> list[dict[str, str]]:
+    sides = (("device", device.labels), ("host", host.labels))
+    return [{"label": text, "side": side} for side, labels in sides for text in labels]
 
 
 def _gaps(gaps: Sequence[Mapping[str, Any]], origin: int) -> dict[str, Any]:
