@@ -14,7 +14,7 @@ from rich.console import Console
 from traceanalyzer import pipeline
 from traceanalyzer.errors import UsageError
 from traceanalyzer.reporters import REPORTERS, markdown, render, terminal
-from traceanalyzer.reporters.facts import Facts
+from traceanalyzer.reporters.facts import ReportFacts
 from traceanalyzer.rules.findings import Evidence
 from traceanalyzer.rules.savings import Combined
 from traceanalyzer.text import say
@@ -79,7 +79,7 @@ def a_replay(*codes: str, saves: tuple[int, int], steps: int = 3) -> Combined:
 
 
 def combined(found: Combined) -> str:
-    return Facts.of(replace(cases.training(), combined=found)).combined
+    return ReportFacts.of(replace(cases.training(), combined=found)).combined
 
 
 def test_what_fixes_save_together_is_told_where_it_adds_to_what_was_said() -> None:
@@ -98,7 +98,7 @@ def test_without_steps_the_trace_was_replayed() -> None:
     base = cases.training()
     unmarked = {**base.results, "steps": replace(base["steps"], kind="window")}
     found = a_replay("A1", saves=(1000, 2000), steps=1)
-    told = Facts.of(replace(base, results=unmarked, combined=found)).combined
+    told = ReportFacts.of(replace(base, results=unmarked, combined=found)).combined
     assert "a replay of the trace of rank 0, which" in told
 
 

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 def command(inputs: Sequence[str], options: LoadOptions, wanted: Wanted, output: Output) -> None:
     """The nn.Module tree: calls, host time and device time of each module."""
     from traceanalyzer.model.trace import Capability, how_to_capture
-    from traceanalyzer.reporters.facts import Facts
+    from traceanalyzer.reporters.facts import ReportFacts
     from traceanalyzer.reporters.tables import MODULES
 
     analysis = analyze(inputs, options, wanted)
-    modules, unknown = analysis.results.get("modules"), Facts.of(analysis).unknown_columns
+    modules, unknown = analysis.results.get("modules"), ReportFacts.of(analysis).unknown_columns
     rows = modules.rows if modules else ()
     if output.form == "text":  # depth shows as indentation; the path has it for programs
         rows = tuple(asdict(row) | {"name": "  " * row.depth + row.name} for row in rows)

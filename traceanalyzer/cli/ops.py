@@ -27,11 +27,11 @@ def command(
 ) -> None:
     """Operators by time: on the device, on the host, with and without the ops inside them."""
     from traceanalyzer.model.trace import Capability, how_to_capture
-    from traceanalyzer.reporters.facts import Facts
+    from traceanalyzer.reporters.facts import ReportFacts
     from traceanalyzer.reporters.tables import OPS, OPS_BY_SHAPE
 
     analysis = analyze(inputs, options, wanted)
-    ops, unknown = analysis.results.get("ops"), Facts.of(analysis).unknown_columns
+    ops, unknown = analysis.results.get("ops"), ReportFacts.of(analysis).unknown_columns
     if by_shape:
         remark = say(
             "No shapes were recorded: {remedy}.",

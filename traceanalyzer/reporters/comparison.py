@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from traceanalyzer.languages import spoken
 from traceanalyzer.reporters import markdown, names, tables, units
-from traceanalyzer.reporters.facts import PARTS, Facts, cause_text
+from traceanalyzer.reporters.facts import PARTS, ReportFacts, cause_text
 from traceanalyzer.reporters.tables import Column, Layout
 from traceanalyzer.rules.comparison import is_snapshot
 from traceanalyzer.rules.comparison_results import Change
@@ -199,7 +199,7 @@ def text_lines(found: Comparison, top: int) -> Iterator[tuple[str, tables.Sheet 
     """(a line, a table under it or None)."""
     yield headline(found), None
     for what, analysis in ((say("BEFORE"), found.before), (say("AFTER"), found.after)):
-        facts, steps = Facts.of(analysis), units.count(len(analysis["steps"].steps))
+        facts, steps = ReportFacts.of(analysis), units.count(len(analysis["steps"].steps))
         line = say("{side} {trace}: {device}, {steps} {steps:step|steps}", side=what, trace=names.cut(facts.title),
                    device=names.cut(facts.device_text), steps=steps)  # fmt: skip
         yield line, None
@@ -290,7 +290,7 @@ def as_markdown(found: Comparison, *, top: int = 10) -> str:
     """A summary and folded tables, for a pull request."""
     lines = [f"## {markdown.prose(headline(found))}", ""]
     for what, analysis in ((say("Before"), found.before), (say("After"), found.after)):
-        facts = Facts.of(analysis)
+        facts = ReportFacts.of(analysis)
         device = markdown.escape(names.cut(facts.device_text))
         lines.append(f"- {spoken(what)}: {markdown.code(names.cut(facts.title))}, {device}")
     lines += [f"- {markdown.prose(note)}" for note in found.notes]

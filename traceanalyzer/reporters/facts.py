@@ -71,8 +71,8 @@ class Quality:
 
 
 @dataclass(frozen=True)
-class Facts:
-    """A view of an analysis; results that an analyzer could not deliver are None."""
+class ReportFacts:
+    """What a report says of an analysis; results that an analyzer could not deliver are None."""
 
     analysis: Analysis
     steps: Steps | None
@@ -89,7 +89,7 @@ class Facts:
     host_stacks: HostStacks | None
 
     @classmethod
-    def of(cls, analysis: Analysis) -> Facts:
+    def of(cls, analysis: Analysis) -> ReportFacts:
         """The view of an analysis: its results by their names."""
         analyzers = [f.name for f in fields(cls) if f.name != "analysis"]
         return cls(analysis, **{name: analysis.results.get(name) for name in analyzers})

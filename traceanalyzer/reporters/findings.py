@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from traceanalyzer.languages import current, speaking, spoken
 from traceanalyzer.reporters import names, units
-from traceanalyzer.reporters.facts import Facts, same_time
+from traceanalyzer.reporters.facts import ReportFacts, same_time
 from traceanalyzer.reporters.gates import Case, Suite, github, junit
 from traceanalyzer.reporters.json_report import plain
 from traceanalyzer.rules.explain import page_of
@@ -34,7 +34,7 @@ def text(analysis: Analysis) -> str:
 
 
 def _text_lines(analysis: Analysis) -> Iterator[str]:
-    facts = Facts.of(analysis)
+    facts = ReportFacts.of(analysis)
     for finding in analysis.findings:
         head = say(
             "{code} {title} [{severity}, {confidence} confidence]",
@@ -74,7 +74,7 @@ def markdown(analysis: Analysis) -> str:
         saving = spoken(_saving(finding))
         sure = spoken(word(finding.confidence))
         lines.append(f"| {finding.code} | {_cell(finding.claim)} | {saving} | {sure} |")
-    if combined := Facts.of(analysis).combined:
+    if combined := ReportFacts.of(analysis).combined:
         lines += ["", _cell(combined)]
     for finding in analysis.findings:
         lines += ["", f"**{finding.code} {_cell(finding.title)}**", "", names.prose(finding.fix)]

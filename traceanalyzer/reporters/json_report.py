@@ -16,7 +16,7 @@ import msgspec
 
 from traceanalyzer.model.trace import Capability, how_to_capture
 from traceanalyzer.reporters import json_costs
-from traceanalyzer.reporters.facts import Facts
+from traceanalyzer.reporters.facts import ReportFacts
 from traceanalyzer.version import __version__
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def schema() -> Document:
 
 def document(analysis: Analysis) -> Document:
     """The document as plain dictionaries and lists. Tables are complete; none is cut to a top N."""
-    facts = Facts.of(analysis)
+    facts = ReportFacts.of(analysis)
     capabilities = analysis.trace.capabilities
     needs = how_to_capture(analysis.trace.sources)
     return {
@@ -113,7 +113,7 @@ def _lists(value: Any) -> Any:
     return [_lists(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _stacks(facts: Facts) -> Document | None:
+def _stacks(facts: ReportFacts) -> Document | None:
     """Call paths in depth-first order, as columns: there are thousands."""
     found = facts.python_stacks
     if found is None:
@@ -122,7 +122,7 @@ def _stacks(facts: Facts) -> Document | None:
     return columns | {"left_out": found.left_out, "unattributed_device_ns": found.unattributed_device_ns}
 
 
-def _host_stacks(facts: Facts) -> Document | None:
+def _host_stacks(facts: ReportFacts) -> Document | None:
     """Native call paths of samples and of system calls; null without any."""
     found = facts.host_stacks
     if found is None or not (found.samples.name or found.system_calls.name):
@@ -165,7 +165,7 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-def _steps(facts: Facts) -> Document | None:
+def _steps(facts: ReportFacts) -> Document | None:
     if facts.steps is None:
         return None
     return {
@@ -192,7 +192,7 @@ def _device(device: DeviceBreakdown) -> Document:
     }
 
 
-def _launches(facts: Facts) -> Document | None:
+def _launches(facts: ReportFacts) -> Document | None:
     if facts.launches is None:
         return None
     return {
@@ -205,7 +205,7 @@ def _launches(facts: Facts) -> Document | None:
     }
 
 
-def _memory(facts: Facts) -> Document | None:
+def _memory(facts: ReportFacts) -> Document | None:
     """The whole section is null when nothing told of memory: no events, no snapshot, no error message."""
     timelines = facts.memory.timelines if facts.memory else ()
     snapshot, ooms = facts.analysis.results.get("snapshot"), facts.analysis.results.get("oom")

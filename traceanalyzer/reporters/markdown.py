@@ -9,7 +9,7 @@ from traceanalyzer.languages import spoken
 from traceanalyzer.reporters import names, tables, units
 from traceanalyzer.reporters.costs import work_lines
 from traceanalyzer.reporters.devices import Shown, shown
-from traceanalyzer.reporters.facts import PARTS, Facts, before_steps, behind, cause_text, parts_of
+from traceanalyzer.reporters.facts import PARTS, ReportFacts, before_steps, behind, cause_text, parts_of
 from traceanalyzer.rules.vocabulary import word
 from traceanalyzer.text import join, said, say
 from traceanalyzer.version import __version__
@@ -27,7 +27,7 @@ MAX_ROWS = 10  # per table: more belongs into the page
 
 def render(analysis: Analysis, *, top: int = 10) -> str:
     """The whole document, ending with a newline."""
-    return "\n".join(_lines(Facts.of(analysis), min(top, MAX_ROWS))) + "\n"
+    return "\n".join(_lines(ReportFacts.of(analysis), min(top, MAX_ROWS))) + "\n"
 
 
 def escape(text: str) -> str:
@@ -50,7 +50,7 @@ def prose(text: str) -> str:
     return "".join(piece if i % 2 else _MARKUP.sub(r"\\\1", piece) for i, piece in enumerate(pieces))
 
 
-def _lines(facts: Facts, top: int) -> Iterator[str]:
+def _lines(facts: ReportFacts, top: int) -> Iterator[str]:
     verdict = facts.analysis.verdict
     yield f"## {_one_line(verdict.headline)}"
     yield ""
@@ -86,7 +86,7 @@ def _lines(facts: Facts, top: int) -> Iterator[str]:
     yield f"<sub>{escape(names.cut(facts.title))}, {spoken(about)}</sub>"
 
 
-def _quality(facts: Facts) -> Iterator[str]:
+def _quality(facts: ReportFacts) -> Iterator[str]:
     if facts.quality:
         yield "### " + spoken(say("About this trace"))
         yield ""
@@ -134,7 +134,7 @@ def _device(one: Shown) -> Iterator[str]:
         yield ""
 
 
-def _findings(facts: Facts, top: int) -> Iterator[str]:
+def _findings(facts: ReportFacts, top: int) -> Iterator[str]:
     if not facts.findings:
         return
     yield "### " + spoken(say("What to do"))
@@ -152,7 +152,7 @@ def _findings(facts: Facts, top: int) -> Iterator[str]:
         yield ""
 
 
-def _finding(number: int, finding: Finding, facts: Facts) -> Iterator[str]:
+def _finding(number: int, finding: Finding, facts: ReportFacts) -> Iterator[str]:
     parts = [said(escape(finding.code)), facts.worth(finding)]
     what = join(", ", [part for part in parts if part])
     about = say("{what}; {level} confidence", what=what, level=word(finding.confidence))

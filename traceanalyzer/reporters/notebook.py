@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from traceanalyzer.languages import of_locale, speaking
 from traceanalyzer.model.trace import Capability, Trace, how_to_capture
 from traceanalyzer.reporters import comparison, devices, tables
-from traceanalyzer.reporters.facts import Facts
+from traceanalyzer.reporters.facts import ReportFacts
 from traceanalyzer.reporters.html import charts, environment
 from traceanalyzer.rules.analysis import Analysis
 from traceanalyzer.rules.comparison_results import Comparison
@@ -35,7 +35,7 @@ def html(shown: object) -> str:
 
 @html.register
 def _(shown: Analysis) -> str:
-    facts = Facts.of(shown)
+    facts = ReportFacts.of(shown)
     chosen = devices.shown(facts.devices)
     kernels = (
         tables.sheet(tables.KERNELS, facts.kernels.rows, _ROWS)

@@ -21,7 +21,7 @@ from traceanalyzer.languages import spoken
 from traceanalyzer.reporters import names, tables, units
 from traceanalyzer.reporters.costs import work_lines
 from traceanalyzer.reporters.devices import Shown, shown
-from traceanalyzer.reporters.facts import PARTS, Facts, before_steps, behind, cause_text, parts_of
+from traceanalyzer.reporters.facts import PARTS, ReportFacts, before_steps, behind, cause_text, parts_of
 from traceanalyzer.rules.vocabulary import word
 from traceanalyzer.text import Text, say
 
@@ -53,11 +53,11 @@ def render(analysis: Analysis, *, top: int = 5) -> str:
 def show(analysis: Analysis, *, top: int = 5, console: Console | None = None) -> None:
     """Print the summary on stdout, or on the given console."""
     console = console or Console(highlight=False, emoji=False)
-    for block in _blocks(Facts.of(analysis), top):
+    for block in _blocks(ReportFacts.of(analysis), top):
         console.print(block, highlight=False, emoji=False)
 
 
-def _blocks(facts: Facts, top: int) -> Iterator[RenderableType]:
+def _blocks(facts: ReportFacts, top: int) -> Iterator[RenderableType]:
     if facts.simulated:
         yield _said(
             say("SIMULATED: written by a simulator, not by a profiler on a GPU"), "bold yellow", end="\n"
@@ -83,7 +83,7 @@ def _blocks(facts: Facts, top: int) -> Iterator[RenderableType]:
     yield from _longest(facts, top)
 
 
-def _findings(facts: Facts, top: int) -> Iterator[RenderableType]:
+def _findings(facts: ReportFacts, top: int) -> Iterator[RenderableType]:
     if not facts.findings:
         return
     yield _said(say("What to do"), "bold")
@@ -96,7 +96,7 @@ def _findings(facts: Facts, top: int) -> Iterator[RenderableType]:
         yield Styled(spoken(facts.combined) + "\n")
 
 
-def _longest(facts: Facts, top: int) -> Iterator[RenderableType]:
+def _longest(facts: ReportFacts, top: int) -> Iterator[RenderableType]:
     """The kernels with most time; where none was recorded, the ops."""
     if facts.kernels and facts.kernels.rows:
         yield SheetTable(tables.sheet(tables.KERNELS, facts.kernels.rows, top))
@@ -113,7 +113,7 @@ def _said(text: Text, style: str = "", *, end: str = "") -> Styled:
     return Styled(spoken(text) + end, style=style)
 
 
-def _subtitle(facts: Facts) -> str:
+def _subtitle(facts: ReportFacts) -> str:
     parts = [
         _time(facts),
         say("GPU busy {share}", share=units.share(facts.busy_share)) if facts.devices else "",
@@ -125,7 +125,7 @@ def _subtitle(facts: Facts) -> str:
     return " · ".join(spoken(part) for part in parts if part)
 
 
-def _time(facts: Facts) -> str:
+def _time(facts: ReportFacts) -> str:
     """How long a step is, or the whole; nothing where no time was recorded, as in many snapshots."""
     if not facts.step_ns:
         return ""
@@ -190,7 +190,7 @@ def _device(one: Shown, *, several: bool) -> Group:
     return Group(title, *above, Bar(device.whole), legend, Styled(""))
 
 
-def _quality(facts: Facts) -> Iterator[RenderableType]:
+def _quality(facts: ReportFacts) -> Iterator[RenderableType]:
     if not facts.quality:
         return
     yield _said(say("About this trace"), "bold")
@@ -210,7 +210,7 @@ def _quality(facts: Facts) -> Iterator[RenderableType]:
     yield Styled("")
 
 
-def _finding(number: int, finding: Finding, others: Sequence[Finding], facts: Facts) -> Group:
+def _finding(number: int, finding: Finding, others: Sequence[Finding], facts: ReportFacts) -> Group:
     head = (
         Styled(f"{number}. ")
         + _plain(finding.title, "bold")

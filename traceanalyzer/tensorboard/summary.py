@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from traceanalyzer.languages import spoken
 from traceanalyzer.reporters import names, units
-from traceanalyzer.reporters.facts import Facts
+from traceanalyzer.reporters.facts import ReportFacts
 from traceanalyzer.reporters.html import charts
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Summary:
 
 def summarize(analysis: Analysis) -> Summary:
     """The row of an analysis."""
-    facts = Facts.of(analysis)
+    facts = ReportFacts.of(analysis)
     first = next((f for f in facts.findings if f.severity != "info"), None)
     return Summary(
         verdict=names.cut(analysis.verdict.headline, 300),
@@ -58,7 +58,7 @@ def summarize(analysis: Analysis) -> Summary:
     )
 
 
-def _parts(facts: Facts) -> tuple[Part, ...]:
+def _parts(facts: ReportFacts) -> tuple[Part, ...]:
     """The parts of the device with the longest wall time: ranks of one job look alike."""
     if not facts.devices:
         return ()

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from traceanalyzer.reporters import assets, devices, json_report, method, names, tables, timeline, units
 from traceanalyzer.reporters.costs import work_lines
-from traceanalyzer.reporters.facts import Facts, before_steps, cause_text
+from traceanalyzer.reporters.facts import ReportFacts, before_steps, cause_text
 from traceanalyzer.reporters.html import (
     charts,
     comparison,
@@ -87,7 +87,7 @@ class Served:
 class Parts:
     """What the page shows and its scripts need: made once, delivered in either way."""
 
-    facts: Facts
+    facts: ReportFacts
     sheets: Mapping[str, tables.Sheet]
     devices: list[Device]
     memory: memory.MemoryView
@@ -138,7 +138,7 @@ def serve(analysis: Analysis, *, top: int = 50) -> Served:
 
 
 def _parts(analysis: Analysis, top: int) -> Parts:
-    facts = Facts.of(analysis)
+    facts = ReportFacts.of(analysis)
     sheets, of_memory = _sheets(facts, top), memory.view(facts, top)
     narrowed = Narrowed(
         _named(sheets),
@@ -227,7 +227,7 @@ def _icicles(analysis: Analysis) -> list[icicles.Icicle]:
     return [icicle for icicle in found if icicle]
 
 
-def _devices(facts: Facts) -> list[Device]:
+def _devices(facts: ReportFacts) -> list[Device]:
     whole = {one.number: one.why for one in devices.shown(facts.devices)}
     return [
         _device(number, device, facts, why=whole.get(number), folded=number not in whole)
@@ -235,7 +235,9 @@ def _devices(facts: Facts) -> list[Device]:
     ]
 
 
-def _device(number: int, device: DeviceBreakdown, facts: Facts, *, why: Text | None, folded: bool) -> Device:
+def _device(
+    number: int, device: DeviceBreakdown, facts: ReportFacts, *, why: Text | None, folded: bool
+) -> Device:
     several_ranks = len({d.rank for d in facts.devices}) > 1
     place = _gpu(device.rank if several_ranks else None, device.device)
     wall = device.whole.wall_ns
@@ -313,7 +315,7 @@ def _opportunities(parts: Parts) -> list[Opportunity]:
     return result
 
 
-def _sheets(facts: Facts, top: int) -> dict[str, tables.Sheet]:
+def _sheets(facts: ReportFacts, top: int) -> dict[str, tables.Sheet]:
     """Every table of the page by its id; those whose analyzer had nothing are left out."""
     found: list[tuple[tables.Layout, Sequence[Any] | None]] = [
         (tables.IDLE_GAPS, facts.breakdown.largest_gaps if facts.breakdown else None),
@@ -370,7 +372,7 @@ def _around(rows: Sequence[ModuleRow], i: int) -> list[int]:
     return found
 
 
-def _queues(facts: Facts) -> list[tuple[Text, charts.Line, bool]]:
+def _queues(facts: ReportFacts) -> list[tuple[Text, charts.Line, bool]]:
     """Devices with their queues, and whether they are folded away as one of many."""
     if not facts.launches:
         return []

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from traceanalyzer.analyzers.results import Partition
 from traceanalyzer.reporters import assets, comparison, tables
-from traceanalyzer.reporters.facts import Facts
+from traceanalyzer.reporters.facts import ReportFacts
 from traceanalyzer.reporters.html import charts, environment, policy
 from traceanalyzer.text import Text, say
 from traceanalyzer.version import __version__
@@ -28,7 +28,7 @@ class Side:
 
     label: Text
     title: str  # of the file, or what tells it from another one of that name
-    facts: Facts
+    facts: ReportFacts
     steps: int
     step_ns: int | None
     segments: tuple[charts.Segment, ...]
@@ -49,7 +49,7 @@ class View:
 
 def view(found: Comparison, top: int, titles: tuple[str, str] | None = None) -> View:
     """The comparison for the template; `titles` are of BEFORE and AFTER, where file names do not tell them apart."""
-    before, after = titles or (Facts.of(found.before).title, Facts.of(found.after).title)
+    before, after = titles or (ReportFacts.of(found.before).title, ReportFacts.of(found.after).title)
     sheets = {sheet.layout.id: sheet for sheet in comparison.sheets(found, top)}
     return View(
         comparison.headline(found),
@@ -71,7 +71,7 @@ def _side(label: Text, title: str, analysis: Analysis, found: Comparison, when: 
     return Side(
         label,
         title,
-        Facts.of(analysis),
+        ReportFacts.of(analysis),
         len(analysis["steps"].steps),
         step,
         charts.stack(Partition(sum(ns), *ns)) if ns else (),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from traceanalyzer.analyzers.results import MemoryTimeline
     from traceanalyzer.analyzers.snapshot.results import DeviceSnapshot, Moment, Oom, SegmentMap
-    from traceanalyzer.reporters.facts import Facts
+    from traceanalyzer.reporters.facts import ReportFacts
     from traceanalyzer.source_links import SourceLinks
 
 GROUPED = (
@@ -89,7 +89,7 @@ class MemoryView:
         }
 
 
-def view(facts: Facts, top: int) -> MemoryView:
+def view(facts: ReportFacts, top: int) -> MemoryView:
     """Everything that the section shows of an analysis."""
     results = facts.analysis.results
     devices = results["snapshot"].devices if "snapshot" in results else ()
