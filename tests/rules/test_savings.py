@@ -15,13 +15,14 @@ from traceanalyzer import load
 from traceanalyzer.analyzers import run_analyzers, thresholds
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules import judge
-from traceanalyzer.rules.findings import Finding, Speedup
+from traceanalyzer.rules.findings import SEVERITIES, Finding, Speedup, severity
 from traceanalyzer.rules.savings import with_savings
 
 if TYPE_CHECKING:
     from traceanalyzer.model.trace import Trace
 
 US = 1_000
+SIMULATED = Path(__file__).parents[2] / "fixtures" / "simulated"
 
 
 def a_finding(**fields: object) -> Finding:
@@ -206,3 +207,18 @@ def test_where_all_ranks_are_too_large_to_be_replayed_the_first_is(monkeypatch: 
     judged = judge(trace, results)
     assert judged.combined is not None
     assert judged.combined.ranks == (0,)
+
+
+@pytest.mark.parametrize(
+    "recording", ["training_mixed", "sync_loop", "host_pauses", "gemm_bound", "launch_bound"]
+)
+def test_no_finding_is_less_severe_than_what_it_saves(recording: str) -> None:
+    """By what is at stake, or by what the replay saves where that is more: the optimizer's, too."""
+    trace = load(SIMULATED / f"sim_{recording}.json.gz")
+    results = run_analyzers(trace)[0]
+    found = judge(trace, results).findings
+    for finding in found:
+        if finding.saving_ns and finding.severity != "info":
+            saved = severity(finding.saving_ns[1] / results["steps"].median_ns)
+            assert SEVERITIES.index(finding.severity) <= SEVERITIES.index(saved), finding.code
+    assert [f.severity for f in found if f.code == "OPT001"] == ["medium"] * (recording == "training_mixed")
