@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from compute_situations import STREAM, Computing
 
+from traceanalyzer import load
 from traceanalyzer.analyzers.roofline import RooflineAnalyzer
 from traceanalyzer.cost import attribution, meta
+from traceanalyzer.cost.attribution import kernel_costs
 from traceanalyzer.cost.call import parse_call
 from traceanalyzer.cost.formulas import cost_of
 from traceanalyzer.cost.meta import costs_on_meta
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
     from traceanalyzer.cost.meta import Recorded
 
 pytest.importorskip("torch")
+
+GPU = Path(__file__).parents[2] / "fixtures" / "gpu"
 
 
 def recorded(name: str, dims: list[Any], values: list[str], dtype: str = "float") -> Recorded:
@@ -91,4 +97,28 @@ def test_pytorch_is_not_started_for_a_trifle_nor_where_a_formula_lacks_an_argume
     b.work("aten::linalg_cross", STREAM, 5, [10, 3], [10, 3])
     b.work("aten::mm", STREAM, 1000, [10, 3])
     RooflineAnalyzer().analyze(b.done().trace(), {})
+    assert asked == []
+
+
+def test_pytorch_is_not_started_where_it_cannot_tell_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To start it takes seconds, as long as the whole report of a small trace."""
+    started: list[Any] = []
+    monkeypatch.setattr(subprocess, "run", lambda *told, **_: started.append(told))
+    b = Computing().work("aten::add", STREAM, 100, [1 << 13, 1 << 13], [1 << 13, 1 << 13])
+    b.work("aten::nonzero", STREAM, 1000, [1 << 13, 1 << 13])  # its result is as large as the data says
+    b.work("fbgemm::permute_sparse_features", STREAM, 1000, [1 << 13], [1 << 13])  # is none of PyTorch's own
+    b.work("aten::linalg_cross", STREAM, 5, [10, 3], [10, 3])
+    RooflineAnalyzer().analyze(b.done().trace(), {})
+    assert started == []
+
+
+@pytest.mark.parametrize("recording", ["train", "math_sdpa", "nonzero_loop", "generate"])
+def test_a_report_of_a_usual_run_does_not_wait_for_pytorch(
+    recording: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(
+        attribution, "costs_on_meta", lambda calls: asked.extend(calls) or [None] * len(calls)
+    )
+    kernel_costs(load(GPU / f"{recording}.plain.trace.json.gz"))
     assert asked == []

@@ -121,6 +121,7 @@ FORMULAS: Mapping[str, Formula] = {
     "aten::_scaled_dot_product_flash_attention_backward": _backward(_Places(causal=11)),
     "aten::_scaled_dot_product_efficient_attention_backward": _backward(_Places(causal=11)),
     "aten::_scaled_dot_product_cudnn_attention_backward": _backward(_Places(causal=14)),
+    "aten::_cudnn_attention_backward": _backward(_Places(causal=14, longest=(11, 12))),
     "aten::_flash_attention_backward": _backward(_Places(causal=11, heads_last=True, longest=(8, 9))),
     "aten::_efficient_attention_backward": _backward(
         _Places(causal=14, heads_last=True, longest=(8, 9), custom_mask=True)

@@ -28,7 +28,7 @@ from traceanalyzer.cost.call import parse_call
 from traceanalyzer.cost.experts import with_experts
 from traceanalyzer.cost.formulas import cost_of, has_formula
 from traceanalyzer.cost.kernel_costs import Costed, KernelCosts, Source
-from traceanalyzer.cost.meta import WORTHWHILE, costs_on_meta
+from traceanalyzer.cost.meta import WORTHWHILE, costs_on_meta, may_know
 from traceanalyzer.cost.names import does_products
 from traceanalyzer.cost.signatures import recovered
 from traceanalyzer.model.columns import ints, texts
@@ -161,7 +161,8 @@ class _OpCosts:
 
     def _replay(self, unknown: list[tuple[int, Recorded]], time: Floats, whole: float, numbers: Ints) -> None:
         """What no formula knows and launches kernels itself, by PyTorch on its meta device."""
-        asked = sorted((u for u in unknown if time[u[0]] > 0), key=lambda u: (-time[u[0]], u[0]))
+        worth = [u for u in unknown if time[u[0]] > 0 and may_know(u[1])]
+        asked = sorted(worth, key=lambda u: (-time[u[0]], u[0]))
         if sum(time[i] for i, _ in asked) < WORTHWHILE * whole:
             return
         for (i, recorded), cost in zip(asked, costs_on_meta([r for _, r in asked]), strict=True):

@@ -22,14 +22,29 @@ if TYPE_CHECKING:
 MAX_CALLS = 256
 """Distinct calls that are run at most, those with most kernel time first."""
 PATIENCE_S = 60
-WORTHWHILE = 0.01
-"""Share of the kernel time that calls without a formula must have: to start PyTorch takes seconds (own judgement)."""
+WORTHWHILE = 0.02
+"""Share of the kernel time that calls which PyTorch may know must have: to start it takes one to three seconds, and of
+less no rule speaks (own judgement)."""
+_SIZED_BY_DATA = frozenset(
+    f"aten::{name}"
+    for name in (
+        "nonzero", "masked_select", "_unique", "_unique2", "unique_dim", "unique_consecutive", "repeat_interleave",
+        "bincount",
+    )
+)  # fmt: skip
+"""Their results are as large as the data says, and on the meta device there is none to ask."""
+
+
+def may_know(call: Recorded) -> bool:
+    """Whether PyTorch may have an answer, as far as can be told without starting it."""
+    name, dims = call[0], call[1]
+    return name.startswith("aten::") and bool(dims) and name not in _SIZED_BY_DATA
 
 
 def costs_on_meta(calls: Sequence[Recorded]) -> list[Cost | None]:
     """A cost for each call as recorded: name, dims, types, strides, values; None without PyTorch or where refused."""
     unknown: list[Cost | None] = [None] * len(calls)
-    asked = [call for call in calls[:MAX_CALLS] if call[0].startswith("aten::") and call[1]]
+    asked = [call for call in calls if may_know(call)][:MAX_CALLS]
     if not asked or find_spec("torch") is None:
         return unknown
     try:

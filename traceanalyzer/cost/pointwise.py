@@ -41,12 +41,13 @@ _ARITHMETIC = {
     "hardsigmoid_backward": (2, 2), "softplus_backward": (2, 4), "mish_backward": (2, 9),
     "mse_loss_backward": (3, 3), "smooth_l1_loss_backward": (3, 4), "l1_loss_backward": (3, 2),
     "binary_cross_entropy_backward": (3, 5), "native_dropout_backward": (2, 2),
-    "_masked_scale": (2, 2),
+    "_masked_scale": (2, 2), "logit": (1, 3), "logit_backward": (2, 3),
 }  # fmt: skip
 # Results are booleans, one byte each.
 _COMPARISONS = {
     "eq": 2, "ne": 2, "lt": 2, "le": 2, "gt": 2, "ge": 2, "logical_and": 2, "logical_or": 2,
     "logical_xor": 2, "logical_not": 1, "isnan": 1, "isinf": 1, "isfinite": 1, "isclose": 2,
+    "isposinf": 1, "isneginf": 1,
 }  # fmt: skip
 _READS = {
     **{f"aten::{name}": reads for name, (reads, _) in _ARITHMETIC.items()},
