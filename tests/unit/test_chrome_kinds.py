@@ -9,6 +9,8 @@ import pytest
 
 from traceanalyzer.ingest.inputs import read_inputs
 from traceanalyzer.ingest.options import LoadOptions
+from traceanalyzer.pipeline import analyze, load
+from traceanalyzer.reporters.facts import ReportFacts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -159,3 +161,13 @@ def test_the_epoch_is_base_plus_the_first_event(tmp_path: Path) -> None:
     assert trace.sources[0].epoch_ns == base + 1_000_500
     assert trace.ops["ts"].to_pylist() == [0]
     assert read(tmp_path, event("cpu_op", ts=1000.5)).sources[0].epoch_ns is None  # since boot: no wall clock
+
+
+def test_of_a_trace_of_another_program_nothing_is_claimed(tmp_path: Path) -> None:
+    """JAX and TensorFlow write no categories."""
+    trace = read(tmp_path, *({**event("", f"fusion_{i}"), "args": {"hlo_op": "fusion"}} for i in range(3)))
+    (note,) = trace.sources[0].notes
+    assert note.message == "no event in it is of a kind that torch.profiler writes"
+    found = analyze(load(tmp_path / "run.json", options=LoadOptions(use_cache=False)))
+    assert found.verdict.headline == "The trace shows nothing that can be analysed"
+    assert "CPU only" not in ReportFacts.of(found).device_text

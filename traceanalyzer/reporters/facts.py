@@ -137,7 +137,9 @@ class ReportFacts:
                 return join(
                     " and ", [said(word(f)) for f in sorted({s.format for s in self.analysis.trace.sources})]
                 )
-            if self.breakdown is not None and Capability.DEVICE_WORK not in self.analysis.trace.capabilities:
+            trace = self.analysis.trace
+            seen = trace.ops.num_rows or trace.annotations.num_rows or trace.python_calls.num_rows
+            if self.breakdown is not None and seen and Capability.DEVICE_WORK not in trace.capabilities:
                 return say("CPU only")
             return units.UNKNOWN
         tally: dict[str | None, int] = {}

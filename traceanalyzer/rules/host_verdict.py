@@ -23,6 +23,11 @@ _STALLED = {
 
 def host_verdict(facts: Facts) -> Verdict:
     """That no device work was recorded, what the host did most, and how to see a device."""
+    ops, ranges = facts.results.get("ops"), facts.results.get("ranges")
+    if not (
+        facts.capabilities or (ops and ops.by_name) or (ranges and (ranges.annotations or ranges.frames))
+    ):
+        return Verdict("unknown", say("The trace shows nothing that can be analysed"), "low")
     host = _host(facts)
     if any(note.kind == "partial" for source in facts.sources for note in source.notes):
         says = say("What could be read of the trace holds no GPU work.{host}", host=host)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from traceanalyzer.ingest.chrome.share import Share
 
 
+_TORCH_WRITES = ("ops", "annotations", "python_calls", "api_calls", "kernels", "copies", "allocations")
+
+
 def notes_of(shares: Sequence[Share], done: Assembled) -> Iterator[Note]:
     """What was lost of the file first, then what was mended, then what was left out of its events."""
     damages = [share.damage for share in shares]
@@ -49,6 +52,13 @@ def notes_of(shares: Sequence[Share], done: Assembled) -> Iterator[Note]:
             count=done.negative_durations,
         )
         yield Note("repaired", message, say("The recording clock stepped back; record again."))
+    if done.events and not any(done.tables[name].num_rows for name in _TORCH_WRITES):
+        message = say(
+            "no event in it is of a kind that torch.profiler writes", count=done.events
+        )
+        yield Note(
+            "info", message, say("Record with torch.profiler: traces of other programs show nothing here.")
+        )
 
 
 def _cut_off(shares: Sequence[Share], damages: Sequence[Damage]) -> Iterator[Note]:
