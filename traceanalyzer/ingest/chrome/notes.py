@@ -53,9 +53,7 @@ def notes_of(shares: Sequence[Share], done: Assembled) -> Iterator[Note]:
         )
         yield Note("repaired", message, say("The recording clock stepped back; record again."))
     if done.events and not any(done.tables[name].num_rows for name in _TORCH_WRITES):
-        message = say(
-            "no event in it is of a kind that torch.profiler writes", count=done.events
-        )
+        message = say("no event in it is of a kind that torch.profiler writes")
         yield Note(
             "info", message, say("Record with torch.profiler: traces of other programs show nothing here.")
         )
