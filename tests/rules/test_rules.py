@@ -117,6 +117,14 @@ def test_host_memory_that_is_pinned_is_not_cured_by_settings_of_the_device_alloc
     assert "empty_cache" in finding.fix
 
 
+def test_a_program_without_pytorch_gets_no_advice_on_its_allocator() -> None:
+    b = stalled_by("api_calls", "cudaMalloc")
+    found = judged(b, format="nsys sqlite").findings
+    (finding,) = (f for f in found if f.code == "ALLOC001")
+    assert "empty_cache" not in finding.fix
+    assert "creates the CUDA context" in finding.fix
+
+
 def test_what_a_cut_may_have_lost_is_not_said_to_be_unrecorded() -> None:
     notes = (Note("partial", "cut off at byte 17", "Record again."),)
     b = Linked()

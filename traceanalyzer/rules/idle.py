@@ -262,6 +262,10 @@ class Allocator(IdleRule):
         "```"
     )
     pins = say("the host pins or unpins host memory")
+    from_pool = say(
+        "Allocate before the loop, or from a pool that keeps what is freed (`cudaMallocAsync`, RMM, CuPy's memory pool). "
+        "The first call of a program also creates the CUDA context: it is no part of a step."
+    )
     pin_once = say("Pin host memory once, before the loop, and use the same buffers in every step.")
 
     def reason(self, facts: Facts) -> Text:
@@ -269,8 +273,10 @@ class Allocator(IdleRule):
         return self.pins if _pinning(facts) else self.says
 
     def cure(self, facts: Facts) -> Text:
-        """Settings of the device's allocator do nothing for host memory."""
-        return self.pin_once if _pinning(facts) else self.fix
+        """Settings of PyTorch's allocator do nothing for host memory, nor for a program without PyTorch."""
+        if _pinning(facts):
+            return self.pin_once
+        return self.fix if facts.results["ops"].by_name or not facts.of_nsys else self.from_pool
 
 
 def _pinning(facts: Facts) -> bool:
