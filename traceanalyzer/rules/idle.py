@@ -263,8 +263,8 @@ class Allocator(IdleRule):
     )
     pins = say("the host pins or unpins host memory")
     from_pool = say(
-        "Allocate before the loop, or from a pool that keeps what is freed (`cudaMallocAsync`, RMM, CuPy's memory pool). "
-        "The first call of a program also creates the CUDA context: it is no part of a step."
+        "Allocate before the loop, or from a pool that keeps what is freed (`cudaMallocAsync`, RMM, CuPy's memory "
+        "pool). The first call of a program also creates the CUDA context: it is no part of a step."
     )
     pin_once = say("Pin host memory once, before the loop, and use the same buffers in every step.")
 
