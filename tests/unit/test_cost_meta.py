@@ -112,7 +112,7 @@ def test_pytorch_is_not_started_where_it_cannot_tell_anything(monkeypatch: pytes
     assert started == []
 
 
-@pytest.mark.parametrize("recording", ["train", "math_sdpa", "nonzero_loop", "generate"])
+@pytest.mark.parametrize("recording", ["train", "math_sdpa", "nonzero_loop", "layernorm"])
 def test_a_report_of_a_usual_run_does_not_wait_for_pytorch(
     recording: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
