@@ -54,7 +54,7 @@ def test_a_file_that_was_cut_before_its_device_work_is_not_said_to_be_recorded_w
     b = Linked()
     b.op("aten::mm", 0, 10, self_dur=10_000)
     headline = judged(b, set(), notes=notes)[0].headline
-    assert headline.startswith("What could be read of the trace holds no GPU work. Of all operators aten::mm")
+    assert headline.startswith("What could be read of the trace holds no GPU work; of all operators aten::mm")
     assert "profile with" not in headline
 
 

@@ -130,7 +130,6 @@ def test_no_device_work_says_so_and_names_the_top_op_of_the_host() -> None:
     assert found.bottleneck == "unknown"
     assert "no GPU work" in found.headline
     assert "aten::mm" in found.headline
-    assert "ProfilerActivity.CUDA" in found.headline
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from traceanalyzer.analyzers.copies import CopiesAnalyzer
 from traceanalyzer.analyzers.fusion import FusionAnalyzer
 from traceanalyzer.analyzers.grids import GridsAnalyzer
 from traceanalyzer.analyzers.host_stacks import HostStacksAnalyzer
+from traceanalyzer.analyzers.host_time import HostTimeAnalyzer
 from traceanalyzer.analyzers.kernel_metrics import KernelMetricsAnalyzer
 from traceanalyzer.analyzers.kernels import KernelsAnalyzer
 from traceanalyzer.analyzers.launches import LaunchesAnalyzer
@@ -33,7 +34,6 @@ from traceanalyzer.analyzers.repeats import RepeatsAnalyzer
 from traceanalyzer.analyzers.roofline import RooflineAnalyzer
 from traceanalyzer.analyzers.snapshot.oom import OomAnalyzer
 from traceanalyzer.analyzers.snapshot.state import SnapshotAnalyzer
-from traceanalyzer.analyzers.stalls import StallsAnalyzer
 from traceanalyzer.analyzers.steps import StepsAnalyzer
 from traceanalyzer.analyzers.streams import StreamsAnalyzer
 from traceanalyzer.analyzers.waits import WaitsAnalyzer
@@ -69,7 +69,7 @@ ANALYZERS: tuple[Analyzer, ...] = (
     WaitsAnalyzer(),
     ContentionAnalyzer(),
     RangesAnalyzer(),
-    StallsAnalyzer(),
+    HostTimeAnalyzer(),
     GridsAnalyzer(),
     StreamsAnalyzer(),
     PeersAnalyzer(),

@@ -16,6 +16,7 @@ from traceanalyzer.text import Text, join, said, say
 
 if TYPE_CHECKING:
     from traceanalyzer.analyzers.host_stacks import HostStacks
+    from traceanalyzer.analyzers.host_time import HostTime
     from traceanalyzer.analyzers.results import (
         Breakdown,
         Collectives,
@@ -87,6 +88,7 @@ class ReportFacts:
     roofline: Roofline | None
     python_stacks: PythonStacks | None
     host_stacks: HostStacks | None
+    host_time: HostTime | None
 
     @classmethod
     def of(cls, analysis: Analysis) -> ReportFacts:

@@ -64,6 +64,7 @@ def document(analysis: Analysis) -> Document:
         "breakdown": [_device(d) for d in facts.devices] if facts.breakdown else None,
         "idle_gaps": _rows(facts.breakdown.largest_gaps if facts.breakdown else None),
         "idle_lines": _rows(facts.breakdown.idle_lines if facts.breakdown else None),
+        "host_time": _rows(facts.host_time.rows) if facts.host_time and facts.host_time.rows else None,
         "kernels": _rows(facts.kernels.rows if facts.kernels else None),
         "kernel_totals": _without(facts.kernels, "rows"),
         **json_costs.sections(analysis.results),

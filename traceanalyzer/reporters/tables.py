@@ -324,6 +324,15 @@ API_CALLS = Layout(
         Column("max_ns", say("Max"), "duration", brief=True),
     ),
 )
+HOST_TIME = Layout(
+    "host-time",
+    say("What the host did in the steps"),
+    (
+        Column("kind", say("Work"), "word", brief=True),
+        Column("total_ns", say("Time"), "duration", brief=True, bar=True),
+        Column("share", say("Share"), "share", brief=True),
+    ),
+)
 IDLE_GAPS = Layout(
     "idle-gaps",
     say("Longest idle gaps"),

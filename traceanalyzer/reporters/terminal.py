@@ -101,6 +101,9 @@ def _longest(facts: ReportFacts, top: int) -> Iterator[RenderableType]:
     if facts.kernels and facts.kernels.rows:
         yield SheetTable(tables.sheet(tables.KERNELS, facts.kernels.rows, top))
     elif facts.ops and facts.ops.by_name:
+        if facts.host_time and facts.host_time.rows:
+            yield SheetTable(tables.sheet(tables.HOST_TIME, facts.host_time.rows, top))
+            yield ""
         yield SheetTable(tables.sheet(tables.OPS, facts.ops.by_name, top, facts.unknown_columns))
 
 

@@ -14,8 +14,8 @@ from traceanalyzer.text import Text, say
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from traceanalyzer.analyzers.host_time import HostTimeRow
     from traceanalyzer.analyzers.ranges import Ranges
-    from traceanalyzer.analyzers.stalls import Stalls
     from traceanalyzer.model.trace import Capability
     from traceanalyzer.rules.base import Facts
 
@@ -39,14 +39,14 @@ class HostStall:
 
     def found(self, facts: Facts, **told: float) -> Iterable[Finding]:
         """The finding, with what its claim says beside the share."""
-        stalls: Stalls = facts.results["stalls"]
-        share = stalls.share(self.kind)
+        spent: HostTimeRow = facts.results["host_time"].of(self.kind)
+        share = spent.share
         if share < thresholds.HOST_STALL_SHARE:
             return
         ranges: Ranges = facts.results["ranges"]
         pattern = {**STALLS, **ORDINARY}[self.kind]
         rows = [*ranges.annotated(pattern), *ranges.called(pattern)]
-        time = stalls.total_ns[self.kind] // len(facts.steps.steps)
+        time = spent.total_ns // len(facts.steps.steps)
         yield Finding(
             code=self.code,
             title=self.title,
@@ -121,7 +121,7 @@ class LoopingOptimizer(HostStall):
 
     def check(self, facts: Facts) -> Iterable[Finding]:
         """One finding when it takes enough of the steps, and many ops."""
-        ops = facts.results["stalls"].optimizer_ops
+        ops = facts.results["host_time"].optimizer_ops
         if ops is not None and ops >= thresholds.OPTIMIZER_OPS_PER_STEP:
             yield from self.found(facts, ops=ops)
 

@@ -1,4 +1,4 @@
-"""Which line of the user's code a kernel, a copy, a runtime call or an op comes from."""
+"""Which line of the user's code a kernel, a copy, a runtime call, an op or a function comes from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from traceanalyzer.model.trace import Trace
 
-LAUNCHED = frozenset({"kernels", "copies", "api_calls", "ops"})
+LAUNCHED = frozenset({"kernels", "copies", "api_calls", "ops", "python_calls"})
 """The tables whose rows a line of Python leads to."""
 
 
@@ -41,6 +41,8 @@ def _frames(trace: Trace, table: str, row: int) -> Iterator[int]:
 
 
 def _innermost(trace: Trace, table: str, row: int) -> int | None:
+    if table == "python_calls":  # of a function, what calls it
+        return _number(trace, "python_calls", "parent", row)
     op = row if table == "ops" else _number(trace, table, "op", row)
     while op is not None:  # what autograd runs has no frame, but the op whose gradient it computes
         for of in (op, _number(trace, "ops", "forward", op)):

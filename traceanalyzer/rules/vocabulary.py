@@ -43,6 +43,7 @@ _CAUSES_OF_IDLE = {
     "dependency": say("dependency"),
     "no_more_work": say("no more work"),
 }
+_HOST_TIME = {"ops": say("operators"), "outside_ops": say("Python and waiting, outside of operators")}
 _PHASES = {
     "forward": say("forward"),
     "backward": say("backward"),
@@ -132,6 +133,7 @@ WORDS: Mapping[str, Text] = MappingProxyType(
     _LIMITS
     | _DEGREES
     | _CAUSES_OF_IDLE
+    | _HOST_TIME
     | _PHASES
     | _USES_OF_MEMORY
     | _CAUSES_OF_OOM

@@ -320,6 +320,7 @@ def _sheets(facts: ReportFacts, top: int) -> dict[str, tables.Sheet]:
     found: list[tuple[tables.Layout, Sequence[Any] | None]] = [
         (tables.IDLE_GAPS, facts.breakdown.largest_gaps if facts.breakdown else None),
         (tables.IDLE_LINES, facts.breakdown.idle_lines if facts.breakdown else None),
+        (tables.HOST_TIME, facts.host_time.rows if facts.host_time else None),
         (tables.KERNELS, facts.kernels.rows if facts.kernels else None),
         (tables.OPS, facts.ops.by_name if facts.ops else None),
         (tables.OPS_BY_SHAPE, facts.ops.by_shape if facts.ops else None),
