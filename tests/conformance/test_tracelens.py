@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from traceanalyzer.analyzers.communication import is_communication
 from traceanalyzer.model.columns import ints, texts
+from traceanalyzer.model.communication import is_communication
 
 from .corpus import CORPUS, load, needs_corpus, results, start_ns
 from .intervals import intersection, total

@@ -6,10 +6,10 @@ import pytest
 from linked import US, Linked
 
 from traceanalyzer.analyzers.collectives import CollectivesAnalyzer, bus_factor
-from traceanalyzer.analyzers.communication import is_communication
 from traceanalyzer.analyzers.copies import CopiesAnalyzer
 from traceanalyzer.analyzers.kernels import KernelsAnalyzer
 from traceanalyzer.analyzers.launches import LaunchesAnalyzer
+from traceanalyzer.model.communication import is_communication
 
 
 @pytest.mark.parametrize(

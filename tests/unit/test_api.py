@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -63,22 +62,6 @@ def test_the_same_file_twice_gets_two_ranks_and_says_so(tmp_path: Path) -> None:
     trace = ta.load(TRACE, copy)
     assert [s.rank for s in trace.sources] == [0, 1]
     assert "shown as rank 1" in trace.sources[1].notes[-1].message
-
-
-def test_cycles_of_one_run_are_told_from_ranks_by_their_time(tmp_path: Path) -> None:
-    def cycle(number: int, start_us: int) -> Path:
-        row = {"ph": "X", "cat": "cpu_op", "name": "aten::mm", "pid": 1, "tid": 1, "dur": 5}
-        events = [{**row, "ts": start_us + 10 * i} for i in range(100)]
-        path = tmp_path / f"worker.{number}.json"
-        path.write_text(json.dumps({"baseTimeNanoseconds": 1_700_000_000_000_000_000, "traceEvents": events}))
-        return path
-
-    def remedies(*starts_us: int) -> list[str]:
-        sources = ta.load(*(cycle(i, start) for i, start in enumerate(starts_us))).sources
-        return [note.remedy for source in sources for note in source.notes]
-
-    assert ["cycles of one run" in remedy for remedy in remedies(0, 5_000, 10_000)] == [True, False]
-    assert remedies(0, 500) == [""], "ranks run at the same time"
 
 
 def test_importing_costs_nothing() -> None:

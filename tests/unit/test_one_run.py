@@ -27,19 +27,19 @@ PID = 9
 
 
 def torch_trace(
-    path: Path, *, pid: int = PID, late_us: int = 0, rank: int = 0, kernels: bool = False
+    path: Path, *, pid: int = PID, late_us: int = 0, rank: int = 0, ids_from: int = 1, kernels: bool = False
 ) -> Path:
     """aten::mul from 100 to 200 µs after the epoch."""
     base = {"cat": "cpu_op", "ph": "X", "pid": pid, "tid": pid}
     events: list[dict[str, Any]] = [
-        {**base, "name": "aten::mul", "ts": 100 + late_us, "dur": 100, "args": {"External id": 1}},
-        {**base, "name": "aten::add", "ts": 300 + late_us, "dur": 50, "args": {"External id": 2}},
+        {**base, "name": "aten::mul", "ts": 100 + late_us, "dur": 100, "args": {"External id": ids_from}},
+        {**base, "name": "aten::add", "ts": 300 + late_us, "dur": 50, "args": {"External id": ids_from + 1}},
     ]
     if kernels:
         events += [
-            {"cat": "cuda_runtime", "ph": "X", "pid": pid, "tid": pid, "name": "cudaLaunchKernel", "ts": 110,
-             "dur": 5, "args": {"correlation": 77, "External id": 1}},
-            {"cat": "kernel", "ph": "X", "pid": 0, "tid": 7, "name": "twice", "ts": 120, "dur": 9,
+            {"cat": "cuda_runtime", "ph": "X", "pid": pid, "tid": pid, "name": "cudaLaunchKernel", "ts": 110 + late_us,
+             "dur": 5, "args": {"correlation": 77, "External id": ids_from}},
+            {"cat": "kernel", "ph": "X", "pid": 0, "tid": 7, "name": "twice", "ts": 120 + late_us, "dur": 9,
              "args": {"correlation": 77, "device": 0, "stream": 7, "unheard of": 5}},
         ]  # fmt: skip
     content = {"traceEvents": events, "baseTimeNanoseconds": EPOCH_NS, "distributedInfo": {"rank": rank}}
@@ -58,6 +58,25 @@ def nsys_export(path: Path, *pids: int) -> Path:
 
 def loaded(*files: Path) -> Trace:
     return load(*files, options=NO_CACHE)
+
+
+def test_all_recordings_of_a_process_are_of_one_run_with_the_export(tmp_path: Path) -> None:
+    """A profiler whose schedule repeats writes several files; nsys recorded all the time."""
+    first = torch_trace(tmp_path / "a.json")
+    second = torch_trace(tmp_path / "b.json", late_us=400, ids_from=11, kernels=True)
+    export = Export().add("TARGET_INFO_SESSION_START_TIME", utcEpochNs=EPOCH_NS)
+    for correlation, at in ((1, 110_000), (2, 510_000)):
+        export.launch(PID, at, at + 5_000, correlation).kernel(
+            PID, at + 20_000, at + 50_000, correlation, "k", 0
+        )
+    trace = loaded(first, second, export.write(tmp_path / "c.sqlite"))
+    assert {s.rank for s in trace.sources} == {0}
+    ops = trace.ops.to_pylist()
+    assert [(k["name"], ops[k["op"]]["ts"]) for k in trace.kernels.to_pylist()] == [
+        ("k", 0),
+        ("k", 400_000),
+    ]
+    assert not trace.recordings, "nsys recorded what lies between them"
 
 
 def test_launches_of_nsys_lie_in_the_ops_of_torch(tmp_path: Path) -> None:

@@ -4,11 +4,14 @@ Every nanosecond of the window gets exactly one label. Over all streams of the d
 compute kernel runs; else communication when any communication kernel runs; else copy when a memcpy or
 memset runs; else idle. The window of a rank reaches from where the host begins its first step to the end of its
 last step's work; what the device still does of earlier steps then is in the window, but in no step, and what
-ran before the first recorded work is unknown, not idle.
+ran before the first recorded work is unknown, not idle. A rank that was recorded several times has a window for each
+recording: what lies between them is in none.
 """
 
 from __future__ import annotations
 
+from dataclasses import astuple
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -29,7 +32,8 @@ from traceanalyzer.analyzers.results import (
 )
 from traceanalyzer.analyzers.work import COMMUNICATION, COMPUTE, COPY, DeviceWork, device_work
 from traceanalyzer.model.columns import ints, texts
-from traceanalyzer.model.intervals import clip, covered, join, subtract, total
+from traceanalyzer.model.intervals import covered, join, subtract
+from traceanalyzer.model.recordings import recording_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -59,11 +63,11 @@ class BreakdownAnalyzer:
             if not own:
                 continue
             layers = _Layers(work)
-            window = _window(work, own)
-            found = explain(work, layers.any, window, host)
-            gaps.append(found)
+            windows = _windows(work, own, trace)
+            found = [explain(work, layers.any, window, host) for window in windows]
+            gaps += found
             name = device_names.get((work.rank, work.device))
-            devices.append(_breakdown(layers, own, window, found, name))
+            devices.append(_breakdown(layers, own, windows, found, name))
         return Breakdown(tuple(devices), _largest(gaps, trace, host), idle_lines(gaps, trace, host))
 
 
@@ -88,37 +92,44 @@ class _Layers:
         return tuple(Partition(*row) for row in np.stack(columns, axis=1).tolist())
 
 
-def _window(work: DeviceWork, steps: list[Step]) -> tuple[int, int]:
-    """From the host's first step, or the first work that was recorded if it is earlier steps', to the end."""
-    low = steps[0].host_start_ns
-    if steps[0].start_ns > low and len(work.start):
-        low = min(max(low, int(work.start[0])), steps[0].start_ns)
-    return low, steps[-1].window_end_ns
+def _windows(work: DeviceWork, steps: list[Step], trace: Trace) -> list[tuple[int, int]]:
+    """Of each recording: from the host's first step, or the first work recorded if it is earlier steps', to the end."""
+    found = []
+    recording = recording_at(trace.recordings, np.full(len(work.start), work.rank), work.start)
+    for number, part in groupby(steps, key=lambda step: step.recording):
+        own, recorded = list(part), work.start[recording == number]
+        low = own[0].host_start_ns
+        if own[0].start_ns > low and len(recorded):
+            low = min(max(low, int(recorded[0])), own[0].start_ns)
+        found.append((low, own[-1].window_end_ns))
+    return found
 
 
 def _breakdown(
-    layers: _Layers, steps: list[Step], window: tuple[int, int], gaps: Gaps, name: str | None
+    layers: _Layers, steps: list[Step], windows: list[tuple[int, int]], gaps: list[Gaps], name: str | None
 ) -> DeviceBreakdown:
     start = np.array([s.start_ns for s in steps], np.int64)
     end = np.array([s.window_end_ns for s in steps], np.int64)
-    low, high = window
+    lows, highs = np.array(windows, np.int64).T
+    parts = layers.partition(lows, highs)
     return DeviceBreakdown(
         rank=layers.work.rank,
         device=layers.work.device,
         name=name,
-        window_start_ns=low,
-        whole=layers.partition(np.array([low]), np.array([high]))[0],
+        window_start_ns=windows[0][0],
+        whole=Partition(*(sum(column) for column in zip(*map(astuple, parts), strict=True))),
         steps=layers.partition(start, end),
-        communication_ns=total(clip(layers.communication, low, high)),
-        copy_ns=total(clip(layers.copy, low, high)),
+        communication_ns=int(covered(layers.communication, lows, highs).sum()),
+        copy_ns=int(covered(layers.copy, lows, highs).sum()),
         idle_causes=_causes(gaps),
     )
 
 
-def _causes(gaps: Gaps) -> tuple[IdleCause, ...]:
+def _causes(gaps: list[Gaps]) -> tuple[IdleCause, ...]:
     """The causes that occur, most time first."""
-    time, count = np.zeros(len(CAUSES), np.int64), np.bincount(gaps.cause, minlength=len(CAUSES))
-    np.add.at(time, gaps.cause, gaps.end - gaps.start)
+    cause = np.concatenate([g.cause for g in gaps])
+    time, count = np.zeros(len(CAUSES), np.int64), np.bincount(cause, minlength=len(CAUSES))
+    np.add.at(time, cause, np.concatenate([g.end - g.start for g in gaps]))
     rows = [IdleCause(cause, int(time[i]), int(count[i])) for i, cause in enumerate(CAUSES) if count[i]]
     return tuple(sorted(rows, key=lambda row: -row.total_ns))
 

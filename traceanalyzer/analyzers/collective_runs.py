@@ -1,7 +1,8 @@
 """Which communication kernels of several ranks are one collective.
 
 The arguments that the profiler recorded tell it: the process group and the sequence number in it, else the n-th of its
-kind. Where no arguments were recorded it is the n-th kernel of that name on every rank. No clock is asked.
+kind. Where no arguments were recorded it is the n-th kernel of that name on every rank (of each recording, where ranks
+were recorded several times). No clock is asked.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from traceanalyzer.analyzers.communication import communication_kernels
 from traceanalyzer.model.columns import ints, texts
+from traceanalyzer.model.communication import communication_kernels
 from traceanalyzer.model.join import codes_of
+from traceanalyzer.model.recordings import recording_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +82,9 @@ def collective_runs(trace: Trace) -> CollectiveRuns:
     size = recorded(ints(table, "group_size"))
     family = codes_of(unnamed, recorded(kind), *group, size)
     rank = ints(trace.kernels, "rank")[row]
-    numbered = np.unique(codes_of(family, recorded(ints(table, "seq"))), return_inverse=True)[1]
+    seq = recorded(ints(table, "seq"))
+    counted = recording_at(trace.recordings, rank, ints(trace.kernels, "ts")[row])
+    numbered = np.unique(codes_of(family, seq, np.where(seq < 0, counted, 0)), return_inverse=True)[1]
     call = np.unique(codes_of(numbered, _turn(codes_of(numbered, rank))), return_inverse=True)[1]
     call = np.where(_everywhere_as_often(numbered, rank), call, -1)
     assumed = size < 1

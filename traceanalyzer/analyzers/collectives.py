@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from traceanalyzer.analyzers.communication import communication_kernels
 from traceanalyzer.analyzers.groups import group_rows
 from traceanalyzer.analyzers.messages import recorded_bytes
 from traceanalyzer.analyzers.results import CollectiveRow, Collectives
 from traceanalyzer.analyzers.work import COMMUNICATION, COMPUTE, DeviceWork, device_work
 from traceanalyzer.model.columns import ints, texts
+from traceanalyzer.model.communication import communication_kernels
 from traceanalyzer.model.intervals import covered, total, union
 
 if TYPE_CHECKING:

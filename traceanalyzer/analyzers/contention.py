@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from traceanalyzer.analyzers import thresholds
+from traceanalyzer.analyzers.groups import group_rows
 from traceanalyzer.analyzers.work import device_work
 from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.model.intervals import gaps, intersect, total, union
 from traceanalyzer.model.join import distinct
+from traceanalyzer.model.recordings import part_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,15 +122,14 @@ def _other_python(trace: Trace, works: tuple[DeviceWork, ...]) -> tuple[int, int
 
 
 def _without_end(trace: Trace) -> NDArray[np.bool_]:
-    """Frames as long as the recording of their rank: with nothing called and no return, they may as well be blocked."""
+    """Frames as long as their recording: with nothing called and no return, they may as well be blocked."""
     frames = trace.python_calls
     rank, start = ints(frames, "rank"), ints(frames, "ts")
     end = start + np.maximum(ints(frames, "dur", 0), 0)
     endless = np.zeros(len(rank), np.bool_)
-    for r in np.unique(rank).tolist():
-        mine = rank == r
+    for mine in group_rows(part_of(trace.recordings, rank, start)):
         recorded = int(end[mine].max() - start[mine].min())
-        endless |= mine & (end - start >= thresholds.ENDLESS_SHARE * recorded)
+        endless[mine] = (end - start)[mine] >= thresholds.ENDLESS_SHARE * recorded
     return endless
 
 

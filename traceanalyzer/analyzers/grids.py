@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from traceanalyzer.analyzers import thresholds
-from traceanalyzer.analyzers.communication import communication_kernels
 from traceanalyzer.analyzers.groups import group_rows
 from traceanalyzer.analyzers.steps import step_of
 from traceanalyzer.analyzers.waves import multiprocessors, occupancies, waves
 from traceanalyzer.model.columns import ints, texts, triples
+from traceanalyzer.model.communication import communication_kernels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

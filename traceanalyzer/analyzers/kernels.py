@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from traceanalyzer.analyzers.attributed import kernel_modules, kernel_ops
-from traceanalyzer.analyzers.communication import communication_kernels
 from traceanalyzer.analyzers.groups import group_rows, heaviest
 from traceanalyzer.analyzers.results import KernelRow, Kernels
 from traceanalyzer.analyzers.waves import occupancies
 from traceanalyzer.model.columns import ints, texts, triples
+from traceanalyzer.model.communication import communication_kernels
 from traceanalyzer.model.intervals import contains, union
 
 if TYPE_CHECKING:

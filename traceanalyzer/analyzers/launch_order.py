@@ -9,6 +9,8 @@ import numpy as np
 from traceanalyzer.analyzers.work import COMPUTE, streams
 from traceanalyzer.model.annotations import host_ranges
 from traceanalyzer.model.columns import ints
+from traceanalyzer.model.join import codes_of
+from traceanalyzer.model.recordings import recording_at
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,16 +25,17 @@ def launch_moments(work: DeviceWork, trace: Trace) -> NDArray[np.int64]:
     """The moment of each piece of work's launch, ns; shape (rows,).
 
     Without a launch of its own, work counts as launched when it began, or with the first launch of what follows it on
-    its stream, if that was called earlier: then the device was behind. Where no launch comes before it either, the
+    its stream, if that was called earlier: then the device was behind. Where none of its recording comes before it, the
     call lies `BEFORE_THE_RECORDING`.
     """
     known = work.api_call >= 0
     moment = work.start.copy()
     moment[known] = ints(trace.api_calls, "ts")[work.api_call[known]]
-    moment[~known & (work.start < _host_begins(work.rank, trace))] = BEFORE_THE_RECORDING
-    stream = streams(work, trace)
-    for number in np.unique(stream[~known]).tolist():
-        rows = np.flatnonzero(stream == number)
+    recording = recording_at(trace.recordings, np.full(len(moment), work.rank), work.start)
+    moment[~known & (work.start < _host_begins(work.rank, trace)[recording])] = BEFORE_THE_RECORDING
+    part = codes_of(streams(work, trace), recording)
+    for number in np.unique(part[~known]).tolist():
+        rows = np.flatnonzero(part == number)
         rows = rows[np.lexsort((moment[rows], ~known[rows], work.end[rows], work.start[rows]))]
         called = np.where(known[rows], moment[rows], LAST)
         following = np.minimum.accumulate(called[::-1])[::-1]
@@ -42,13 +45,13 @@ def launch_moments(work: DeviceWork, trace: Trace) -> NDArray[np.int64]:
     return moment
 
 
-def _host_begins(rank: int, trace: Trace) -> int:
-    """When the first row of the host on a rank begins, ns; the least number where there is none."""
-    begins = []
+def _host_begins(rank: int, trace: Trace) -> NDArray[np.int64]:
+    """When the first row of the host begins in each recording of a rank, ns; the least number where there is none."""
+    begins = np.full(1 + sum(r.rank == rank for r in trace.recordings), LAST)
     for table, rows in ((trace.api_calls, slice(None)), (trace.annotations, host_ranges(trace.annotations))):
         ts = ints(table, "ts")[rows][ints(table, "rank")[rows] == rank]
-        begins += [int(ts.min())] if len(ts) else []
-    return min(begins, default=BEFORE_THE_RECORDING)
+        np.minimum.at(begins, recording_at(trace.recordings, np.full(len(ts), rank), ts), ts)
+    return np.where(begins == LAST, BEFORE_THE_RECORDING, begins)
 
 
 def main_stream(work: DeviceWork, trace: Trace) -> NDArray[np.bool_]:

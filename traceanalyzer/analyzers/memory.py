@@ -11,6 +11,7 @@ from traceanalyzer.analyzers.owners import Owners
 from traceanalyzer.analyzers.results import Memory, MemoryTimeline
 from traceanalyzer.analyzers.snapshot.state import timeline
 from traceanalyzer.model.columns import ints, present, texts
+from traceanalyzer.model.recordings import recording_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,7 +57,11 @@ def _timeline(trace: Trace, owner: Owners, rows: Ints, device_type: str) -> Memo
     allocated = _known(trace, "allocated", rows)
     reserved = _known(trace, "reserved", rows)
     peak = None if allocated is None else int(allocated.argmax())
-    live = rows[:0] if peak is None else rows[_live(ints(table, "address", 0)[rows], size, peak)]
+    live = rows[:0]
+    if peak is not None:  # what came and went between two recordings is not known
+        recording = recording_at(trace.recordings, ints(table, "rank")[rows], ts)
+        first = int(np.searchsorted(recording, recording[peak]))
+        live = rows[first:][_live(ints(table, "address", 0)[rows[first:]], size[first:], peak - first)]
     return MemoryTimeline(
         rank=int(ints(table, "rank")[rows[0]]),
         device_type=device_type,

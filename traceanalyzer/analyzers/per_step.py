@@ -7,13 +7,14 @@ is left out, so that a run with more steps, or with a longer way to the first, i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from traceanalyzer.analyzers.attributed import kernel_modules, kernel_ops
-from traceanalyzer.analyzers.communication import communication_kernels
 from traceanalyzer.model.columns import has_any, ints, texts
+from traceanalyzer.model.communication import communication_kernels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -111,15 +112,19 @@ def _host(trace: Trace, table: str, steps: Sequence[Step]) -> Ints:
 
 
 def _step_at(rank: Ints, when: Ints, steps: Sequence[Step]) -> Ints:
-    """Index into `steps` (of all ranks) of each moment on the host, -1 outside; the last one lasts to its end."""
+    """Index into `steps` (of all ranks) of each moment on the host, -1 outside.
+
+    A step lasts to the next one's start, the last one of a recording to its end.
+    """
     found = np.full(len(when), -1, np.int64)
     for r in sorted({s.rank for s in steps}):
         own = [(i, s) for i, s in enumerate(steps) if s.rank == r]
         start = np.array([s.host_start_ns for _, s in own], np.int64)
-        end = own[-1][1].window_end_ns
+        last = [b is None or b[1].recording != a[1].recording for a, b in zip_longest(own, own[1:])]
+        end = np.where(last, [s.window_end_ns for _, s in own], np.append(start[1:], 0))
         rows = np.flatnonzero(rank == r)
         at = np.searchsorted(start, when[rows], side="right") - 1
-        inside = (at >= 0) & (when[rows] < end)
+        inside = (at >= 0) & (when[rows] < end[at])
         found[rows[inside]] = np.array([i for i, _ in own], np.int64)[at[inside]]
     return found
 

@@ -22,7 +22,8 @@ class Step:
 
     `end_ns` is the later of the host range's end and the end of the last device work launched in it. The window
     [`start_ns`, `window_end_ns`) follows the device: it begins when the host does, or later, when the device has
-    done what was launched before (torch-tb-profiler's definitions), and ends where the next one begins.
+    done what was launched before (torch-tb-profiler's definitions), and ends where the next one begins. The last step
+    of a recording ends with its work; `recording` counts from 0 where the rank was recorded several times.
     """
 
     index: int
@@ -33,10 +34,11 @@ class Step:
     start_ns: int
     end_ns: int
     window_end_ns: int
+    recording: int = 0
 
     @property
     def duration_ns(self) -> int:
-        """The window: to the next step's start; for the last one, to the end of its work."""
+        """The window: to the next step's start; for the last one of a recording, to the end of its work."""
         return self.window_end_ns - self.start_ns
 
 

@@ -14,7 +14,6 @@ import numpy as np
 
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.attributed import kernel_ops
-from traceanalyzer.analyzers.communication import communication_kernels
 from traceanalyzer.analyzers.groups import group_rows
 from traceanalyzer.analyzers.kernel_bound import SURE, Filling, Work, guessed, judged
 from traceanalyzer.analyzers.messages import message_bytes
@@ -31,6 +30,7 @@ from traceanalyzer.cost.kernel_costs import KernelCosts, Source
 from traceanalyzer.cost.names import matrix_units
 from traceanalyzer.hardware import SHORT_NAMES, Choice, Gpu, look_up
 from traceanalyzer.model.columns import ints, texts, triples
+from traceanalyzer.model.communication import communication_kernels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

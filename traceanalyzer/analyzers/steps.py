@@ -15,23 +15,25 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from traceanalyzer.analyzers import thresholds
+from traceanalyzer.analyzers.groups import group_rows
 from traceanalyzer.analyzers.launch_order import launch_moments, main_stream
 from traceanalyzer.analyzers.results import Step, Steps
 from traceanalyzer.analyzers.work import DeviceWork, by_row, device_work
 from traceanalyzer.errors import UsageError
 from traceanalyzer.model.annotations import host_ranges
 from traceanalyzer.model.columns import ints, texts
+from traceanalyzer.model.recordings import recording_at
 from traceanalyzer.text import say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
     from numpy.typing import NDArray
@@ -61,8 +63,8 @@ class StepsAnalyzer:
             kind, ranges = "window", _whole_window(trace)
         moments = [launch_moments(device, trace) for device in work]
         launched = tuple(zip(work, moments, strict=True))
-        timed = (_timed(one_rank, trace, launched, follow=kind != "window") for one_rank in _by_rank(ranges))
-        steps = tuple(step for one_rank in timed for step in one_rank)
+        timed = (_timed(part, trace, launched, follow=kind != "window") for part in _by_recording(ranges))
+        steps = tuple(_counted(step for part in timed for step in part))
         durations = np.array([s.duration_ns for s in steps], np.int64)
         median = int(np.median(durations)) if len(durations) else 0
         return Steps(kind, steps, median, _outliers(durations, median), by_row(work, moments, trace))
@@ -74,15 +76,18 @@ def step_of(work: pa.Table, steps: Steps) -> NDArray[np.int64]:
     found = np.full(len(rank), -1, np.int64)
     for r in np.unique(rank).tolist():
         own = [step for step in steps.steps if step.rank == r]
-        rows = np.flatnonzero((rank == r) & (start < max((step.window_end_ns for step in own), default=0)))
+        rows = np.flatnonzero(rank == r)
         begins = np.array([step.start_ns for step in own], np.int64)
-        found[rows] = np.searchsorted(begins, start[rows], side="right") - 1
+        ends = np.array([*(step.window_end_ns for step in own), -1], np.int64)
+        index = np.searchsorted(begins, start[rows], side="right") - 1
+        found[rows] = np.where(start[rows] < ends[index], index, -1)
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class _Range:
     rank: int
+    recording: int
     name: str
     start: int
     end: int
@@ -92,7 +97,7 @@ def _profiler_steps(trace: Trace) -> list[_Range]:
     # Traces of 2021 hold the steps among the ops.
     for table in (trace.annotations, trace.ops):
         names = {n for n in texts(table, "name")[1] if n is not None and PROFILER_STEP.fullmatch(n)}
-        found = _ranges(table, names)
+        found = _ranges(trace, table, names)
         if found:
             return found
     return []
@@ -130,49 +135,59 @@ def _named(trace: Trace, wanted: str) -> list[_Range]:
                 names=frequent or say("no annotations at all"),
             )
         )
-    return _ranges(table, chosen)
+    return _ranges(trace, table, chosen)
 
 
-def _ranges(table: pa.Table, names: set[str]) -> list[_Range]:
+def _ranges(trace: Trace, table: pa.Table, names: set[str]) -> list[_Range]:
     if not names:
         return []
     codes, dictionary = texts(table, "name")
     wanted = np.array([n in names for n in dictionary] + [False])
     rows = np.flatnonzero(wanted[codes] & host_ranges(table))
     rank, ts, duration = ints(table, "rank")[rows], ints(table, "ts")[rows], ints(table, "dur", 0)[rows]
+    recording = recording_at(trace.recordings, rank, ts)
+    columns = (rank, recording, codes[rows], ts, duration)
     return [
-        _Range(r, dictionary[c], t, t + max(d, 0))
-        for r, c, t, d in zip(
-            rank.tolist(), codes[rows].tolist(), ts.tolist(), duration.tolist(), strict=True
-        )
+        _Range(r, number, dictionary[c], t, t + max(d, 0))
+        for r, number, c, t, d in zip(*(column.tolist() for column in columns), strict=True)
     ]
 
 
 def _whole_window(trace: Trace) -> list[_Range]:
-    """From the first row to the end of the last, per rank.
+    """From the first row to the end of the last, per rank and recording.
 
     Python frames count only when there is nothing else: they often reach out of the window into the profiler.
     """
-    extent: dict[int, tuple[int, int]] = {}
+    extent: dict[tuple[int, int], tuple[int, int]] = {}
     for names in (("ops", "api_calls", "kernels", "copies"), ("annotations", "python_calls")):
         for name in names:
             table = trace.tables[name]
             rank, ts = ints(table, "rank"), ints(table, "ts")
             end = ts + np.maximum(ints(table, "dur", 0), 0)
-            for r in np.unique(rank).tolist():
-                of_rank = rank == r
-                low, high = extent.get(r, (np.iinfo(np.int64).max, 0))
-                extent[r] = min(low, int(ts[of_rank].min())), max(high, int(end[of_rank].max()))
+            recording = recording_at(trace.recordings, rank, ts)
+            for rows in group_rows(rank, recording):
+                part = int(rank[rows[0]]), int(recording[rows[0]])
+                low, high = extent.get(part, (np.iinfo(np.int64).max, 0))
+                extent[part] = min(low, int(ts[rows].min())), max(high, int(end[rows].max()))
         if extent:
             break
-    return [_Range(rank, WHOLE_WINDOW, low, high) for rank, (low, high) in extent.items()]
+    return [_Range(*part, WHOLE_WINDOW, low, high) for part, (low, high) in extent.items()]
 
 
-def _by_rank(ranges: list[_Range]) -> Iterator[list[_Range]]:
-    """The outermost ranges of each rank: one that begins inside another is a part of it, no step."""
-    for rank in sorted({r.rank for r in ranges}):
+def _counted(steps: Iterable[Step]) -> Iterator[Step]:
+    """The steps with their indexes, which go on from one recording of a rank to the next."""
+    count: Counter[int] = Counter()
+    for step in steps:
+        yield replace(step, index=count[step.rank])
+        count[step.rank] += 1
+
+
+def _by_recording(ranges: list[_Range]) -> Iterator[list[_Range]]:
+    """The outermost ranges of each recording: one that begins inside another is a part of it, no step."""
+    for rank, recording in sorted({(r.rank, r.recording) for r in ranges}):
         outermost: list[_Range] = []
-        for r in sorted((r for r in ranges if r.rank == rank), key=lambda r: (r.start, -r.end)):
+        own = (r for r in ranges if (r.rank, r.recording) == (rank, recording))
+        for r in sorted(own, key=lambda r: (r.start, -r.end)):
             if not outermost or r.start >= outermost[-1].end:
                 outermost.append(r)
         yield outermost
@@ -181,7 +196,7 @@ def _by_rank(ranges: list[_Range]) -> Iterator[list[_Range]]:
 def _timed(
     ranges: list[_Range], trace: Trace, works: Sequence[tuple[DeviceWork, NDArray[np.int64]]], *, follow: bool
 ) -> Iterator[Step]:
-    """The steps of one rank with the end of the device work launched in them; windows that may `follow` the device."""
+    """The steps of one recording with the end of the work launched in them; windows that may `follow` the device."""
     host_start = np.array([r.start for r in ranges], np.int64)
     host_end = np.array([r.end for r in ranges], np.int64)
     end, start = host_end.copy(), host_start.copy()
@@ -201,7 +216,8 @@ def _timed(
     end = np.maximum(end, start)
     window_end = np.concatenate((start[1:], end[-1:]))
     for i, r in enumerate(ranges):
-        yield Step(i, r.name, r.rank, r.start, r.end, int(start[i]), int(end[i]), int(window_end[i]))
+        times = (r.start, r.end, int(start[i]), int(end[i]), int(window_end[i]))
+        yield Step(i, r.name, r.rank, *times, r.recording)
 
 
 def _outliers(durations: NDArray[np.int64], median: int) -> tuple[int, ...]:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from traceanalyzer.analyzers.communication import communication_kernels
 from traceanalyzer.analyzers.groups import group_rows
 from traceanalyzer.model.columns import ints
+from traceanalyzer.model.communication import communication_kernels
 from traceanalyzer.model.intervals import total, union
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from traceanalyzer.analyzers.work import device_work
 from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.model.intervals import Intervals, contains, gaps, intersect, total, union
 from traceanalyzer.model.join import codes_of
+from traceanalyzer.model.recordings import recording_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -125,7 +126,9 @@ def _idle(trace: Trace, rank: Ints, end: Ints) -> tuple[dict[int, Intervals], In
         busy = union(np.concatenate([w.start for w in works if w.rank == r]), stop)
         mine = rank == r
         follower = np.searchsorted(start, end[mine])
-        next_work[mine] = np.where(follower < len(start), np.append(start, 0)[follower], end[mine])
+        following = np.where(follower < len(start), np.append(start, 0)[follower], end[mine])
+        here, there = (recording_at(trace.recordings, rank[mine], at) for at in (end[mine], following))
+        next_work[mine] = np.where(here == there, following, end[mine])
         idle[r] = gaps(busy, int(start[0]), int(max(stop.max(), end[mine].max(initial=0))))
     return idle, next_work
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from dataclasses import replace
-from pathlib import Path
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,11 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from traceanalyzer.errors import UsageError
+from traceanalyzer.ingest.cycles import Profile, as_one_rank, by_process
 from traceanalyzer.ingest.one_run import as_one_run, window
+from traceanalyzer.ingest.own_ranks import OF_THE_SAME_PROCESS, SNAPSHOT, with_own_ranks
 from traceanalyzer.model.columns import ints, texts
+from traceanalyzer.model.recordings import Recording
 from traceanalyzer.model.schema import TABLES
 from traceanalyzer.model.tables import start_order, with_ids
-from traceanalyzer.model.trace import Note, Source, Trace
+from traceanalyzer.model.trace import Note, Trace
 from traceanalyzer.text import say
 
 if TYPE_CHECKING:
@@ -24,27 +27,31 @@ if TYPE_CHECKING:
 
     from traceanalyzer.model.table import Table
 
-SNAPSHOT = "memory snapshot"
-OF_THE_SAME_PROCESS = frozenset({SNAPSHOT, "oom text"})
-"""Formats that add to what a profiler recorded of a process, and so may claim its rank."""
-_RANK_IN_NAME = re.compile(r"rank[-_]?(\d+)", re.IGNORECASE)
-
 
 def combine(traces: Sequence[Trace]) -> Trace:
     """Put traces of one source each together.
 
-    The time axes are joined over the wall clock; a source without one starts at 0. Two sources that claim the same
-    rank get different ones (from the file name where it tells), with a note: rows of different processes must not
-    share a lane. A snapshot or a log beside a profile tells of the same process, and so do a torch trace and an export
-    of Nsight Systems that are of one run (see `as_one_run`).
+    The time axes are joined over the wall clock; a source without one starts at 0. Each process has a rank of its own
+    (see `with_own_ranks`); what a profiler recorded of one process in several cycles stays on its rank. A snapshot or
+    a log beside a profile tells of the same process, and so do a torch trace and an export of Nsight Systems that are
+    of one run (see `as_one_run`).
     """
     if not traces:
         raise UsageError(say("no input"))
     if len(traces) == 1:
         return traces[0]
-    others = _with_own_ranks([t for t in traces if not t.sources[0].of_nsys])
-    others, joined, apart = as_one_run(others, [t for t in traces if t.sources[0].of_nsys])
-    ranked = sorted([*_with_own_ranks([*others, *apart]), *joined], key=lambda t: t.sources[0].rank)
+    processes = by_process([Profile.of(t) for t in traces if not t.sources[0].of_nsys])
+    own = with_own_ranks([as_one_rank(process) for process in processes])
+    exports = [t for t in traces if t.sources[0].of_nsys]
+    others, joined, apart = as_one_run([t for process in own for t in process], exports)
+    groups = [list(islice(left, len(process))) for left in [iter(others)] for process in own]
+    ranked = [t for process in with_own_ranks([*groups, *([t] for t in apart)]) for t in process]
+    ranked = sorted([*ranked, *joined], key=lambda t: t.sources[0].rank)
+    return _joined(ranked, in_order=not joined)
+
+
+def _joined(ranked: Sequence[Trace], *, in_order: bool) -> Trace:
+    """All rows on one time axis; `in_order` when those of a rank come one source after the other."""
     epochs = [t.sources[0].epoch_ns for t in ranked]
     known = [e for e in epochs if e is not None]
     start = min(known, default=0)
@@ -63,10 +70,24 @@ def combine(traces: Sequence[Trace]) -> Trace:
             ]
         parts = [_pointing(table, part, offsets, i) for i, part in enumerate(parts)]
         tables[table.name] = with_ids(pa.concat_tables(parts).unify_dictionaries().combine_chunks())
-    if joined:
+    if not in_order:
         _sort(tables)
     capabilities = frozenset().union(*(t.capabilities for t in shifted))
-    return Trace(tuple(t.sources[0] for t in shifted), tables, capabilities)
+    return Trace(
+        tuple(t.sources[0] for t in shifted), tables, capabilities, recordings=_recordings(shifted, start)
+    )
+
+
+def _recordings(shifted: Sequence[Trace], start_ns: int) -> tuple[Recording, ...]:
+    """The recordings of the ranks that torch's profiler recorded several times, and nothing else in between."""
+    tells = [t.sources[0] for t in shifted]
+    by_rank = Counter(s.rank for s in tells if s.format == "chrome")
+    whole = {s.rank for s in tells if s.format not in {"chrome", *OF_THE_SAME_PROCESS}}
+    return tuple(
+        Recording(s.rank, number, *(ns - start_ns for ns in window(t)))
+        for number, (s, t) in enumerate(zip(tells, shifted, strict=True))
+        if s.format == "chrome" and by_rank[s.rank] > 1 and s.rank not in whole
+    )
 
 
 def _with_note_on_time(trace: Trace, others: Sequence[Trace]) -> Trace:
@@ -134,58 +155,6 @@ def _extras_moved(extras: pa.Table, offsets: dict[str, int]) -> pa.Table:
     shifts = np.array([offsets[name] for name in column.dictionary.to_pylist()], np.int64)
     rows = np.asarray(extras["row"]) + shifts[np.asarray(column.indices)]
     return extras.set_column(extras.column_names.index("row"), "row", pa.array(rows))
-
-
-def _with_own_ranks(traces: Sequence[Trace]) -> list[Trace]:
-    taken_by: dict[str, set[int]] = {}
-    out: list[Trace] = []
-    for trace in traces:
-        source, ranks = trace.sources[0], _ranks_of(trace)
-        taken = taken_by.setdefault(source.format if source.format in OF_THE_SAME_PROCESS else "", set())
-        by = 0
-        if ranks & taken:
-            named = _RANK_IN_NAME.search(Path(source.path).name)
-            by = (int(named[1]) if named else source.rank) - source.rank
-            if {r + by for r in ranks} & taken:
-                by = max(taken) + 1 - min(ranks)
-            rank = source.rank + by
-            message = say(
-                "says it is rank {rank}, as another file does; shown as rank {shown}",
-                rank=source.rank,
-                shown=rank,
-            )
-            note = Note("info", message, _remedy(trace, out))
-            out.append(ranked(trace, by, replace(source, rank=rank, notes=(*source.notes, note))))
-        else:
-            out.append(trace)
-        taken |= {r + by for r in ranks}
-    return out
-
-
-def _remedy(trace: Trace, before: Sequence[Trace]) -> str:
-    """What to do about a second file of a rank, said once: a run that was profiled again writes one per cycle."""
-    first, last = window(trace)
-    if len(before) != 1 or any(begin <= last and first <= end for begin, end in map(window, before)):
-        return ""
-    return say("Recorded one after the other, as cycles of one run are: give one of them, or two to diff.")
-
-
-def _ranks_of(trace: Trace) -> set[int]:
-    """The ranks whose lanes a source fills: several when it saw several processes, none when it only measured."""
-    timed = [t for t in trace.tables.values() if {"rank", "ts"} <= set(t.column_names)]
-    found = {int(r) for t in timed for r in pc.unique(t["rank"]).to_pylist() if r is not None}
-    measured_only = not found and trace.tables["kernel_metrics"].num_rows > 0
-    return set() if measured_only else found | {trace.sources[0].rank}
-
-
-def ranked(trace: Trace, by: int, source: Source) -> Trace:
-    """The trace with `by` added to its ranks, and `source` as its source."""
-    tables = dict(trace.tables)
-    for name, table in trace.tables.items():
-        if "rank" in table.column_names:
-            column = pc.add(table["rank"], pa.scalar(by, pa.int32()))
-            tables[name] = table.set_column(table.column_names.index("rank"), "rank", column)
-    return Trace((source,), tables, trace.capabilities)
 
 
 def _moved(trace: Trace, by_ns: int, epoch_ns: int | None) -> Trace:

@@ -50,7 +50,8 @@ def as_one_run(
         reasons = []
         for export in range(len(found)):
             rank, why_not = _rank_in(found[export], told[recording])
-            if rank is not None and (export, rank) not in joined:
+            again = rank == told[recording].sources[0].rank  # another recording of a process that is joined
+            if rank is not None and (again or (export, rank) not in joined):
                 told[recording], found[export] = _told_once(told[recording], found[export], rank)
                 joined.add((export, told[recording].sources[0].rank))
                 break

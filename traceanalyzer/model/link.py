@@ -19,6 +19,7 @@ from traceanalyzer.model.frames import frame_columns, module_paths
 from traceanalyzer.model.join import codes_of, first_match
 from traceanalyzer.model.moments import joined_rows, running_at
 from traceanalyzer.model.ranges import range_modules
+from traceanalyzer.model.recordings import part_of, recording_at
 from traceanalyzer.model.schema import BY_NAME
 from traceanalyzer.model.table import arrow_schema
 from traceanalyzer.model.tree import enclosing, inherit, nest, self_times
@@ -47,7 +48,7 @@ class _Linker:
         self.trace = trace
         self.added: dict[str, dict[str, Any]] = {name: {} for name in trace.tables}
         self.lane = self._lanes()
-        self.steps = _StepWindows(trace.tables["annotations"])
+        self.steps = _StepWindows(trace)
 
     def tables(self) -> dict[str, pa.Table]:
         self._ops_and_frames()
@@ -63,6 +64,10 @@ class _Linker:
 
     def ints(self, table: str, column: str, fill: int = -1) -> Ints:
         return ints(self.trace.tables[table], column, fill)
+
+    def part(self, table: str) -> Ints:
+        """Rank and recording: what the ids that a profiler counts are unique in."""
+        return part_of(self.trace.recordings, self.ints(table, "rank"), self.ints(table, "ts"))
 
     def _lanes(self) -> dict[str, Ints]:
         """One numbering of host threads over all tables."""
@@ -129,14 +134,14 @@ class _Linker:
     def _forward(self) -> None:
         """Backward ops carry the sequence number of the forward op and a forward thread."""
         seq, fwd_tid = self.ints("ops", "seq"), self.ints("ops", "fwd_tid")
-        rank, n = self.ints("ops", "rank"), len(seq)
+        part, n = self.part("ops"), len(seq)
         own = np.full(n, -1, np.int64)
         backward, forward = (fwd_tid > 0) & (seq >= 0), (fwd_tid <= 0) & (seq >= 0)
         if backward.any() and forward.any():
             # reversed, so that the first match is the last forward op with that number: the one that made the node
             sources = np.flatnonzero(forward)[::-1]
             targets = np.flatnonzero(backward)
-            found = first_match((rank[targets], seq[targets]), (rank[sources], seq[sources]))
+            found = first_match((part[targets], seq[targets]), (part[sources], seq[sources]))
             row = np.where(found >= 0, sources[found], -1)
             own[targets] = np.where((row >= 0) & (row < targets), row, -1)
         self.op_forward = inherit(self.parent["ops"], self.depth["ops"], own)
@@ -191,8 +196,8 @@ class _Linker:
         lost = np.flatnonzero((op < 0) & (self.ints(name, "external_id") > 0))
         if not len(lost):
             return op
-        keys = [self.ints(name, c)[lost] for c in ("rank", "external_id")]
-        row = first_match(keys, [self.ints("ops", c) for c in ("rank", "external_id")])
+        keys = [self.part(name)[lost], self.ints(name, "external_id")[lost]]
+        row = first_match(keys, [self.part("ops"), self.ints("ops", "external_id")])
         # an id that belongs to an op which begins later is a coincidence
         begins_before = _look_up(self.ints("ops", "ts"), row) <= self.ints(name, "ts")[lost]
         op = op.copy()
@@ -202,7 +207,7 @@ class _Linker:
     def _device_rows(self, name: str) -> None:
         rank, correlation = self.ints(name, "rank"), self.ints(name, "correlation", 0)
         found = first_match(
-            (rank, correlation), (self.ints("api_calls", "rank"), self.ints("api_calls", "correlation", 0))
+            (self.part(name), correlation), (self.part("api_calls"), self.ints("api_calls", "correlation", 0))
         )
         api = np.where(correlation > 0, found, -1)
         how = np.full(len(api), _NONE, np.int64)
@@ -244,14 +249,15 @@ class _Linker:
             kind_codes
         ]
         at = {k: ints(flows, k) for k in ("rank", "pid", "tid", "ts", "flow_id")}
+        part = self.part("flows")
         start, finish = (
             np.flatnonzero(launch & (codes == (ends.index(e) if e in ends else -2))) for e in "sf"
         )
         row_keys = [self.ints(name, c)[lost] for c in ("rank", "device", "stream", "ts")]
         arrow = first_match(row_keys, [at[k][finish] for k in ("rank", "pid", "tid", "ts")])
         arrow = np.where(arrow >= 0, finish[arrow], -1) if len(finish) else arrow
-        tail = first_match((_look_up(at["rank"], arrow), _look_up(at["flow_id"], arrow)),
-                           (at["rank"][start], at["flow_id"][start]))  # fmt: skip
+        tail = first_match((_look_up(part, arrow), _look_up(at["flow_id"], arrow)),
+                           (part[start], at["flow_id"][start]))  # fmt: skip
         tail = np.where((tail >= 0) & (arrow >= 0), start[tail], -1) if len(start) else np.full(len(lost), -1)
         call_keys = [self.ints("api_calls", c) for c in ("rank", "pid", "tid", "ts")]
         call = first_match([_look_up(at[k], tail) for k in ("rank", "pid", "tid", "ts")], call_keys)
@@ -268,23 +274,31 @@ class _Linker:
 
 
 class _StepWindows:
-    """The ProfilerStep ranges on the host: each lasts until the next begins, the last until its own end."""
+    """The ProfilerStep ranges on the host: each lasts until the next begins, the last of a recording until its end."""
 
-    def __init__(self, annotations: pa.Table) -> None:
+    def __init__(self, trace: Trace) -> None:
+        annotations = trace.tables["annotations"]
         codes, names = texts(annotations, "name")
         is_step = np.array([*(n.startswith("ProfilerStep") for n in names), False])[codes]
         is_step &= host_ranges(annotations)
         rank, start = ints(annotations, "rank")[is_step], ints(annotations, "ts")[is_step]
         end = start + ints(annotations, "dur", 0)[is_step]
-        self.by_rank = {int(r): (start[rank == r], int(end[rank == r].max())) for r in np.unique(rank)}
+        recording = recording_at(trace.recordings, rank, start)
+        self.by_rank: dict[int, tuple[Ints, Ints]] = {}
+        for r in np.unique(rank).tolist():
+            mine = rank == r
+            until = np.append(start[mine][1:], 0)
+            last = np.flatnonzero(np.append(np.diff(recording[mine]) != 0, True))
+            until[last] = np.maximum.accumulate(end[mine])[last]
+            self.by_rank[r] = start[mine], until
 
     def of(self, rank: Ints, at: Ints) -> Ints:
         """Index of the step of its rank in which each time lies, -1 outside."""
         result = np.full(len(rank), -1, np.int64)
-        for number, (starts, end) in self.by_rank.items():
+        for number, (starts, until) in self.by_rank.items():
             mine = rank == number
             index = np.searchsorted(starts, at[mine], side="right") - 1
-            result[mine] = np.where(at[mine] < end, index, -1)
+            result[mine] = np.where(at[mine] < until[index], index, -1)
         return result
 
 

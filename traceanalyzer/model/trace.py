@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from traceanalyzer.model.mapping import Attribution
+    from traceanalyzer.model.recordings import Recording
 
 
 class Capability(StrEnum):
@@ -166,13 +167,15 @@ class Source:
 class Trace(Displayed):
     """Tables by name (also as attributes: `trace.kernels.to_pandas()`), sources and capabilities.
 
-    `mapping` is what a second trace of the same program says of the kernels, where one was given.
+    `mapping` is what a second trace of the same program says of the kernels, where one was given. `recordings` are
+    those of ranks that were recorded several times, in the order of ranks and starts.
     """
 
     sources: tuple[Source, ...]
     tables: Mapping[str, pa.Table]
     capabilities: frozenset[Capability]
     mapping: Attribution | None = None
+    recordings: tuple[Recording, ...] = ()
     _found: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def once(self, name: str, find: Callable[[Trace], Any]) -> Any:

@@ -81,7 +81,7 @@ def build(trace: Trace, host: HostActivity, own: Sequence[Step], first: int, las
     submitted = np.where(slot >= 0, np.maximum(calls.start, freed), calls.start)[works.call]
     events, inferred = event_edges(trace, calls, works, previous, rank)
     launch_lag, order_lag, event_lag = _lags(works, submitted, previous, events)
-    waits, cost = host_waits(trace, calls, works, rank)
+    waits, cost = host_waits(trace, calls, works)
     queued = (slot >= 0) & (freed > calls.start)
     cost = np.where(queued, np.minimum(cost, np.maximum(calls.end - freed, 0)), cost)
     return Graph(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -217,11 +218,27 @@ def _traces(trace: Trace, ranks: Sequence[int]) -> list[Trace]:
 
 
 def _recorded_by_all(steps: Steps, ranks: Sequence[int]) -> list[list[Step]]:
-    """The steps of each rank; of several those whose names all of them have, if there are any."""
+    """The steps of each rank in one recording; of several those whose names all of them have, if there are any.
+
+    It is the recording of the first rank with most such steps: nothing is known of the time between two recordings.
+    """
     own = [[s for s in steps.steps if s.rank == rank] for rank in ranks]
-    common = set.intersection(*({s.name for s in one} for one in own))
-    shared = [[s for s in one if s.name in common] for one in own]
-    return shared if common else own
+    again = any(len({s.name for s in one}) < len(one) for one in own)  # each recording began to count anew
+
+    def key(step: Step) -> tuple[str, int]:
+        return step.name, step.recording if again else 0
+
+    common = set.intersection(*({key(s) for s in one} for one in own))
+    shared = [[s for s in one if key(s) in common] for one in own] if common else own
+    first = _one_recording(shared[0])
+    chosen = {key(s) for s in first} if common else set()
+    return [first, *(_one_recording([s for s in one if key(s) in chosen] or one) for one in shared[1:])]
+
+
+def _one_recording(steps: Sequence[Step]) -> list[Step]:
+    """Those of the recording with most of these steps."""
+    (recording, _), *_ = Counter(s.recording for s in steps).most_common(1)
+    return [s for s in steps if s.recording == recording]
 
 
 def _stretches(sizes: Sequence[Ints], most_nodes: int) -> list[tuple[int, int]]:

@@ -9,8 +9,10 @@ import numpy as np
 from traceanalyzer.analyzers.thresholds import LAUNCH_GAP_NS, US
 from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.model.join import first_match
+from traceanalyzer.model.recordings import part_of
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from traceanalyzer.analyzers.replay.rows import Calls, Works
@@ -61,10 +63,10 @@ def _recorded(trace: Trace, calls: Calls, works: Works, rank: int) -> tuple[Ints
     )
     rows = np.flatnonzero(waiting)
     api = trace.api_calls
-    keys = (ints(api, "rank"), ints(api, "correlation"))
-    of_rank = np.full(len(rows), rank)
-    wait = first_match((of_rank, ints(table, "correlation")[rows]), keys)
-    record = first_match((of_rank, ints(table, "waits_on_correlation")[rows]), keys)
+    keys = (_part(trace, api), ints(api, "correlation"))
+    part = _part(trace, table)[rows]
+    wait = first_match((part, ints(table, "correlation")[rows]), keys)
+    record = first_match((part, ints(table, "waits_on_correlation")[rows]), keys)
     known = (wait >= 0) & (record >= 0)
     rows, wait, record = rows[known], wait[known], record[known]
     at = ints(api, "ts")
@@ -105,12 +107,12 @@ def _suggested(works: Works, explained: Ints) -> tuple[Ints, Ints]:
     return np.concatenate(targets), np.concatenate(sources)
 
 
-def host_waits(trace: Trace, calls: Calls, works: Works, rank: int) -> tuple[Edges, Ints]:
+def host_waits(trace: Trace, calls: Calls, works: Works) -> tuple[Edges, Ints]:
     """Which work each call waited for, and what each call costs without waiting.
 
     Work that was still running when the call returned was not waited for, whatever the call is named.
     """
-    pairs = [_last_before(works, *wanted) for wanted in _wanted(trace, calls, works, rank)]
+    pairs = [_last_before(works, *wanted) for wanted in _wanted(trace, calls, works)]
     copied = np.flatnonzero(calls.copies[works.call] & works.launched)
     target = np.concatenate([p[0] for p in pairs] + [works.call[copied]])
     source = np.concatenate([p[1] for p in pairs] + [copied])
@@ -134,13 +136,13 @@ def host_waits(trace: Trace, calls: Calls, works: Works, rank: int) -> tuple[Edg
     return Edges(target, source, lag), cost
 
 
-def _wanted(trace: Trace, calls: Calls, works: Works, rank: int) -> list[tuple[int, Ints]]:
+def _wanted(trace: Trace, calls: Calls, works: Works) -> list[tuple[int, Ints]]:
     """Per stream (its lane) the calls that wait for it."""
     rows = np.flatnonzero(calls.syncs)
     api, syncs = trace.api_calls, trace.syncs
     correlation = ints(api, "correlation")[calls.row[rows]]
-    of_rank = np.full(len(rows), rank)
-    row = first_match((of_rank, correlation), (ints(syncs, "rank"), ints(syncs, "correlation")))
+    part = np.where(calls.row[rows] >= 0, np.append(_part(trace, api), -1)[calls.row[rows]], -1)
+    row = first_match((part, correlation), (_part(trace, syncs), ints(syncs, "correlation")))
     row = np.where(correlation >= 0, row, -1)
     stream = np.append(ints(syncs, "stream"), -1)[row]
     codes, names = texts(api, "name")
@@ -155,6 +157,10 @@ def _wanted(trace: Trace, calls: Calls, works: Works, rank: int) -> list[tuple[i
         (int(lane), np.sort(np.concatenate((rows[(stream < 0) | (stream == works.stream[at])], every))))
         for lane, at in zip(lanes, first, strict=True)
     ]
+
+
+def _part(trace: Trace, table: pa.Table) -> Ints:
+    return part_of(trace.recordings, ints(table, "rank"), ints(table, "ts"))
 
 
 def _last_before(works: Works, lane: int, waiting: Ints) -> tuple[Ints, Ints]:

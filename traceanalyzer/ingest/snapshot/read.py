@@ -60,7 +60,7 @@ class MemorySnapshot:
 
 
 def _trace(path: Path, size: int, done: Read, digest: str) -> Trace:
-    from traceanalyzer.ingest.combine import ranked
+    from traceanalyzer.ingest.own_ranks import ranked
     from traceanalyzer.model.capabilities import capabilities_of
     from traceanalyzer.model.schema import TABLES
     from traceanalyzer.model.tables import empty

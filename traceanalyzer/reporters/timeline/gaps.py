@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from traceanalyzer.model.columns import ints, present
+from traceanalyzer.model.recordings import recording_at
 from traceanalyzer.reporters import units
 from traceanalyzer.reporters.timeline.events import of_rank
 from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    import pyarrow as pa
     from numpy.typing import NDArray
 
+    from traceanalyzer.model.trace import Trace
     from traceanalyzer.rules.analysis import Analysis
 
     Ints = NDArray[np.int64]
@@ -33,7 +34,7 @@ def gaps_of(analysis: Analysis) -> list[dict[str, Any]]:
     for device in breakdown.devices:
         of_device = [g for g in breakdown.largest_gaps if g.rank == device.rank and g.device == device.device]
         causes = {g.start_ns: g.cause for g in of_device}
-        start, dur = _idle(analysis.trace.tables, device.rank, device.device)
+        start, dur = _idle(analysis.trace, device.rank, device.device)
         longest = np.sort(np.argsort(-dur, kind="stable")[:MAX_GAPS])
         known = sorted((g.start_ns, g.duration_ns) for g in of_device)
         unnamed = _apart(start[longest], dur[longest], known)
@@ -58,11 +59,11 @@ def _apart(start: Ints, dur: Ints, known: Sequence[tuple[int, int]]) -> list[tup
     return list(zip(start[free].tolist(), dur[free].tolist(), strict=True))
 
 
-def _idle(tables: Mapping[str, pa.Table], rank: int, device: int) -> tuple[Ints, Ints]:
-    """Start and length of every stretch between two pieces of work in which no stream had any."""
+def _idle(trace: Trace, rank: int, device: int) -> tuple[Ints, Ints]:
+    """Start and length of every stretch between two pieces of work of a recording in which no stream had any."""
     starts, ends = [], []
     for name in ("kernels", "copies"):
-        table = tables[name]
+        table = trace.tables[name]
         here = (ints(table, "rank") == rank) & (ints(table, "device") == device) & present(table, "ts")
         start = ints(table, "ts")[here]
         starts.append(start)
@@ -71,7 +72,8 @@ def _idle(tables: Mapping[str, pa.Table], rank: int, device: int) -> tuple[Ints,
     order = np.argsort(start, kind="stable")
     start, busy_until = start[order], np.maximum.accumulate(end[order])
     gap = start[1:] - busy_until[:-1]
-    idle = np.flatnonzero(gap > 0)
+    recording = recording_at(trace.recordings, np.full(len(start), rank), start)
+    idle = np.flatnonzero((gap > 0) & (np.diff(recording) == 0))
     return busy_until[idle], gap[idle]
 
 
