@@ -37,6 +37,7 @@ from traceanalyzer.analyzers.snapshot.state import SnapshotAnalyzer
 from traceanalyzer.analyzers.steps import StepsAnalyzer
 from traceanalyzer.analyzers.streams import StreamsAnalyzer
 from traceanalyzer.analyzers.waits import WaitsAnalyzer
+from traceanalyzer.errors import UsageError
 from traceanalyzer.model.trace import HOW_TO_CAPTURE
 from traceanalyzer.text import Text, join, say
 
@@ -91,8 +92,11 @@ def run_analyzers(
         hardware: the GPU and the peaks that win over what the trace and the table say.
 
     Raises:
-        UsageError: `step` matches no annotation, or `hardware` names a GPU that is not known.
+        UsageError: the sources are not of one run, `step` matches no annotation, or `hardware` names a GPU that is
+            not known.
     """
+    if trace.unrelated:
+        raise UsageError(trace.unrelated)
     results: dict[str, Any] = {}
     told: dict[str, Analyzer] = {a.name: a for a in (StepsAnalyzer(step), RooflineAnalyzer(hardware))}
     for analyzer in (told.get(a.name, a) for a in ANALYZERS):

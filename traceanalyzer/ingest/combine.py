@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from traceanalyzer.errors import UsageError
 from traceanalyzer.ingest.cycles import Profile, as_one_rank, by_process
+from traceanalyzer.ingest.jobs import why_unrelated
 from traceanalyzer.ingest.one_run import as_one_run, window
 from traceanalyzer.ingest.own_ranks import OF_THE_SAME_PROCESS, SNAPSHOT, with_own_ranks
 from traceanalyzer.model.columns import ints, texts
@@ -34,7 +35,7 @@ def combine(traces: Sequence[Trace]) -> Trace:
     The time axes are joined over the wall clock; a source without one starts at 0. Each process has a rank of its own
     (see `with_own_ranks`); what a profiler recorded of one process in several cycles stays on its rank. A snapshot or
     a log beside a profile tells of the same process, and so do a torch trace and an export of Nsight Systems that are
-    of one run (see `as_one_run`).
+    of one run (see `as_one_run`). Files that cannot be of one run are told (`Trace.unrelated`).
     """
     if not traces:
         raise UsageError(say("no input"))
@@ -47,7 +48,8 @@ def combine(traces: Sequence[Trace]) -> Trace:
     groups = [list(islice(left, len(process))) for left in [iter(others)] for process in own]
     ranked = [t for process in with_own_ranks([*groups, *([t] for t in apart)]) for t in process]
     ranked = sorted([*ranked, *joined], key=lambda t: t.sources[0].rank)
-    return _joined(ranked, in_order=not joined)
+    unrelated = why_unrelated(processes) or why_unrelated([[Profile.of(t)] for t in apart])
+    return replace(_joined(ranked, in_order=not joined), unrelated=unrelated)
 
 
 def _joined(ranked: Sequence[Trace], *, in_order: bool) -> Trace:

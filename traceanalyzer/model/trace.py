@@ -168,7 +168,8 @@ class Trace(Displayed):
     """Tables by name (also as attributes: `trace.kernels.to_pandas()`), sources and capabilities.
 
     `mapping` is what a second trace of the same program says of the kernels, where one was given. `recordings` are
-    those of ranks that were recorded several times, in the order of ranks and starts.
+    those of ranks that were recorded several times, in the order of ranks and starts. `unrelated` says why the sources
+    are not of one run, so that nothing can be told of all of them together; empty where they may be.
     """
 
     sources: tuple[Source, ...]
@@ -176,6 +177,7 @@ class Trace(Displayed):
     capabilities: frozenset[Capability]
     mapping: Attribution | None = None
     recordings: tuple[Recording, ...] = ()
+    unrelated: Text | str = ""
     _found: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def once(self, name: str, find: Callable[[Trace], Any]) -> Any:
