@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET  # of our own output only
@@ -214,6 +215,21 @@ def test_a_page_is_written_and_not_overwritten(capsys: pytest.CaptureFixture[str
     assert "<!doctype html>" in page.read_text("utf-8")
     printed(capsys, SIMULATED, SIMULATED, "-o", str(page), code=2)
     printed(capsys, SIMULATED, SIMULATED, "-o", str(page), "--force")
+
+
+def test_without_a_device_the_host_explains_the_step(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    slow, fast = (
+        str(ROOT / f"fixtures/cpu/slow_loader.{which}.trace.json.gz") for which in ("plain", "fixed")
+    )
+    out = printed(capsys, slow, fast)
+    assert re.search(r"faster, 3\.15 ms instead of 20\.2 ms: data loader explains 1?\d\d % of it", out)
+    parts = json.loads(printed(capsys, slow, fast, "--json"))["diff"]["parts"]
+    assert {"dataloader", "autograd", "ops", "outside_ops"} <= {part["name"] for part in parts}
+    page = tmp_path / "diff.html"
+    assert run(["diff", slow, fast, "-o", str(page)]) == 0
+    assert "data loader" in page.read_text()
 
 
 def test_what_a_simulator_wrote_is_named(capsys: pytest.CaptureFixture[str]) -> None:

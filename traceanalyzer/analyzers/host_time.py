@@ -18,8 +18,6 @@ from traceanalyzer.model.intervals import Intervals, contains, covered, join, su
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
-
     from traceanalyzer.analyzers.results import Step
     from traceanalyzer.model.trace import Capability, Trace
 
@@ -29,11 +27,12 @@ KINDS = ("gc", "compile", "dataloader", "optimizer", "autograd", "ops", "outside
 
 @dataclass(frozen=True, slots=True)
 class HostTimeRow:
-    """One kind of work of `KINDS`: ns within the steps, summed over ranks, and that as a part of the steps."""
+    """One kind of work of `KINDS`: ns within the steps, summed over ranks, that as a part of the steps, and by step."""
 
     kind: str
     total_ns: int
     share: float
+    step_ns: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,28 +62,31 @@ class HostTimeAnalyzer:
         whole = sum(step.duration_ns for step in steps)
         if trace.kernels.num_rows or trace.copies.num_rows or not trace.ops.num_rows or not whole:
             return HostTime(())
-        host, time = HostActivity.of(trace), dict.fromkeys(KINDS, 0)
+        host = HostActivity.of(trace)
         outermost = ints(trace.ops, "depth") == 0
+        by_step = {kind: np.zeros(len(steps), np.int64) for kind in KINDS}
         ops, updates = 0, 0
         for rank in sorted({step.rank for step in steps}):
             crew = _crew(host, rank)
             spent = _activity(host, crew)
-            start, end = _windows(steps, rank)
+            own = np.flatnonzero([step.rank == rank for step in steps])
+            start = np.array([steps[i].start_ns for i in own], np.int64)
+            end = np.array([steps[i].window_end_ns for i in own], np.int64)
             for kind, when in spent.items():
-                time[kind] += int(covered(when, start, end).sum())
-            own = outermost & np.isin(host.ops.thread, sorted(crew))
-            ops += int(contains(spent["optimizer"], host.ops.start[own]).sum())
+                by_step[kind][own] = covered(when, start, end)
+            mine = outermost & np.isin(host.ops.thread, sorted(crew))
+            ops += int(contains(spent["optimizer"], host.ops.start[mine]).sum())
             updates += len(spent["optimizer"].start)
-        time["outside_ops"] = whole - sum(time.values())
-        rows = (HostTimeRow(kind, ns, ns / whole) for kind, ns in time.items() if ns)
+        length = np.array([step.duration_ns for step in steps], np.int64)
+        by_step["outside_ops"] = length - sum(by_step.values())
+        rows = (
+            HostTimeRow(kind, int(ns.sum()), int(ns.sum()) / whole, tuple(ns.tolist()))
+            for kind, ns in by_step.items()
+            if ns.any()
+        )
         return HostTime(
             tuple(sorted(rows, key=lambda row: -row.total_ns)), ops / updates if updates else None
         )
-
-
-def _windows(steps: tuple[Step, ...], rank: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    own = [step for step in steps if step.rank == rank]
-    return np.array([s.start_ns for s in own], np.int64), np.array([s.window_end_ns for s in own], np.int64)
 
 
 def _activity(host: HostActivity, crew: frozenset[int]) -> dict[str, Intervals]:

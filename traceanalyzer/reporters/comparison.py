@@ -14,6 +14,7 @@ from traceanalyzer.reporters.facts import PARTS, ReportFacts, cause_text
 from traceanalyzer.reporters.tables import Column, Layout
 from traceanalyzer.rules.comparison import is_snapshot
 from traceanalyzer.rules.comparison_results import Change
+from traceanalyzer.rules.vocabulary import word
 from traceanalyzer.text import Text, join, say
 from traceanalyzer.version import __version__
 
@@ -140,7 +141,7 @@ def _why(found: Comparison) -> Text | str:
     part = max(found.parts, key=lambda p: p.share or 0.0, default=None)
     if part is None or not part.share or part.share <= 0:
         return ""
-    name: str = _WITHIN_A_SENTENCE[part.name]
+    name: str = _WITHIN_A_SENTENCE.get(part.name) or word(part.name)
     if (
         part.name == "idle"
         and found.idle_causes
@@ -152,7 +153,7 @@ def _why(found: Comparison) -> Text | str:
 
 def sheets(found: Comparison, top: int) -> list[tables.Sheet]:
     """Every table that has rows, in the order in which they are read."""
-    parts = [row(part) | {"name": PARTS[part.name]} for part in found.parts]
+    parts = [row(part) | {"name": PARTS.get(part.name) or word(part.name)} for part in found.parts]
     if parts and found.step:
         parts.append(row(found.step) | {"name": say("Step")})
     idle = [row(cause) | {"name": cause_text(cause.name)} for cause in found.idle_causes]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from traceanalyzer.analyzers.host_time import KINDS
 from traceanalyzer.analyzers.matching import matched
 from traceanalyzer.analyzers.per_step import per_step
 from traceanalyzer.rules.comparison_results import Change, Comparison, FindingChange, LaunchChange, PeakChange
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from traceanalyzer.analyzers.host_time import HostTime
     from traceanalyzer.analyzers.per_step import Key, PerStep
     from traceanalyzer.analyzers.results import Breakdown, DeviceBreakdown, Partition, Steps
     from traceanalyzer.rules.analysis import Analysis
@@ -88,8 +90,12 @@ def _walls(analysis: Analysis) -> Sample:
 
 
 def _parts(before: Analysis, after: Analysis, walls: Sequence[Sample]) -> tuple[Change, ...]:
-    """The four parts; empty unless both runs have a device, for one partition says nothing of the other."""
-    if not (_devices(before) and _devices(after)) or not all(map(len, walls)):
+    """The four parts, or what the host did where neither run has a device; one says nothing of the other."""
+    if not all(map(len, walls)):
+        return ()
+    if not _devices(before) and not _devices(after):
+        return _host_parts(before, after)
+    if not (_devices(before) and _devices(after)):
         return ()
     taken: Mapping[str, Callable[[Partition], int]] = {
         "compute": lambda p: p.compute_ns,
@@ -104,6 +110,23 @@ def _parts(before: Analysis, after: Analysis, walls: Sequence[Sample]) -> tuple[
             for a in (before, after)
         ]
         changes.append(_change(name, *samples))
+    return tuple(c for c in changes if c)
+
+
+def _host_parts(before: Analysis, after: Analysis) -> tuple[Change, ...]:
+    """What the host did in either run; empty where that is not known of both."""
+    spent: list[HostTime] = [a["host_time"] for a in (before, after)]
+    if not all(time.rows for time in spent):
+        return ()
+    steps = [len(time.rows[0].step_ns) for time in spent]
+    changes = []
+    for kind in KINDS:
+        samples = [
+            np.array(time.of(kind).step_ns or [0] * count, np.float64)
+            for time, count in zip(spent, steps, strict=True)
+        ]
+        if samples[0].any() or samples[1].any():
+            changes.append(_change(kind, *samples))
     return tuple(c for c in changes if c)
 
 
