@@ -225,7 +225,7 @@ def test_without_a_device_the_host_explains_the_step(
     )
     out = printed(capsys, slow, fast)
     assert re.search(r"faster, 3\.15 ms instead of 20\.2 ms: data loader explains 1?\d\d % of it", out)
-    parts = json.loads(printed(capsys, slow, fast, "--json"))["parts"]
+    parts = json.loads(printed(capsys, slow, fast, "--json"))["trace_diff"]["parts"]
     assert {"dataloader", "autograd", "ops", "outside_ops"} <= {part["name"] for part in parts}
     page = tmp_path / "diff.html"
     assert run(["diff", slow, fast, "-o", str(page)]) == 0
