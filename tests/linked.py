@@ -96,7 +96,9 @@ class Linked:
     def _sorted(self, name: str) -> list[dict[str, Any]]:
         rows = self.rows[name]
         return (
-            sorted(rows, key=lambda r: (r["rank"], r["ts"], -r["dur"])) if rows and "ts" in rows[0] else rows
+            sorted(rows, key=lambda r: (r["rank"], r["ts"], -(r["dur"] or 0)))
+            if rows and "ts" in rows[0]
+            else rows
         )
 
     def _resolved(self, value: Any) -> Any:

@@ -39,6 +39,15 @@ def test_a_step_ends_with_its_last_device_work_and_its_window_with_the_next_step
     assert [s.duration_ns / US for s in found.steps] == [105, 155]
 
 
+def test_a_step_that_an_error_cut_off_lasts_as_long_as_something_was_recorded() -> None:
+    """A snapshot has no end of the step in which memory ran out."""
+    b = Linked()
+    b.step(1, 0, 100)
+    b.step(2, 100, 100)["dur"] = None
+    b.op("aten::mm", 110, 140)
+    assert [s.duration_ns / US for s in steps_of(b).steps] == [100, 40]
+
+
 def test_when_the_host_runs_ahead_windows_follow_the_device() -> None:
     b = Linked()
     for i in range(3):

@@ -144,13 +144,35 @@ def _ranges(trace: Trace, table: pa.Table, names: set[str]) -> list[_Range]:
     codes, dictionary = texts(table, "name")
     wanted = np.array([n in names for n in dictionary] + [False])
     rows = np.flatnonzero(wanted[codes] & host_ranges(table))
-    rank, ts, duration = ints(table, "rank")[rows], ints(table, "ts")[rows], ints(table, "dur", 0)[rows]
+    rank, ts = ints(table, "rank")[rows], ints(table, "ts")[rows]
     recording = recording_at(trace.recordings, rank, ts)
-    columns = (rank, recording, codes[rows], ts, duration)
+    columns = (rank, recording, codes[rows], ts, _ends(trace, table, rows))
     return [
-        _Range(r, number, dictionary[c], t, t + max(d, 0))
-        for r, number, c, t, d in zip(*(column.tolist() for column in columns), strict=True)
+        _Range(r, number, dictionary[c], start, end)
+        for r, number, c, start, end in zip(*(column.tolist() for column in columns), strict=True)
     ]
+
+
+def _ends(trace: Trace, table: pa.Table, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """When the ranges end: one that an error cut off, with the next one or with the last that its rank recorded."""
+    rank, ts, duration = (ints(table, column)[rows] for column in ("rank", "ts", "dur"))
+    end = ts + np.maximum(duration, 0)
+    for i in np.flatnonzero(duration < 0).tolist():
+        later = ts[(rank == rank[i]) & (ts > ts[i])]
+        end[i] = later.min() if len(later) else max(_last(trace, int(rank[i])), int(ts[i]))
+    return end
+
+
+def _last(trace: Trace, rank: int) -> int:
+    """The end of the last row of a rank."""
+    last = 0
+    for table in trace.tables.values():
+        if {"rank", "ts"} <= set(table.column_names):
+            end = ints(table, "ts")
+            if "dur" in table.column_names:
+                end = end + np.maximum(ints(table, "dur", 0), 0)
+            last = max(last, int(end[ints(table, "rank") == rank].max(initial=0)))
+    return last
 
 
 def _whole_window(trace: Trace) -> list[_Range]:
