@@ -142,10 +142,11 @@ class ExposedTransfers:
         exposed = sum(row.exposed_ns for row in rows)
         if facts.share(exposed) < thresholds.HOST_STALL_SHARE:
             return
+        hidden = min(exposed, max(row.beside_ns for row in rows))
         yield Finding(
             code=self.code,
             title=self.title,
-            severity=severity(facts.share(exposed)),
+            severity=severity(facts.share(hidden)),
             claim=say(
                 "Transfers run alone for {share} of the time, and no event makes the next kernel wait for them.",
                 share=percent(facts.share(exposed)),
@@ -156,7 +157,7 @@ class ExposedTransfers:
                 "`non_blocking=True` from pinned memory), and launch independent kernels before waiting for them."
             ),
             confidence="low",
-            saving_ns=(0, facts.per_step(min(exposed, max(row.beside_ns for row in rows)))),
+            saving_ns=(0, facts.per_step(hidden)),
             counts=_exposed(rows, facts),
         )
 
