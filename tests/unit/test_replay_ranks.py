@@ -150,6 +150,45 @@ def test_where_no_arguments_were_recorded_all_ranks_are_taken_to_take_part() -> 
     assert "Which ranks take part was not recorded" in notes(result)
 
 
+def sent(*sizes: int, received: Sequence[int] | None = None, **arguments: Any) -> Linked:
+    """Rank 0 sends these to rank 1, each 500 µs after the one before; the receiver comes 100 µs early."""
+    rows = Linked()
+    for rank, kind, peer, early in ((0, "send", "dst_rank", 0), (1, "recv", "src_rank", 100)):
+        elements = sizes if rank == 0 or received is None else received
+        rows.step(1, 0, 500 * len(sizes) + 20, rank=rank)
+        for number, size in enumerate(elements):
+            at = 500 * number + 200 - early
+            told = {
+                "collective": kind,
+                peer: 1 - rank,
+                "out_elements": size,
+                "seq": 10 * rank + number,
+                **arguments,
+            }
+            collective(rows, rank, at - 10, at, 500 * number + 250, name="ncclDevKernel_SendRecv", **told)
+    return rows
+
+
+def test_a_message_goes_when_its_sender_and_its_receiver_have_come() -> None:
+    run = joined(sent(4, 8, 4))
+    assert run.meetings.members == ((0, 1),) * 3
+    assert (len(run.meetings.sent), run.meetings.apart) == (3, 0)
+    assert [g.duration.tolist() for g in run.graphs] == [[50 * US] * 3] * 2
+
+
+@pytest.mark.parametrize("received", [(4, 8), (4, 8, 8)], ids=["fewer", "another size"])
+def test_messages_of_which_the_two_ranks_tell_different_things_are_not_paired(
+    received: tuple[int, ...],
+) -> None:
+    assert joined(sent(4, 8, 4, received=received)).ranks == (0,)
+
+
+def test_messages_of_different_process_groups_are_not_paired() -> None:
+    rows = sent(4)
+    rows.rows["collectives"][0]["group"] = "other"
+    assert joined(rows).ranks == (0,)
+
+
 def test_sequence_numbers_tell_what_belongs_together_where_a_recording_begins_later() -> None:
     rows = late()
     collective(rows, 0, 1, 2, 4, seq=0)

@@ -2,7 +2,7 @@
 
 The arguments that the profiler recorded tell it: the process group and the sequence number in it, else the n-th of its
 kind. Where no arguments were recorded it is the n-th kernel of that name on every rank (of each recording, where ranks
-were recorded several times). No clock is asked.
+were recorded several times). What one rank sends another is told by `sent`. No clock is asked.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from traceanalyzer.analyzers.groups import turns
+from traceanalyzer.analyzers.sent import Sent, messages
 from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.model.communication import communication_kernels
 from traceanalyzer.model.join import codes_of
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
     Flags = NDArray[np.bool_]
 
-# Between two ranks, of which the sender need not wait.
+# Between two ranks.
 POINT_TO_POINT = re.compile(r"send|recv", re.IGNORECASE)
 
 
@@ -36,9 +38,10 @@ POINT_TO_POINT = re.compile(r"send|recv", re.IGNORECASE)
 class CollectiveRuns:
     """Communication kernels in the order of ranks and starts, arrays of shape (kernels,).
 
-    `row` is the row of `kernels`. Those of one `family` do the same in the same process group; those of one `call` are
-    one collective, -1 where ranks ran it unequally often. `size` counts the ranks that take part in it: where that was
-    not recorded, all of the trace are `assumed` to. `pairs` are sent or received.
+    `row` is the row of `kernels`. Those of one `family` do the same in the same process group, or go between the same
+    two ranks; those of one `call` are one collective or one message, -1 where that is not known. `size` counts the
+    ranks that take part in it: where that was not recorded, all of the trace are `assumed` to. `pairs` send or receive;
+    of those that are not `told` the trace does not say between which ranks.
     """
 
     row: Ints
@@ -48,6 +51,7 @@ class CollectiveRuns:
     size: Ints
     assumed: Flags
     pairs: Flags
+    told: Flags
 
     def of(self, chosen: Flags) -> CollectiveRuns:
         """Some of them."""
@@ -59,6 +63,7 @@ class CollectiveRuns:
             self.size[chosen],
             self.assumed[chosen],
             self.pairs[chosen],
+            self.told[chosen],
         )
 
 
@@ -78,32 +83,27 @@ def collective_runs(trace: Trace) -> CollectiveRuns:
     kind, kinds = texts(table, "collective")
     unnamed = np.where(arguments < 0, name[row], -1)
     pairs = np.where(arguments < 0, _pairs(names)[unnamed], _pairs(kinds)[recorded(kind)])
+    sent = Sent.of(table, arguments)
+    ends = np.minimum(sent.source, sent.target), np.maximum(sent.source, sent.target)
     group = [recorded(texts(table, column)[0]) for column in ("group", "group_ranks")]
-    size = recorded(ints(table, "group_size"))
-    family = codes_of(unnamed, recorded(kind), *group, size)
+    size = np.where(sent.told, 2, recorded(ints(table, "group_size")))
+    family = codes_of(unnamed, np.where(sent.told, -2, recorded(kind)), *group, size, *ends)
     rank = ints(trace.kernels, "rank")[row]
     seq = recorded(ints(table, "seq"))
     counted = recording_at(trace.recordings, rank, ints(trace.kernels, "ts")[row])
     numbered = np.unique(codes_of(family, seq, np.where(seq < 0, counted, 0)), return_inverse=True)[1]
-    call = np.unique(codes_of(numbered, _turn(codes_of(numbered, rank))), return_inverse=True)[1]
+    call = np.unique(codes_of(numbered, turns(codes_of(numbered, rank))), return_inverse=True)[1]
     call = np.where(_everywhere_as_often(numbered, rank), call, -1)
+    message = messages(sent, codes_of(family, counted))
+    call = np.where(pairs & (arguments >= 0), np.where(message >= 0, message + len(call), -1), call)
     assumed = size < 1
     size = np.where(assumed, len(np.unique(ints(trace.kernels, "rank"))), size)
-    return CollectiveRuns(row, rank, family, call, size, assumed, pairs)
+    return CollectiveRuns(row, rank, family, call, size, assumed, pairs, sent.told)
 
 
 def _pairs(names: Sequence[str]) -> Flags:
     """Which of the names mean that two ranks send and receive; the last is for no name."""
     return np.array([POINT_TO_POINT.search(n) is not None for n in names] + [False])
-
-
-def _turn(code: Ints) -> Ints:
-    """How many rows before each one have its code."""
-    order = np.argsort(code, kind="stable")
-    first = np.flatnonzero(np.diff(code[order], prepend=-1))
-    turn = np.empty(len(code), np.int64)
-    turn[order] = np.arange(len(code)) - np.repeat(first, np.diff(np.append(first, len(code))))
-    return turn
 
 
 def _everywhere_as_often(kind: Ints, rank: Ints) -> Flags:

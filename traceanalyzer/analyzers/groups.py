@@ -43,3 +43,12 @@ def heaviest(codes: NDArray[np.integer], weights: NDArray[np.int64]) -> int | No
     sums = np.zeros(len(present), np.int64)
     np.add.at(sums, index, weights[valid] + 1)  # + 1: rows without weight count as well
     return int(present[sums.argmax()])
+
+
+def turns(codes: NDArray[np.integer]) -> NDArray[np.int64]:
+    """How many rows before each one have its code; shape (rows,)."""
+    order = np.argsort(codes, kind="stable")
+    first = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    turn = np.empty(len(codes), np.int64)
+    turn[order] = np.arange(len(codes)) - np.repeat(first, np.diff(np.append(first, len(codes))))
+    return turn

@@ -92,8 +92,8 @@ class PeersAnalyzer:
 
 
 def _matched(runs: CollectiveRuns) -> CollectiveRuns:
-    """Those that two ranks of the group and more ran; all ranks where the group was not recorded."""
-    runs = runs.of(runs.call >= 0)
+    """Collectives that two ranks of the group and more ran; all ranks where the group was not recorded."""
+    runs = runs.of((runs.call >= 0) & ~runs.pairs)
     ranks = np.bincount(runs.call, minlength=1)[runs.call]
     return runs.of((ranks > 1) & (~runs.assumed | (ranks == runs.size)))
 

@@ -1,7 +1,7 @@
-"""The collectives at which ranks wait for each other in a replay: none of them goes on before all have come.
+"""The collectives and messages at which ranks wait for each other in a replay: none goes on before all have come.
 
-What does not match, has a partner whose trace is not there, ended on one rank before it began on another, or only goes
-from one rank to another stays as each rank has it.
+What does not match, has a partner whose trace is not there, or ended on one rank before it began on another, as a
+message that was sent ahead, stays as each rank has it.
 """
 
 from __future__ import annotations
@@ -34,17 +34,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Meetings:
-    """The collectives that graphs run together.
+    """The collectives that graphs run together, and the messages from one to another.
 
-    `members` holds for each of their numbers which graphs take part; all graphs come to them in this order. `kernels`
-    counts their kernels, `apart` the communication kernels that stay as each rank has them. `assumed` says that the
-    trace does not tell which ranks take part in some of them: all that are there are taken to.
+    `members` holds for each of their numbers which graphs take part; all graphs come to them in this order. `sent` are
+    the numbers of messages. `kernels` counts their kernels, `apart` the communication kernels that stay as each rank
+    has them, `untold` those of them of which the trace does not tell between which ranks they send. `assumed` says
+    that it does not tell which ranks take part in some collectives: all that are there are taken to.
     """
 
     members: tuple[tuple[int, ...], ...] = ()
+    sent: frozenset[int] = frozenset()
     kernels: int = 0
     apart: int = 0
+    untold: int = 0
     assumed: bool = False
+
+    def collectives_of(self, graph: Graph) -> Graph:
+        """The graph that waits for others only in collectives of them all."""
+        return replace(graph, meeting=np.where(np.isin(graph.meeting, list(self.sent)), -1, graph.meeting))
 
 
 def meet(trace: Trace, graphs: Sequence[Graph]) -> tuple[tuple[Graph, ...], Meetings]:
@@ -56,7 +63,8 @@ def meet(trace: Trace, graphs: Sequence[Graph]) -> tuple[tuple[Graph, ...], Meet
     """
     runs = collective_runs(trace)
     graph_of, work = _works(trace, graphs, runs.row)
-    here = (runs.call >= 0) & (work >= 0) & ~runs.pairs & (runs.size > 1)
+    untold = runs.pairs & ~runs.told & (work >= 0)
+    here = (runs.call >= 0) & (work >= 0) & ~untold & (runs.size > 1)
     here[here] = np.bincount(runs.call[here], minlength=1)[runs.call[here]] == runs.size[here]
     start = ints(trace.kernels, "ts")[runs.row]
     end = start + np.maximum(ints(trace.kernels, "dur", 0), 0)[runs.row]
@@ -75,7 +83,14 @@ def meet(trace: Trace, graphs: Sequence[Graph]) -> tuple[tuple[Graph, ...], Meet
         meeting[own], duration[own] = number[low:high], transfer[number[low:high]]
         joined.append(replace(graph, meeting=meeting, duration=duration))
     every = sum(int((graph.works.kind == COMMUNICATION).sum()) for graph in graphs)
-    return tuple(joined), Meetings(members, len(number), every - len(number), bool(runs.assumed[here].any()))
+    return tuple(joined), Meetings(
+        members,
+        frozenset(number[runs.told[here]].tolist()),
+        len(number),
+        every - len(number),
+        int(untold.sum()),
+        bool(runs.assumed[here].any()),
+    )
 
 
 def _works(trace: Trace, graphs: Sequence[Graph], rows: Ints) -> tuple[Ints, Ints]:

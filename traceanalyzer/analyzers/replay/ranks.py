@@ -127,7 +127,7 @@ class Replay:
             UsageError: what the rule advises cannot be replayed.
         """
         if code in OF_ALL_RANKS and self.meetings.members:
-            return OF_ALL_RANKS[code](self.graphs)
+            return OF_ALL_RANKS[code]([self.meetings.collectives_of(graph) for graph in self.graphs])
         if remaining:
             return self.everywhere(partial(Fixes.shortened, remaining=remaining))
         if code in OF_ALL_RANKS:

@@ -167,20 +167,32 @@ def _notes(whole: Replay, changed: int | None) -> Iterator[Text]:
 def _communication(whole: Replay) -> Iterator[Text]:
     """What is known of other ranks, and what is not."""
     meetings = whole.meetings
-    if not meetings.members:
-        if (whole.graphs[0].works.kind == COMMUNICATION).any():
-            yield say("Communication keeps its recorded duration: other ranks are taken to do what they did.")
-        return
-    yield say(
-        "{count} {count:collective begins when the last of its|collectives begin when the last of their} ranks has "
-        "come, and {count:ends|end} for all of them.",
-        count=f"{len(meetings.members):,}",
-    )
+    collectives = len(meetings.members) - len(meetings.sent)
+    if not meetings.members and (whole.graphs[0].works.kind == COMMUNICATION).any():
+        yield say("Communication keeps its recorded duration: other ranks are taken to do what they did.")
+    if collectives:
+        yield say(
+            "{count} {count:collective begins when the last of its|collectives begin when the last of their} ranks has "
+            "come, and {count:ends|end} for all of them.",
+            count=f"{collectives:,}",
+        )
+    if meetings.sent:
+        yield say(
+            "{count} {count:message goes|messages go} from one rank to another when both have come to it.",
+            count=f"{len(meetings.sent):,}",
+        )
     if meetings.assumed:
         yield say("Which ranks take part was not recorded: all that are given are taken to.")
-    if meetings.apart:
+    if meetings.members and meetings.apart > meetings.untold:
         yield say(
-            "{count} communication {count:kernel keeps its|kernels keep their} recorded duration: between two ranks, "
-            "or not matched across ranks, as where the trace of a partner is missing.",
-            count=f"{meetings.apart:,}",
+            "{count} communication {count:kernel keeps its|kernels keep their} recorded duration: not matched across "
+            "ranks, as where the trace of a partner is missing.",
+            count=f"{meetings.apart - meetings.untold:,}",
+        )
+    if meetings.untold:
+        yield say(
+            "Between which ranks {count} communication {count:kernel sends or receives|kernels send or receive} is not "
+            "known: {count:it keeps its|they keep their} recorded duration. A current PyTorch records it (Src Rank, "
+            "Dst Rank) with dist.isend and dist.irecv, not with dist.batch_isend_irecv.",
+            count=f"{meetings.untold:,}",
         )
