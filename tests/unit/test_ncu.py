@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,17 +11,17 @@ from nsys_files import Export
 
 from traceanalyzer.analyzers import run_analyzers
 from traceanalyzer.analyzers.kernel_metrics import KernelMetricsAnalyzer, base_name, labels_of, speed_of_light
+from traceanalyzer.cli.command_line import run
 from traceanalyzer.errors import InputError
 from traceanalyzer.ingest.ncu.report import available
 from traceanalyzer.ingest.options import LoadOptions
-from traceanalyzer.pipeline import load
+from traceanalyzer.pipeline import analyze, load
 from traceanalyzer.reporters.costs import cost_lines
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from traceanalyzer.analyzers.kernel_metrics import ProfiledLaunch
 
+ROOT = Path(__file__).parents[2]
 NO_CACHE = LoadOptions(use_cache=False)
 HEADER = (
     '"ID","Process ID","Process Name","Host Name","Kernel Name","Context","Stream","Block Size","Grid Size","Device",'
@@ -193,3 +195,23 @@ def test_what_ncu_measured_wins_over_the_roofline_and_both_are_told(tmp_path: Pa
     told = " ".join(cost_lines(results))
     assert "profiled 1 launch: 1 is found in the trace, 0 may be one of several, 0 are not there" in told
     assert "is limited by memory bandwidth as measured, by compute as rated." in told
+
+
+@pytest.mark.parametrize(
+    ("path", "says", "bottleneck"),
+    [
+        ("gpu/add.plain.ncu.csv.gz", r"100 % of the time .* limited by memory bandwidth", "memory_bandwidth"),
+        ("gpu/one_block_reduction.plain.ncu.csv.gz", r"kernels that are far from both limits of the GPU", "latency"),
+    ],
+)  # fmt: skip
+def test_measurements_alone_tell_what_limits_the_kernels(
+    path: str, says: str, bottleneck: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured = str(ROOT / "fixtures" / path)
+    assert run(["summary", measured, "--no-cache"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert re.search(rf"Nsight Compute measured \d+ executions? of kernels: .*{says}", out)
+    assert "no GPU work" not in out
+    assert "Not recorded: the program around the kernels" in out
+    assert "Give the trace of the same program as well" in out
+    assert analyze(load(measured)).verdict.bottleneck == bottleneck

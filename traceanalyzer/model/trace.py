@@ -162,6 +162,11 @@ class Source:
         """Whether Nsight Systems recorded it."""
         return self.format.startswith("nsys")
 
+    @property
+    def of_ncu(self) -> bool:
+        """Whether Nsight Compute measured it."""
+        return self.format.startswith("ncu")
+
 
 @dataclass(frozen=True)
 class Trace(Displayed):

@@ -15,8 +15,11 @@ from traceanalyzer.rules.wording import ranks
 from traceanalyzer.text import Text, join, said, say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from traceanalyzer.analyzers.host_stacks import HostStacks
     from traceanalyzer.analyzers.host_time import HostTime
+    from traceanalyzer.analyzers.kernel_metrics import ProfiledLaunch
     from traceanalyzer.analyzers.results import (
         Breakdown,
         Collectives,
@@ -100,6 +103,18 @@ class ReportFacts:
     def of_nsys(self) -> bool:
         """Whether Nsight Systems recorded all of it."""
         return all(source.of_nsys for source in self.analysis.trace.sources)
+
+    @cached_property
+    def measured(self) -> Sequence[ProfiledLaunch]:
+        """The launches that Nsight Compute measured, the longest first."""
+        metrics = self.analysis.results.get("kernel_metrics")
+        return sorted(metrics.launches, key=lambda row: -(row.duration_ns or 0)) if metrics else []
+
+    @property
+    def measured_only(self) -> bool:
+        """Whether only kernels were measured, and no trace of the program was given."""
+        sources = self.analysis.trace.sources
+        return bool(sources and self.measured) and all(source.of_ncu for source in sources)
 
     def how(self, capability: str) -> str:
         """What to do to see a capability, in the words of the profiler that was used."""
@@ -208,6 +223,10 @@ class ReportFacts:
             for capability, (what, so) in _MISSING.items()
             if capability not in self.analysis.trace.capabilities and self._matters(capability)
         ]
+        if self.measured_only:
+            what, so = say("the program around the kernels"), say("when they run is not known")
+            lack = say("Not recorded: {what}; {so}", what=what, so=so)
+            missing = [Quality("missing", lack, say("give its trace as well"), what, so)]
         order = {"partial": 0, "repaired": 1, "missing": 2}
         unique = dict.fromkeys([*notes, *warnings, *missing])
         return tuple(sorted(unique, key=lambda q: order.get(q.level, 3)))
@@ -292,8 +311,10 @@ class ReportFacts:
 
     def _matters(self, capability: Capability) -> bool:
         """Without device work, or without communication, some gaps are no gap."""
-        if self.memory_only:
-            return False  # nobody expects kernels of a snapshot
+        if self.memory_only or self.measured_only:
+            return (
+                False  # nobody expects kernels of a snapshot, nor a program around those that were measured
+            )
         has_work = Capability.DEVICE_WORK in self.analysis.trace.capabilities
         if capability in (Capability.LAUNCHES, Capability.SYNC_EVENTS, Capability.DEVICE_PROPERTIES):
             return has_work

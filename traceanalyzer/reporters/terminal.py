@@ -22,6 +22,7 @@ from traceanalyzer.reporters import names, tables, units
 from traceanalyzer.reporters.costs import work_lines
 from traceanalyzer.reporters.devices import Shown, shown
 from traceanalyzer.reporters.facts import PARTS, ReportFacts, before_steps, behind, cause_text, parts_of
+from traceanalyzer.reporters.work_tables import MEASURED
 from traceanalyzer.rules.vocabulary import word
 from traceanalyzer.text import Text, say
 
@@ -100,6 +101,8 @@ def _longest(facts: ReportFacts, top: int) -> Iterator[RenderableType]:
     """The kernels with most time; where none was recorded, the ops."""
     if facts.kernels and facts.kernels.rows:
         yield SheetTable(tables.sheet(tables.KERNELS, facts.kernels.rows, top))
+    elif facts.measured_only:
+        yield SheetTable(tables.sheet(MEASURED, facts.measured, top, frozenset({"match"})))
     elif facts.ops and facts.ops.by_name:
         if facts.host_time and facts.host_time.rows:
             yield SheetTable(tables.sheet(tables.HOST_TIME, facts.host_time.rows, top))

@@ -112,6 +112,7 @@ MEASURED = Layout(
             "duration_ns",
             say("Duration there"),
             "duration",
+            brief=True,
             hint=say("ncu fixes the clocks and empties the caches"),
         ),
         Column("match", say("In the trace"), "word", brief=True),

@@ -132,6 +132,11 @@ class Facts:
         return bool(self.sources) and {s.format for s in self.sources} <= {"memory snapshot", "oom text"}
 
     @property
+    def measured_only(self) -> bool:
+        """Whether only kernels were measured, by Nsight Compute, and no trace of the program was given."""
+        return bool(self.sources) and all(source.of_ncu for source in self.sources)
+
+    @property
     def of_nsys(self) -> bool:
         """Whether a source is an export of Nsight Systems."""
         return any(source.of_nsys for source in self.sources)

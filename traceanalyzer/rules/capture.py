@@ -102,6 +102,9 @@ class MissingCapture:
         """One finding that lists what is missing."""
         if facts.memory_only:
             return
+        if facts.measured_only:
+            yield self._without_program()
+            return
         partial = any(note.kind == "partial" for source in facts.sources for note in source.notes)
         known = facts.capabilities | (self.lost if partial else set())
         if Capability.DEVICE_WORK not in known:
@@ -118,6 +121,20 @@ class MissingCapture:
                 Evidence(say("without {what}: {so}", what=what, so=so)) for _, what, so in missing
             ),
             fix=join("; ", list(remedies([capability for capability, *_ in missing], facts.sources))),
+            confidence="high",
+            saving_reason=NO_SAVING,
+        )
+
+    def _without_program(self) -> Finding:
+        return Finding(
+            code=self.code,
+            title=self.title,
+            severity="info",
+            claim=say("Kernels were measured, but when they run and what launches them is in no trace."),
+            evidence=(),
+            fix=say(
+                "Give the trace of the same program as well.\n```\ntrace-analyze report run.json kernels.ncu-rep\n```"
+            ),
             confidence="high",
             saving_reason=NO_SAVING,
         )

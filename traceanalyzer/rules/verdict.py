@@ -16,6 +16,7 @@ from traceanalyzer.analyzers.roofline import dominant
 from traceanalyzer.rules.base import ORDINARY
 from traceanalyzer.rules.findings import Confidence, Verdict
 from traceanalyzer.rules.host_verdict import host_verdict
+from traceanalyzer.rules.measured_verdict import measured_verdict
 from traceanalyzer.rules.memory_verdict import memory_verdict
 from traceanalyzer.rules.ranks import straggler
 from traceanalyzer.rules.roofs import roofline, time_of
@@ -65,7 +66,7 @@ LESS_SURE: dict[Confidence, Confidence] = {"high": "medium", "medium": "low", "l
 def verdict(facts: Facts, combined: Combined | None = None, findings: Sequence[Finding] = ()) -> Verdict:
     """The verdict on a trace; it promises what replays of the findings give, where there are any."""
     if not facts.wall_ns:
-        return memory_verdict(facts) or host_verdict(facts)
+        return memory_verdict(facts) or measured_verdict(facts, LIMITS) or host_verdict(facts)
     idle = facts.sum("idle_ns")
     waiting_for_copies = facts.idle_ns("host_copy")
     time = {
