@@ -61,11 +61,15 @@ class TailRow:
 
 @dataclass(frozen=True, slots=True)
 class Peers:
-    """`rows` is empty unless two ranks and more ran the same collectives."""
+    """`rows` is empty unless two ranks and more ran the same collectives.
+
+    `assumed` says that it was not recorded which ranks take part in some: all of the trace are taken to.
+    """
 
     rows: tuple[PeerRow, ...]
     kernels: tuple[str, ...]  # names of those collectives' kernels
     tails: tuple[TailRow, ...]
+    assumed: bool = False
 
 
 class PeersAnalyzer:
@@ -88,7 +92,7 @@ class PeersAnalyzer:
             compute[work.rank] += total(work.busy(COMPUTE))
         took = np.maximum(ints(trace.kernels, "dur", 0), 0)[runs.row]
         kernels = sorted({names[c] for c in np.unique(codes[runs.row]).tolist() if c >= 0})
-        return Peers(_rows(runs, took, compute), tuple(kernels), tails)
+        return Peers(_rows(runs, took, compute), tuple(kernels), tails, bool(runs.assumed.any()))
 
 
 def _matched(runs: CollectiveRuns) -> CollectiveRuns:

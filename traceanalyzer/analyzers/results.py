@@ -294,6 +294,11 @@ class Collectives:
     rows: tuple[CollectiveRow, ...]
     overlap_share: float | None  # of communication time that compute hides
 
+    @property
+    def of_nccl(self) -> tuple[CollectiveRow, ...]:
+        """Those whose process group a profiler can record: kernels of NCCL, and of RCCL, which are named so, too."""
+        return tuple(r for r in self.rows if "nccl" in r.name.lower())
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceLaunches:

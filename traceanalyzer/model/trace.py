@@ -57,7 +57,8 @@ HOW_TO_CAPTURE: Mapping[Capability, Text] = {
         "torch._C._profiler._ExperimentalConfig(enable_cuda_sync_events=True)"
     ),
     Capability.COLLECTIVE_ARGUMENTS: say(
-        "record with PyTorch 2.3 or newer, which writes the arguments of collectives"
+        "record with PyTorch 2.3 or newer and ProfilerActivity.CPU, which write process groups and arguments of "
+        "collectives"
     ),
     Capability.DEVICE_PROPERTIES: say(
         "record with a PyTorch that writes deviceProperties, or name the GPU with --gpu"

@@ -58,7 +58,10 @@ _MISSING: Mapping[Capability, tuple[Text, Text]] = {
     Capability.MODULES: (say("the module tree"), say("time cannot be told apart by module")),
     Capability.MEMORY: (say("memory events"), say("nothing is known of the peak")),
     Capability.SYNC_EVENTS: (say("synchronisation events"), say("waits between streams do not show")),
-    Capability.COLLECTIVE_ARGUMENTS: (say("arguments of collectives"), say("their sizes are unknown")),
+    Capability.COLLECTIVE_ARGUMENTS: (
+        say("process groups and arguments of collectives"),
+        say("which ranks take part in which, and what they send how fast, is unknown"),
+    ),
     Capability.DEVICE_PROPERTIES: (say("the accelerator's properties"), say("it cannot be rated")),
 }
 
@@ -217,10 +220,9 @@ class ReportFacts:
             for note in source.notes
         ]
         warnings = [Quality("partial", text, "") for text in self.analysis.warnings]
-        how = how_to_capture(self.analysis.trace.sources)
         missing = [
-            Quality("missing", say("Not recorded: {what}; {so}", what=what, so=so), how[capability], what, so)
-            for capability, (what, so) in _MISSING.items()
+            self._lack(capability)
+            for capability in _MISSING
             if capability not in self.analysis.trace.capabilities and self._matters(capability)
         ]
         if self.measured_only:
@@ -228,8 +230,33 @@ class ReportFacts:
             lack = say("Not recorded: {what}; {so}", what=what, so=so)
             missing = [Quality("missing", lack, say("give its trace as well"), what, so)]
         order = {"partial": 0, "repaired": 1, "missing": 2}
-        unique = dict.fromkeys([*notes, *warnings, *missing])
+        unique = dict.fromkeys([*notes, *warnings, *missing, *self.of_groups])
         return tuple(sorted(unique, key=lambda q: order.get(q.level, 3)))
+
+    @cached_property
+    def of_groups(self) -> tuple[Quality, ...]:
+        """What is not known of communication kernels because their process groups were not recorded."""
+        rows = self.collectives.of_nccl if self.collectives else ()
+        unknown = [r for r in rows if r.group is None]
+        if not unknown:
+            return ()
+        lack = self._lack(Capability.COLLECTIVE_ARGUMENTS)
+        if len(unknown) == len(rows):
+            return (lack,)
+        message = say(
+            "Of {count} of {kernels} communication {kernels:kernel|kernels} no process group was recorded; which ranks "
+            "take part in them is unknown",
+            count=f"{sum(r.count for r in unknown):,}",
+            kernels=f"{sum(r.count for r in rows):,}",
+        )
+        all_send = all("sendrecv" in r.name.lower() for r in unknown)
+        batched = say("PyTorch records it with dist.isend and dist.irecv, not with dist.batch_isend_irecv")
+        return (Quality("info", message, batched if all_send else lack.remedy),)
+
+    def _lack(self, capability: Capability) -> Quality:
+        what, so = _MISSING[capability]
+        remedy = how_to_capture(self.analysis.trace.sources)[capability]
+        return Quality("missing", say("Not recorded: {what}; {so}", what=what, so=so), remedy, what, so)
 
     @property
     def unknown_columns(self) -> frozenset[str]:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
-from traceanalyzer.model.trace import Capability
+from traceanalyzer.model.trace import Capability, how_to_capture
 from traceanalyzer.rules import counted
 from traceanalyzer.rules.base import DEVICE_WORK
 from traceanalyzer.rules.findings import Evidence, Finding, Speedup, severity
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from traceanalyzer.analyzers.ranges import Ranges
     from traceanalyzer.analyzers.results import CollectiveRow
     from traceanalyzer.rules.base import Facts
+
+ASSUMED = say("which ranks take part was not recorded: all that are given are taken to")
 
 
 class Straggler:
@@ -38,11 +40,14 @@ class Straggler:
     requires: ClassVar[frozenset[Capability]] = DEVICE_WORK
 
     def lacks(self, facts: Facts) -> str:
-        """Where there is communication, a second rank to compare with."""
+        """Where there is communication, a second rank to compare with, and which ranks take part in it."""
         peers: Peers = facts.results["peers"]
         if peers.rows or not facts.collectives.rows:
             return ""
         if len({device.rank for device in facts.breakdown.devices}) > 1:
+            of_nccl = facts.collectives.of_nccl
+            if of_nccl and all(row.group is None for row in of_nccl):
+                return how_to_capture(facts.sources)[Capability.COLLECTIVE_ARGUMENTS]
             return say(
                 "give the traces of all ranks of a process group together, recorded over the same steps"
             )
@@ -81,7 +86,8 @@ class Straggler:
                     row=r.longest,
                 )
                 for r in peers.rows
-            ),
+            )
+            + ((Evidence(ASSUMED),) if peers.assumed else ()),
             fix=say(
                 "Compare this rank with the others: compute time says whether it has more work or a slower "
                 "GPU; if it is equal, look at its host (data loading, logging, other processes)."

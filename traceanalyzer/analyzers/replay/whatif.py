@@ -182,7 +182,10 @@ def _communication(whole: Replay) -> Iterator[Text]:
             count=f"{len(meetings.sent):,}",
         )
     if meetings.assumed:
-        yield say("Which ranks take part was not recorded: all that are given are taken to.")
+        yield say(
+            "Which ranks take part was not recorded: all that are given are taken to; {remedy} to have it recorded.",
+            remedy=HOW_TO_CAPTURE[Capability.COLLECTIVE_ARGUMENTS],
+        )
     if meetings.members and meetings.apart > meetings.untold:
         yield say(
             "{count} communication {count:kernel keeps its|kernels keep their} recorded duration: not matched across "
