@@ -234,3 +234,19 @@ def test_a_run_in_cycles_is_compared_by_the_steps_of_all_of_them(tmp_path: Path)
     assert found.step is not None
     assert len(walls) == 3
     assert found.step.after_ns == pytest.approx(sum(walls) / 3, abs=2)
+
+
+@pytest.mark.parametrize("name", ["sim_training_mixed", "sim_exposed_allreduce", "sim_pageable_copies"])
+def test_how_long_nothing_was_recorded_changes_no_finding(name: str, tmp_path: Path) -> None:
+    files = in_cycles(recorded(name), tmp_path, "node_7", *CYCLES)
+    told = []
+    for minutes in (0, 10):
+        content = json.loads(files[1].read_text())
+        for event in content["traceEvents"]:
+            if "ts" in event:
+                event["ts"] += minutes * 60e6
+        files[1].write_text(json.dumps(content))
+        analysis = analyze(loaded(*files))
+        told.append(([(f.code, f.claim, f.saving_ns) for f in analysis.findings], analysis.verdict.headline))
+        told[-1] += ([(n.code, n.needs) for n in analysis.not_assessed],)
+    assert told[0] == told[1]

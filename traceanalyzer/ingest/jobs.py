@@ -44,9 +44,10 @@ def why_unrelated(processes: Sequence[Process]) -> Text | str:
 
 def _of_other_jobs(ranks: Sequence[Process]) -> Iterator[tuple[Process, Process, Text]]:
     """Two that do not agree on how many ranks there are."""
-    told = [(process, p.ranks) for process in ranks for p in process if p.ranks]
-    for process, count in told[1:]:
-        first, expected = told[0]
+    told = [(process, next((p.ranks for p in reversed(process) if p.ranks), None)) for process in ranks]
+    known = [(process, count) for process, count in told if count is not None]
+    for process, count in known[1:]:
+        first, expected = known[0]
         if count != expected:
             why = say(
                 "one is of a job of {ranks} {ranks:rank|ranks}, the other of {others}",
