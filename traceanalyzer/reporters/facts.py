@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from traceanalyzer.model.trace import Capability, how_to_capture
 from traceanalyzer.reporters import names, units
+from traceanalyzer.reporters.quality import lacks_of_groups, quality_of
 from traceanalyzer.rules.vocabulary import word
 from traceanalyzer.rules.wording import ranks
 from traceanalyzer.text import Text, join, said, say
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         Steps,
     )
     from traceanalyzer.analyzers.roofline_results import Roofline
+    from traceanalyzer.reporters.quality import Quality
     from traceanalyzer.rules.analysis import Analysis
     from traceanalyzer.rules.findings import Finding
     from traceanalyzer.rules.savings import Combined
@@ -47,34 +49,6 @@ PARTS: Mapping[str, Text] = {
     "idle": say("Idle"),
 }
 """The parts of a partition in the order in which bars stack them."""
-
-
-_MISSING: Mapping[Capability, tuple[Text, Text]] = {
-    Capability.DEVICE_WORK: (say("work on an accelerator"), say("only the host can be looked at")),
-    Capability.LAUNCHES: (say("launches"), say("idle time cannot be explained")),
-    Capability.STEPS: (say("steps"), say("the whole trace counts as one, its edges included")),
-    Capability.SHAPES: (say("input shapes"), say("ops cannot be told apart by shape")),
-    Capability.STACKS: (say("Python stacks"), say("causes cannot be traced to a line")),
-    Capability.MODULES: (say("the module tree"), say("time cannot be told apart by module")),
-    Capability.MEMORY: (say("memory events"), say("nothing is known of the peak")),
-    Capability.SYNC_EVENTS: (say("synchronisation events"), say("waits between streams do not show")),
-    Capability.COLLECTIVE_ARGUMENTS: (
-        say("process groups and arguments of collectives"),
-        say("which ranks take part in which, and what they send how fast, is unknown"),
-    ),
-    Capability.DEVICE_PROPERTIES: (say("the accelerator's properties"), say("it cannot be rated")),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Quality:
-    """Something that limits what the trace can tell, and what to do about it."""
-
-    level: str  # partial | repaired | missing | info
-    message: str
-    remedy: str
-    what: str = ""  # that is missing, in a word or two
-    so: str = ""  # what it keeps from being told
 
 
 @dataclass(frozen=True)
@@ -214,49 +188,12 @@ class ReportFacts:
     @cached_property
     def quality(self) -> tuple[Quality, ...]:
         """Everything that a reader must know before trusting the figures, the worst first."""
-        notes = [
-            Quality(note.kind, note.message, note.remedy)
-            for source in self.analysis.trace.sources
-            for note in source.notes
-        ]
-        warnings = [Quality("partial", text, "") for text in self.analysis.warnings]
-        missing = [
-            self._lack(capability)
-            for capability in _MISSING
-            if capability not in self.analysis.trace.capabilities and self._matters(capability)
-        ]
-        if self.measured_only:
-            what, so = say("the program around the kernels"), say("when they run is not known")
-            lack = say("Not recorded: {what}; {so}", what=what, so=so)
-            missing = [Quality("missing", lack, say("give its trace as well"), what, so)]
-        order = {"partial": 0, "repaired": 1, "missing": 2}
-        unique = dict.fromkeys([*notes, *warnings, *missing, *self.of_groups])
-        return tuple(sorted(unique, key=lambda q: order.get(q.level, 3)))
+        return quality_of(self)
 
     @cached_property
     def of_groups(self) -> tuple[Quality, ...]:
         """What is not known of communication kernels because their process groups were not recorded."""
-        rows = self.collectives.of_nccl if self.collectives else ()
-        unknown = [r for r in rows if r.group is None]
-        if not unknown:
-            return ()
-        lack = self._lack(Capability.COLLECTIVE_ARGUMENTS)
-        if len(unknown) == len(rows):
-            return (lack,)
-        message = say(
-            "Of {count} of {kernels} communication {kernels:kernel|kernels} no process group was recorded; which ranks "
-            "take part in them is unknown",
-            count=f"{sum(r.count for r in unknown):,}",
-            kernels=f"{sum(r.count for r in rows):,}",
-        )
-        all_send = all("sendrecv" in r.name.lower() for r in unknown)
-        batched = say("PyTorch records it with dist.isend and dist.irecv, not with dist.batch_isend_irecv")
-        return (Quality("info", message, batched if all_send else lack.remedy),)
-
-    def _lack(self, capability: Capability) -> Quality:
-        what, so = _MISSING[capability]
-        remedy = how_to_capture(self.analysis.trace.sources)[capability]
-        return Quality("missing", say("Not recorded: {what}; {so}", what=what, so=so), remedy, what, so)
+        return lacks_of_groups(self)
 
     @property
     def unknown_columns(self) -> frozenset[str]:
@@ -335,19 +272,6 @@ class ReportFacts:
         if finding.saving_ns is None or not self.step_ns:
             return None
         return finding.saving_ns[1] / self.step_ns
-
-    def _matters(self, capability: Capability) -> bool:
-        """Without device work, or without communication, some gaps are no gap."""
-        if self.memory_only or self.measured_only:
-            return (
-                False  # nobody expects kernels of a snapshot, nor a program around those that were measured
-            )
-        has_work = Capability.DEVICE_WORK in self.analysis.trace.capabilities
-        if capability in (Capability.LAUNCHES, Capability.SYNC_EVENTS, Capability.DEVICE_PROPERTIES):
-            return has_work
-        if capability is Capability.COLLECTIVE_ARGUMENTS:
-            return bool(self.collectives and self.collectives.rows)
-        return True
 
 
 def same_time(finding: Finding) -> Text:
