@@ -187,3 +187,11 @@ def test_what_to_do_first_says_at_which_line() -> None:
     page = render(replace(analysis, findings=(first, *analysis.findings[1:])), "html")
     do_first = page[page.index('class="first"') : page.index('id="quality"')]
     assert "at src/&lt;train&gt;.py:12" in do_first
+
+
+def test_no_line_of_a_headline_ends_between_a_number_and_its_unit() -> None:
+    told = cells.heading("GPU idle 53 % of <the step>; saves 1.2–3.4 ms of 2 steps")
+    assert told == (
+        'GPU idle <span class="whole">53 %</span> of &lt;the step&gt;; saves <span class="whole">1.2–3.4 ms</span> '
+        "of 2 steps"
+    )

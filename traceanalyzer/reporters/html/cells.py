@@ -81,6 +81,7 @@ def cell(
 
 _FENCE = re.compile(r"```[^\n`]*\n(.*?)(?:```|\Z)", re.DOTALL)
 _CODE = re.compile(r"`([^`\n]+)`")
+_FIGURE = re.compile(r"\d[\d.,–]* (?:%|ns|µs|ms|s|B|[KMGT]iB)(?![\w])")
 
 
 def rich(text: str) -> Markup:
@@ -108,6 +109,11 @@ def inline(text: str) -> Markup:
         out += [escape(text[at : code.start()]), Markup("<code>{}</code>").format(code.group(1))]
         at = code.end()
     return Markup("").join([*out, escape(text[at:])])
+
+
+def heading(text: str) -> Markup:
+    """A line of prose in which no line ends between a number and its unit."""
+    return Markup(_FIGURE.sub(r'<span class="whole">\g<0></span>', str(inline(text))))  # escaped already
 
 
 def located(text: str, links: SourceLinks | None) -> Markup:

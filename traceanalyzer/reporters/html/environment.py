@@ -53,6 +53,7 @@ def get() -> Environment:
         "rich": cells.rich,
         "advice": cells.advice,
         "inline": lambda text: cells.inline(names.cut(text, LINE_LIMIT)),
+        "heading": lambda text: cells.heading(names.cut(text, LINE_LIMIT)),
         "located": lambda text, links: cells.located(names.cut(text, LINE_LIMIT), links),
         "cause": cause_text,
         "searched": lambda name: names.cut(name, timeline.NAME_LIMIT),
