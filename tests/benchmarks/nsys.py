@@ -47,7 +47,10 @@ def ways(export: Path, folder: Path) -> list[Way]:
     found = [
         Way("traceanalyzer: file to tables", [sys.executable, "-c", READ, str(export)]),
         Way(REPORT, [*CLI, "report", str(export), "--no-cache", "--force", "-o", page]),
-        Way("traceanalyzer: `export --to nsys-stats`", [*CLI, "export", str(export), *tables]),
+        Way(
+            "traceanalyzer: `export --to nsys-stats`, 16 tables, two of them of single events",
+            [*CLI, "export", str(export), *tables],
+        ),
     ]
     if nsys := shutil.which("nsys"):
         said = subprocess.run([nsys, "--version"], capture_output=True, text=True, check=True).stdout

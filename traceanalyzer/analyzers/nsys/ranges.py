@@ -53,6 +53,11 @@ class _Ranges:
 
 
 def _ranges(trace: Trace) -> _Ranges:
+    found: _Ranges = trace.once("nsys_ranges", _all_ranges)
+    return found
+
+
+def _all_ranges(trace: Trace) -> _Ranges:
     annotations, ops = trace.annotations, trace.ops
     host = ~np.asarray(annotations["on_gpu"].combine_chunks().fill_null(False))
     style, styles = texts(annotations, "style")
@@ -130,6 +135,11 @@ def nvtx_gpu_proj_trace(trace: Trace) -> StatsTable:
     Work belongs to a range when the call that launched it lies wholly inside, on the same thread. Times count from
     the beginning of the capture.
     """
+    found: StatsTable = trace.once("nvtx_gpu_proj_trace", _projections)
+    return found
+
+
+def _projections(trace: Trace) -> StatsTable:
     ranges = _ranges(trace)
     ranges = ranges.only(ranges.push_pop)
     parent, depth, count, first, last = _projected(ranges, trace)
