@@ -101,6 +101,28 @@ def test_begin_and_end_make_one_row_and_nest(tmp_path: Path) -> None:
     assert "1 begin or end event has no partner; it has no duration" in trace.sources[0].notes[0].message
 
 
+def test_a_begin_and_its_end_are_one_event_with_the_args_of_both(tmp_path: Path) -> None:
+    lane = {"dur": None}
+    trace = read(
+        tmp_path,
+        event("zork", "known to nobody", ts=1, args={"q": 1}),
+        event(
+            "cpu_op", "outer", "B", ts=2, args={"External id": "5", "Input Dims": [[2, 3]], "x": 1}, **lane
+        ),
+        event("cuda_runtime", "cudaLaunchKernel", "B", ts=3.125, args={"correlation": 9}, **lane),
+        event("", "", "E", ts=4, args={"return value": 0}, **lane),
+        event("", "", "E", ts=8, args={"y": 2}, **lane),
+        event("zork", "alone", "B", ts=9, args={"z": 3}, **lane),
+    )
+    (op,), (call,) = trace.ops.to_pylist(), trace.api_calls.to_pylist()
+    assert (op["ts"], op["dur"], op["external_id"], op["input_dims"]) == (1000, 6000, 5, "[[2,3]]")
+    assert (call["ts"], call["dur"], call["layer"]) == (2125, 875, "runtime")
+    assert (call["correlation"], call["return_value"]) == (9, 0)
+    assert trace.others["name"].to_pylist() == ["known to nobody", "alone"]
+    extras = sorted((r["table"], r["row"], r["json"]) for r in trace.extras.to_pylist())
+    assert extras == [("ops", 0, '{"x":1,"y":2}'), ("others", 0, '{"q":1}'), ("others", 1, '{"z":3}')]
+
+
 def test_a_counter_is_a_sample_of_each_of_its_series(tmp_path: Path) -> None:
     counter = {
         "ph": "C",

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from traceanalyzer.ingest.chrome.vocabulary import target_of
+from traceanalyzer.ingest.chrome.pairs import Parts, pair
 from traceanalyzer.model.columns import ints, one_chunk, texts
 from traceanalyzer.model.schema import TABLES
 from traceanalyzer.model.tables import complete, empty, from_rows, start_order
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 THREADS = 2
 """Tables that are finished at the same time: Arrow and numpy let go of the interpreter, memory sets the limit."""
-
-Parts = dict[str, list[pa.Table]]
 
 
 @dataclass(slots=True)
@@ -47,8 +45,8 @@ def assemble(parts: Parts, labels: Mapping[int, str], rank: int) -> Assembled:
         labels: names of the pids and tids that were text.
         rank: written into every row.
     """
+    unmatched = pair(parts)
     extras, processes = parts.pop("extras", []), parts.pop("processes", [])
-    unmatched = _pair_begin_end(parts)
     starts = [pc.min(t["ts"]).as_py() for tables in parts.values() for t in tables if t.num_rows]
     start_ns = min((s for s in starts if s is not None), default=0)
     done = Assembled({}, start_ns, sum(t.num_rows for t in processes), unmatched_begins=unmatched)
@@ -160,49 +158,3 @@ def _processes(events: pa.Table | None, labels: Mapping[int, str], rank: int) ->
         row(number, None).setdefault("name", label)
     ordered = sorted(rows.values(), key=lambda r: (r["pid"], r["tid"] is not None, r["tid"] or 0))
     return from_rows("processes", ordered)
-
-
-def _pair_begin_end(parts: Parts) -> int:
-    """Make one row of each B and its E, in the table of its category; returns how many stayed alone.
-
-    Few writers use B and E, and none for device work, so this goes event by event.
-    """
-    if "others" not in parts:
-        return 0
-    others = _join(parts["others"])
-    parts["others"] = [others]
-    if "phase" not in others.column_names:
-        return 0
-    codes, phases = texts(others, "phase")
-    is_begin_end = np.isin(codes, [i for i, p in enumerate(phases) if p in {"B", "E"}])
-    if not is_begin_end.any():
-        return 0
-    rows = others.filter(pa.array(is_begin_end)).sort_by([("ts", "ascending"), ("order", "ascending")])
-    open_: dict[tuple[int, int], list[dict[str, Any]]] = {}
-    pairs: dict[str, list[dict[str, Any]]] = {}
-    alone: list[dict[str, Any]] = []
-    for event in rows.to_pylist():
-        stack = open_.setdefault((event["pid"], event["tid"]), [])
-        if event["phase"] == "B":
-            stack.append(event)
-        elif stack:
-            begin = stack.pop()
-            begin["dur"] = event["ts"] - begin["ts"]
-            target = target_of("X", begin["category"], begin["name"])
-            begin.update(target.constants, phase="X")
-            pairs.setdefault(target.table, []).append(begin)
-        else:
-            alone.append(event)
-    left = alone + [e for stack in open_.values() for e in stack]
-    parts["others"] = [others.filter(pa.array(~is_begin_end))]
-    for name, events in [*pairs.items(), ("others", left)]:
-        if events:
-            parts.setdefault(name, []).append(_rows_as(name, events))
-    return len(left)
-
-
-def _rows_as(name: str, events: list[dict[str, Any]]) -> pa.Table:
-    made = from_rows(name, events)
-    by_start = sorted(events, key=lambda e: (e["ts"], -(e["dur"] or 0)))
-    kept = [c for c in made.column_names if c not in {"id", "rank"} and made[c].null_count < made.num_rows]
-    return made.select(kept).append_column("order", pa.array([e["order"] for e in by_start]))
