@@ -50,6 +50,26 @@ def test_runs_of_one_program_made_one_after_the_other_are_no_ranks(tmp_path: Pat
     )
 
 
+@pytest.mark.parametrize("command", [["info"], ["export", "-o", "out"], ["query"]])
+def test_the_rows_of_several_runs_may_stand_side_by_side_and_that_they_do_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, command: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for i in (0, 1):
+        a_profile(tmp_path / f"{i}.json", 10_000_000 * i, 10 + i)
+    statement = ["SELECT count(*) FROM ops"] if command == ["query"] else []
+    assert run([*command, "0.json", "1.json", *statement, "--no-cache"]) == 0
+    assert "trace-analyze: 0.json and 1.json are not of one run" in capsys.readouterr().err
+
+
+def test_info_as_json_says_whether_the_files_are_of_one_run(tmp_path: Path, capsys: Any) -> None:
+    files = [str(a_profile(tmp_path / f"{i}.json", 10_000_000 * i, 10 + i)) for i in (0, 1)]
+    assert run(["info", "--json", "--no-cache", *files]) == 0
+    assert "are not of one run" in json.loads(capsys.readouterr().out)["unrelated"]
+    assert run(["info", "--json", "--no-cache", files[0]]) == 0
+    assert json.loads(capsys.readouterr().out)["unrelated"] is None
+
+
 def test_runs_that_were_recorded_again_after_a_while_are_told_by_a_rank_that_both_have(
     tmp_path: Path,
 ) -> None:

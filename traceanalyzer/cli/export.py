@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from traceanalyzer.cli.inputs import load, reads_inputs
+from traceanalyzer.cli.inputs import load_rows, reads_inputs
 from traceanalyzer.cli.language import speaks
 from traceanalyzer.cli.table import printable
 from traceanalyzer.errors import TraceAnalyzerError
@@ -49,7 +49,7 @@ def command(inputs: Sequence[str], options: LoadOptions, output: str, form: str,
                 place=folder / taken[0],
             )
         )
-    trace = load(inputs, options)
+    trace = load_rows(inputs, options)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         count = files(trace, folder)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from traceanalyzer.cli.inputs import load, reads_inputs
+from traceanalyzer.cli.inputs import load_rows, reads_inputs
 from traceanalyzer.cli.language import speaks
 from traceanalyzer.cli.table import print_json
 from traceanalyzer.text import join, said, say
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @reads_inputs
 def command(inputs: Sequence[str], options: LoadOptions, as_json: bool) -> None:
     """What each file is, what it can show, and how to capture what it cannot."""
-    trace = load(inputs, options)
+    trace = load_rows(inputs, options)
     if as_json:
         print_json(_content(trace))
         return
@@ -41,6 +41,7 @@ def _content(trace: Trace) -> dict[str, Any]:
 
     return {
         "sources": [asdict(source) for source in trace.sources],
+        "unrelated": said(trace.unrelated) or None,
         "tables": {name: table.num_rows for name, table in trace.tables.items()},
         "shows": [str(capability) for capability in _shown(trace)],
         "lacks": {

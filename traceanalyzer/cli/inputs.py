@@ -127,6 +127,16 @@ def load(inputs: Sequence[str], options: LoadOptions, mapping: str | None = None
     return pipeline.load(*inputs, options=options, progress=for_terminal(), mapping=mapping)
 
 
+def load_rows(inputs: Sequence[str], options: LoadOptions) -> Trace:
+    """Read the inputs for their rows: files of several runs may stand side by side, and stderr says that they do."""
+    from traceanalyzer.cli.table import printable
+
+    trace = load(inputs, options)
+    if trace.unrelated:
+        click.echo(f"trace-analyze: {printable(trace.unrelated)}", err=True)
+    return trace
+
+
 def analyze(inputs: Sequence[str], options: LoadOptions, wanted: Wanted) -> Analysis:
     """Read the inputs and analyze them."""
     return analyze_trace(load(inputs, options, wanted.mapping), wanted)

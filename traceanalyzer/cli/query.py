@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from traceanalyzer.cli.inputs import load, reads_inputs
+from traceanalyzer.cli.inputs import load_rows, reads_inputs
 from traceanalyzer.cli.language import speaks
 from traceanalyzer.cli.table import Output, prints_table
 from traceanalyzer.errors import UsageError
@@ -45,7 +45,7 @@ def command(inputs: Sequence[str], options: LoadOptions, output: Output) -> None
     files, statement = _split(inputs)
     if statement is None and "-" in files:
         raise click.UsageError(say("With the trace on stdin, give the statement as the last argument."))
-    with sql.connect(load(files, options)) as connection:
+    with sql.connect(load_rows(files, options)) as connection:
         if statement is not None:
             sql.show(connection, statement, output)
         elif sys.stdin.isatty():
