@@ -162,6 +162,24 @@ def test_a_recorded_wait_between_streams_is_kept() -> None:
     assert result.notes == ()
 
 
+def test_work_without_a_launch_says_nothing_of_the_gaps_between_other_work() -> None:
+    """It begins when it was seen to begin; what is launched after it need not keep such a distance."""
+
+    def late(stray: bool) -> Linked:
+        rows = Linked()
+        rows.step(1, 0, 1000)
+        for start in range(0, 1000, 100):
+            rows.annotation("slow", start, start + 90)
+            rows.launch("gemm", start + 90, start + 95, start + 100)
+        if stray:
+            rows.kernel("stray", 570, 571)
+        return rows
+
+    (without, _), (with_one, _) = step_us(asked(late(False), "slow")), step_us(asked(late(True), "slow"))
+    assert without == 100
+    assert with_one - without <= 75  # it began 70 µs after the work ahead of it, and was seen to
+
+
 def test_the_launch_queue_holds_the_host_back() -> None:
     """1,026 kernels of 10 µs: the host is 1,024 ahead, and then launches one for each that ends."""
     limit = thresholds.LAUNCH_QUEUE

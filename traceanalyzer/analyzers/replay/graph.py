@@ -184,12 +184,15 @@ def _lags(works: Works, submitted: Ints, previous: Ints, events: Edges) -> tuple
     least = np.stack((launch - fastest, order - US, nearest_event - 3 * US))
     decided = np.argmin(least, axis=0)
 
-    def settled(lag: Ints, is_it: NDArray[np.bool_]) -> Ints:
-        typical = int(np.median(lag[is_it])) if is_it.any() else US
+    def settled(lag: Ints, is_it: NDArray[np.bool_], by_launched: NDArray[np.bool_]) -> Ints:
+        # of work without a launch all that is known is that it began: its delay is no measure for others
+        sure = is_it & by_launched
+        typical = int(np.median(lag[sure])) if sure.any() else US
         return np.where(is_it, lag, np.minimum(lag, max(typical, 0)))
 
     no_launch = ~works.launched & (previous >= 0)
-    launch_lag = np.where(no_launch, NEVER, settled(launch, decided == 0))
-    order_lag = np.where(previous < 0, NEVER, settled(order, decided == 1))
-    event_lag = settled(event, (decided[events.target] == 2) & (event == nearest_event[events.target]))
+    launch_lag = np.where(no_launch, NEVER, settled(launch, decided == 0, works.launched))
+    order_lag = np.where(previous < 0, NEVER, settled(order, decided == 1, works.launched))
+    by_event = (decided[events.target] == 2) & (event == nearest_event[events.target])
+    event_lag = settled(event, by_event, works.launched[events.target])
     return launch_lag, order_lag, event_lag
