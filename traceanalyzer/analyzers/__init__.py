@@ -30,6 +30,7 @@ from traceanalyzer.analyzers.peers import PeersAnalyzer
 from traceanalyzer.analyzers.phases import PhasesAnalyzer
 from traceanalyzer.analyzers.python_stacks import PythonStacksAnalyzer
 from traceanalyzer.analyzers.ranges import RangesAnalyzer
+from traceanalyzer.analyzers.recorded import RecordedAnalyzer
 from traceanalyzer.analyzers.repeats import RepeatsAnalyzer
 from traceanalyzer.analyzers.roofline import RooflineAnalyzer
 from traceanalyzer.analyzers.snapshot.oom import OomAnalyzer
@@ -71,6 +72,7 @@ ANALYZERS: tuple[Analyzer, ...] = (
     ContentionAnalyzer(),
     RangesAnalyzer(),
     HostTimeAnalyzer(),
+    RecordedAnalyzer(),
     GridsAnalyzer(),
     StreamsAnalyzer(),
     PeersAnalyzer(),

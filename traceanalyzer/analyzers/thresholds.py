@@ -144,8 +144,13 @@ LARGE_COLLECTIVE_BYTES: Final = 16 << 20
 LOW_BUS_GB_PER_S: Final = 12.0
 """Below this bus bandwidth GPUs do not talk over NVLink or a PCIe link of their own (own judgement: half of what
 PCIe gen 4 x16 moves)."""
-RECORDED_CALLS_PER_STEP: Final = 1_000
-"""So many recorded Python calls per step cost the host about a millisecond (own judgement)."""
+RECORDED_EVENT_LEAST_NS: Final = 600
+"""What an event of the host that torch's profiler records costs it, at least (measured on an H200 over five workloads
+that the host decides: the step of the trace less the unprofiled one, by event) …"""
+RECORDED_EVENT_MOST_NS: Final = 2_800
+"""… and at most (measured with them) …"""
+RECORDING_SHARE: Final = 0.05
+"""… and how much of the step that must be, at least, to be worth a finding (own judgement)."""
 
 # --- verdict ---
 DOMINANT_SHARE: Final = 0.50
