@@ -140,6 +140,22 @@ def test_of_small_products_in_a_row_one_is_left_in_each_step() -> None:
     assert (low, high) == (pytest.approx(4 + 36, abs=2), pytest.approx(4 + 36 + 2, abs=4))
 
 
+def test_at_most_the_operator_that_asked_for_a_size_goes_away_with_the_question() -> None:
+    """`x[mask]` is an index with a nonzero in it; an index by numbers asks nothing and stays."""
+    rows = Linked()
+    rows.step(1, 0, 400)
+    by_numbers = rows.op("aten::index", 5, 55)
+    rows.launch("gather", 40, 45, 60, op=by_numbers)
+    by_mask = rows.op("aten::index", 100, 300)
+    asking = rows.op("aten::nonzero", 110, 210, parent=by_mask, depth=1)
+    rows.launch("count", 150, 155, 200, op=asking)
+    rows.call("cudaStreamSynchronize", 160, 205)
+    rows.launch("gather", 280, 285, 300, op=by_mask)
+    low, high = step_us(asked(rows, "SYNC003"))
+    assert low == 400 - 200
+    assert 400 - 45 <= high < 400  # at least nothing waits
+
+
 def test_a_wait_between_streams_that_only_timing_shows_is_kept() -> None:
     rows = device_bound()
     rows.launch("side", 20, 214, 300, stream=20)

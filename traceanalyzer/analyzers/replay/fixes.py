@@ -42,6 +42,8 @@ _ADAM = re.compile(r"^Optimizer\.step#AdamW?\.step$")
 
 SIZED_BY_DATA = re.compile(r"^aten::(nonzero|masked_select|_?unique\w*|repeat_interleave)$")
 
+INDEXED_BY_DATA = re.compile(r"^aten::_?index")
+
 
 @dataclass(frozen=True)
 class Fixes:
@@ -124,11 +126,15 @@ class Fixes:
         return least, replace(least, host=read, calls=inside)
 
     def no_unknown_sizes(self) -> Bounds:
-        """At least operators whose output is as large as the data says do not wait; at most they are gone."""
-        asking = self._spans(SIZED_BY_DATA)
+        """At least operators whose output is as large as the data says do not wait.
+
+        At most they are gone, and with them the index that such an output was made for (`x[mask]`).
+        """
+        asking, whole = self._spans(SIZED_BY_DATA), self._spans(INDEXED_BY_DATA, self._asking_ops)
+        gone = {crew: join(span, whole[crew]) for crew, span in asking.items()}
         inside = self._inside(asking)
         least = replace(nothing(self.graph), free=inside & (self.graph.calls.syncs | self.graph.calls.copies))
-        return least, replace(least, host=asking, calls=inside)
+        return least, replace(least, host=gone, calls=self._inside(gone))
 
     def pinned(self) -> Bounds:
         """Pageable copies no longer hold the host up and move at the speed of pinned memory: at least, at most."""
@@ -215,6 +221,15 @@ class Fixes:
         crew = self.graph.calls.crew
         crews: list[int] = np.unique(crew[crew >= 0]).tolist()  # a rank may have made no call
         return crews
+
+    @cached_property
+    def _asking_ops(self) -> HostRows:
+        """The ops in which another one asks for a size."""
+        ops, parent = self.host.ops, ints(self.trace.ops, "parent")
+        rows = np.unique(parent[ops.named(SIZED_BY_DATA) & (parent >= 0)])
+        return replace(
+            ops, start=ops.start[rows], end=ops.end[rows], thread=ops.thread[rows], code=ops.code[rows]
+        )
 
     def _activity(self, crew: int) -> Mapping[str, Intervals]:
         return self.host.activity(self.host.crew(crew))
