@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import pickle
 import re
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from chrome_files import dump, kernel, op, simple_events, trace
 
 from traceanalyzer import pipeline
 from traceanalyzer.errors import InputError
+from traceanalyzer.ingest import inputs
 from traceanalyzer.ingest.inputs import read_inputs
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.model.link import link
@@ -294,6 +296,57 @@ def test_a_missing_file_a_directory_and_an_unreadable_file(tmp_path: Path) -> No
         locked.chmod(0)
         with pytest.raises(InputError, match="permission denied"):
             read(locked)
+
+
+def in_folder(folder: Path) -> dict[str, bytes]:
+    """One trace, and what else a job may have left behind."""
+    files = {
+        "rank0.json": dump(trace(simple_events())).encode(),
+        "rank1.json": b"",
+        "rank2.json.gz": gzip.compress(b"{}")[:5],
+        "rank3.pickle": pickle.dumps({"segments": object, "device_traces": []}, 4),
+        "config.json": b'{"model": "small"}',
+        "notes.txt": b"hello",
+    }
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return files
+
+
+def test_of_a_folder_what_can_be_read_is_read_and_the_rest_is_named(tmp_path: Path) -> None:
+    in_folder(tmp_path)
+    (source,) = read(tmp_path).sources
+    assert source.path == str(tmp_path / "rank0.json")
+    told = [(n.kind, str(n.message)) for n in source.notes if "left out" in n.message]
+    assert [kind for kind, _ in told] == ["partial"] * 3
+    for (_, message), name in zip(told, ("rank1.json", "rank2.json.gz", "rank3.pickle"), strict=True):
+        assert message.startswith(f"{tmp_path / name}: ")
+        assert message.endswith("; it was left out")
+
+
+@pytest.mark.parametrize("name", ["rank1.json", "rank2.json.gz", "rank3.pickle"])
+def test_a_file_that_is_named_must_be_readable(tmp_path: Path, name: str) -> None:
+    in_folder(tmp_path)
+    for named in ([tmp_path, tmp_path / name], [tmp_path / name, tmp_path]):
+        with pytest.raises(InputError, match=name):
+            read_inputs(named, NO_CACHE)
+
+
+def test_a_folder_in_which_nothing_can_be_read_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "rank1.json").write_bytes(b"")
+    with pytest.raises(InputError, match=r"rank1.json: is empty"):
+        read(tmp_path)
+
+
+def test_a_file_that_vanishes_from_a_folder_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_folder(tmp_path)
+    gone = tmp_path / "gone.json"
+    expand = inputs.expand
+    monkeypatch.setattr(inputs, "expand", lambda named: {gone: True, **expand(named)})
+    (source,) = read(tmp_path).sources
+    assert any(n.message == f"{gone}: no such file; it was left out" for n in source.notes)
 
 
 def test_a_pipe_with_a_name_is_read_like_a_file(tmp_path: Path) -> None:

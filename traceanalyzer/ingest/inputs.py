@@ -17,6 +17,7 @@ from traceanalyzer.ingest.chrome.ingester import ChromeTrace
 from traceanalyzer.ingest.mistaken import mistaken_for_a_trace
 from traceanalyzer.ingest.options import LoadOptions
 from traceanalyzer.ingest.source import open_file, read_head
+from traceanalyzer.model.trace import Note
 from traceanalyzer.text import Text, join, say
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
     from traceanalyzer.ingest.progress import Progress
     from traceanalyzer.model.trace import Trace
+
+TRACE_NAMES = frozenset({".json", ".pickle", ".sqlite", ".nsys-rep", ".ncu-rep"})
+"""What a file in a directory is called that was to be a trace, where nothing of it can be read."""
 
 
 class Ingester(Protocol):
@@ -91,16 +95,38 @@ def read_inputs(
 ) -> Trace:
     """Read files, directories, globs and `-` (stdin) into one trace on one time axis.
 
+    Of a directory what can be read is read, and a note names each file that was left out.
+
     Raises:
-        InputError: for the first input that cannot be read.
+        InputError: for the first input that cannot be read, or when nothing in a directory can.
     """
     options = options or LoadOptions()
     named = [i for i in inputs if os.fspath(i) != STDIN]
     traces = [_read_stdin(options, progress)] if len(named) < len(inputs) else []
-    traces += [_read_one(path, options, progress) for path in expand(named)]
+    left_out: list[InputError] = []
+    for path, in_folder in expand(named).items():
+        try:
+            traces.append(_read_one(path, options, progress))
+        except InputError as error:
+            if not in_folder:
+                raise
+            left_out.append(error)
+    if left_out and not traces:
+        raise left_out[0]
     from traceanalyzer.ingest.combine import combine
 
-    return combine(traces)
+    return combine([*_with_notes(traces[:1], left_out), *traces[1:]])
+
+
+def _with_notes(traces: Sequence[Trace], left_out: Sequence[InputError]) -> Iterator[Trace]:
+    """The traces with a note for each file beside them that could not be read."""
+    notes = tuple(
+        Note("partial", say("{file}: {problem}; it was left out", file=e.path, problem=e.problem), e.remedy)
+        for e in left_out
+    )
+    for trace in traces:
+        first, *others = trace.sources
+        yield replace(trace, sources=(replace(first, notes=(*first.notes, *notes)), *others))
 
 
 def ingester_of(head: bytes, path: Path) -> Ingester | None:
@@ -128,12 +154,13 @@ def _knowing(head: bytes, path: Path, failures: list[Text]) -> Iterator[Ingester
             yield _OfPlugin(point.name, theirs)
 
 
-def expand(inputs: Sequence[str | Path]) -> list[Path]:
-    """The files that the inputs name, in a stable order, each once.
+def expand(inputs: Sequence[str | Path]) -> dict[Path, bool]:
+    """The files that the inputs name, in a stable order, each once; and whether only a directory names it.
 
-    A directory stands for every file below it whose content is a supported format.
+    A directory stands for every file below it whose content is a supported format, or would be to go by its name if
+    there were any.
     """
-    files: dict[Path, None] = {}
+    files: dict[Path, bool] = {}
     for item in inputs:
         text = os.fspath(item)
         path = Path(text)
@@ -145,8 +172,8 @@ def expand(inputs: Sequence[str | Path]) -> list[Path]:
             matches = [path]
         for match in matches:
             for file in _below(match) if match.is_dir() else [match]:
-                files[file] = None
-    return list(files)
+                files[file] = match.is_dir() and files.get(file, True)
+    return files
 
 
 def _below(folder: Path) -> list[Path]:
@@ -164,8 +191,8 @@ def _recognised(path: Path) -> bool:
     try:
         head = read_head(path)
     except InputError:
-        return False
-    return ingester_of(head, path) is not None
+        head = b""
+    return ingester_of(head, path) is not None if head else not TRACE_NAMES.isdisjoint(path.suffixes)
 
 
 def _read_one(path: Path, options: LoadOptions, progress: Progress | None) -> Trace:
