@@ -48,6 +48,20 @@ def test_a_step_that_an_error_cut_off_lasts_as_long_as_something_was_recorded() 
     assert [s.duration_ns / US for s in steps_of(b).steps] == [100, 40]
 
 
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_last_step_in_which_nothing_happens_is_the_way_out_of_the_profiler(steps: int) -> None:
+    """Without a schedule the last `prof.step()` begins one more, which ends where the `with` block does."""
+    rows = Linked()
+    for i in range(steps):
+        rows.step(i, 1000 * i, 1000 * i + 1000)
+        rows.op("aten::mm", 1000 * i + 5, 1000 * i + 10)
+        rows.launch("gemm", 1000 * i + 6, 1000 * i + 20, 1000 * i + 900)
+    rows.step(steps, 1000 * steps, 1000 * steps + 15)
+    found = StepsAnalyzer().analyze(rows.trace(), {})
+    assert [s.name for s in found.steps] == [f"ProfilerStep#{i}" for i in range(steps)]
+    assert found.median_ns == 1000 * US
+
+
 def test_when_the_host_runs_ahead_windows_follow_the_device() -> None:
     b = Linked()
     for i in range(3):

@@ -3,7 +3,8 @@
 `ProfilerStep#N` ranges when the program called `prof.step()`; the ranges that the user names instead, when
 they are named; otherwise the whole window counts as one step. A step ends when its host range has ended and
 the last device work launched in it is done (torch-tb-profiler's definition), but its window runs to the
-start of the next step, so that windows tile the time. The last step is kept: its window ends with its work.
+start of the next step, so that windows tile the time. The last step is kept, unless nothing happens in it (see
+`_without_empty_end`): its window ends with its work.
 
 A host that does not wait runs ahead: it may launch three steps while the device does the first. So a window
 begins where the host's range does, or later: when the main stream, where compute kernels take most time,
@@ -63,7 +64,10 @@ class StepsAnalyzer:
             kind, ranges = "window", _whole_window(trace)
         moments = [launch_moments(device, trace) for device in work]
         launched = tuple(zip(work, moments, strict=True))
-        timed = (_timed(part, trace, launched, follow=kind != "window") for part in _by_recording(ranges))
+        parts = _by_recording(ranges)
+        if kind == "profiler_step":
+            parts = (_without_empty_end(part, trace) for part in parts)
+        timed = (_timed(part, trace, launched, follow=kind != "window") for part in parts)
         steps = tuple(_counted(step for part in timed for step in part))
         durations = np.array([s.duration_ns for s in steps], np.int64)
         median = int(np.median(durations)) if len(durations) else 0
@@ -213,6 +217,14 @@ def _by_recording(ranges: list[_Range]) -> Iterator[list[_Range]]:
             if not outermost or r.start >= outermost[-1].end:
                 outermost.append(r)
         yield outermost
+
+
+def _without_empty_end(ranges: list[_Range], trace: Trace) -> list[_Range]:
+    """Without a last range in which no op begins: the program left the profiler right after `prof.step()`."""
+    own = ints(trace.ops, "rank") == ranges[0].rank
+    begun = np.sort(ints(trace.ops, "ts")[own])
+    ops = np.diff(np.searchsorted(begun, [(r.start, r.end) for r in ranges]))
+    return ranges[:-1] if ops[-1] == 0 and ops.any() else ranges
 
 
 def _timed(
