@@ -56,9 +56,8 @@ def _count(trace: Trace, name: str, steps: tuple[Step, ...]) -> int:
         table = table.filter(table["requested"].is_null())
     start, rank = ints(table, "ts"), ints(table, "rank")
     for number in {step.rank for step in steps}:
-        begun = start[
-            slice(*np.searchsorted(rank, (number, number + 1)))
-        ]  # rows are in order of rank and start
+        first, last = np.searchsorted(rank, (number, number + 1))
+        begun = start[first:last]  # rows are in order of rank and start
         own = [(s.host_start_ns, s.host_end_ns) for s in steps if s.rank == number]
         total += int(np.diff(np.searchsorted(begun, np.array(own, np.int64))).sum())
     return total

@@ -222,10 +222,8 @@ def _by_recording(ranges: list[_Range]) -> Iterator[list[_Range]]:
 def _without_empty_end(ranges: list[_Range], trace: Trace) -> list[_Range]:
     """Without a last range in which no op begins: the program left the profiler right after `prof.step()`."""
     rank = ranges[0].rank
-    own = slice(
-        *np.searchsorted(ints(trace.ops, "rank"), (rank, rank + 1))
-    )  # rows are in order of rank and start
-    begun = ints(trace.ops, "ts")[own]
+    first, last = np.searchsorted(ints(trace.ops, "rank"), (rank, rank + 1))
+    begun = ints(trace.ops, "ts")[first:last]  # rows are in order of rank and start
     ops = np.diff(np.searchsorted(begun, [(r.start, r.end) for r in ranges]))
     return ranges[:-1] if ops[-1] == 0 and ops.any() else ranges
 
