@@ -157,6 +157,37 @@ def test_a_pause_saves_what_the_replay_without_it_is_shorter() -> None:
     assert finding.saving_ns[1] == pytest.approx(1998 * US, rel=0.01)
 
 
+def waiting_for_batches(*waits: float, on_gpu: bool) -> Trace:
+    """Steps that work for 9 ms, after they have waited for a batch, ms."""
+    b, at = Linked(), 0.0
+    for i, wait in enumerate(ms * 1000 for ms in waits):
+        begun = at + wait
+        b.annotation("enumerate(DataLoader)#_SingleProcessDataLoaderIter.__next__", at, begun)
+        b.op("aten::mm", begun + 1, begun + 8000)
+        if on_gpu:
+            b.launch("gemm", begun + 2, begun + 10, begun + 8990)
+        b.step(i, at, begun + 9000)
+        at = begun + 9000
+    return b.trace() if on_gpu else b.trace({Capability.STEPS})
+
+
+@pytest.mark.parametrize(("on_gpu", "code"), [(True, "INPUT001"), (False, "HOST001")])
+def test_where_steps_differ_a_saving_is_the_same_share_of_the_step_that_is_shown(
+    on_gpu: bool, code: str
+) -> None:
+    """93 of 120 ms are waits, most of them in one step: a program without them takes 27 ms, 4.4 times as fast."""
+    trace = waiting_for_batches(1, 1, 91, on_gpu=on_gpu)
+    results = run_analyzers(trace)[0]
+    judged = judge(trace, results)
+    (finding,) = [f for f in judged.findings if f.code == code]
+    assert results["steps"].median_ns == 10_000 * US
+    assert finding.saving_ns is not None
+    assert finding.saving_ns[1] == pytest.approx(10_000 * US * 93 / 120, rel=0.01)
+    if on_gpu:
+        assert "78 % of the step (7.75 ms)" in str(finding.claim)
+        assert "up to 4.4×" in str(judged.verdict.headline)
+
+
 def test_a_step_too_large_to_replay_for_every_finding_keeps_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(thresholds, "FINDINGS_REPLAY_MOST", 1000)
     (finding,), combined = saved(queued().trace(), a_finding(speedups=(Speedup("add", 0.75, 0.5),)))

@@ -27,7 +27,7 @@ def an_export(path: Path) -> Path:
 def test_a_folder_is_read_like_the_database(tmp_path: Path, form: str) -> None:
     database = an_export(tmp_path / "run.sqlite")
     folder = as_folder(database, tmp_path / "run", form)
-    assert expand([folder]) == [folder / f"StringIds.{form}"]
+    assert list(expand([folder])) == [folder / f"StringIds.{form}"]
     one, other = load(database, options=NO_CACHE), load(folder, options=NO_CACHE)
     assert other.kernels.num_rows == other.ops.num_rows == other.annotations.num_rows == 1
     assert all(one.tables[name].equals(other.tables[name]) for name in one.tables)

@@ -314,7 +314,7 @@ def test_other_databases_are_not_ours_and_a_folder_stands_for_its_exports(tmp_pa
     with sqlite3.connect(tmp_path / "other.sqlite") as connection:
         connection.execute("CREATE TABLE users (name)")
     connection.close()
-    assert expand([tmp_path]) == [run]
+    assert list(expand([tmp_path])) == [run]
 
 
 def test_a_report_needs_nsys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,7 +71,7 @@ class Particular(Protocol):
 class Facts:
     """The results of the analyzers by name, and what the sources could see.
 
-    Sums run over all devices, so shares are the mean device's and "per step" is the mean step of one device.
+    Sums run over all devices, so shares are the mean device's and "per step" is the median step of one device.
     """
 
     results: Mapping[str, Any]
@@ -179,8 +179,8 @@ class Facts:
         return say("{share} of the step", share=percent(share))
 
     def per_step(self, ns: int) -> int:
-        """A sum over devices as the mean per device and step."""
-        return int(ns / self.device_steps)
+        """A sum over devices as the same share of the step that is shown: of the median where steps differ."""
+        return int(self.share(ns) * self.steps.median_ns)
 
     def idle_ns(self, *causes: str) -> int:
         """Idle time with one of these causes, summed over devices."""

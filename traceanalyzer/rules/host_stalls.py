@@ -46,7 +46,7 @@ class HostStall:
         ranges: Ranges = facts.results["ranges"]
         pattern = {**STALLS, **ORDINARY}[self.kind]
         rows = [*ranges.annotated(pattern), *ranges.called(pattern)]
-        time = spent.total_ns // len(facts.steps.steps)
+        time = share * facts.steps.median_ns
         yield Finding(
             code=self.code,
             title=self.title,

@@ -43,7 +43,7 @@ _MORE = (
 
 @dataclass(frozen=True, slots=True)
 class Combined:
-    """All cures that can be replayed, together; times are ns of the mean step, (low, high), of the slowest rank.
+    """All cures that can be replayed, together; times are ns of the median step, (low, high).
 
     `ranks` were replayed together, joined by their collectives; `rank` is the first of them. `saving_ns` is None when
     the replay of the unchanged steps misses the measured ones: `distrust` says by how much, and no finding has a saving
@@ -91,16 +91,25 @@ def with_savings(
             "a replay of the unchanged steps misses the measured ones by {error}",
             error=percent(abs(replay.error_share)),
         )
-        return tuple(_without_saving(f, reason) for f in findings), _combined(replay, cured, None, reason)
-    saved = {id(f): replay.outcome(f.code, cures[id(f)]).saving_ns(replay.step_ns) for f in cured}
-    together = replay.together("all", cures.values())
+        untold = _combined(replay, cured, results["steps"].median_ns, None, reason)
+        return tuple(_without_saving(f, reason) for f in findings), untold
+    step_ns = results["steps"].median_ns
+    saved = {
+        id(f): _of_step(replay.outcome(f.code, cures[id(f)]).saving_ns(replay.step_ns), replay, step_ns)
+        for f in cured
+    }
+    together = _of_step(replay.together("all", cures.values()).saving_ns(replay.step_ns), replay, step_ns)
     judged = tuple(
-        _with_saving(f, saved[id(f)], results["steps"].median_ns)
-        if id(f) in saved
-        else _bounded(f, _UNKNOWN_CURE)
+        _with_saving(f, saved[id(f)], step_ns) if id(f) in saved else _bounded(f, _UNKNOWN_CURE)
         for f in findings
     )
-    return judged, _combined(replay, cured, together.saving_ns(replay.step_ns))
+    return judged, _combined(replay, cured, step_ns, together)
+
+
+def _of_step(saving_ns: tuple[int, int], replay: Replay, step_ns: int) -> tuple[int, int]:
+    """What is saved of the mean replayed step, as the same share of the step that is shown: the median."""
+    least, most = (round(ns * step_ns / max(replay.step_ns, 1)) for ns in saving_ns)
+    return least, most
 
 
 def _affordable(trace: Trace, steps: Steps, replays: int) -> tuple[int, ...]:
@@ -126,16 +135,15 @@ def _cure(replay: Replay, finding: Finding) -> Cure | None:
 
 
 def _with_saving(finding: Finding, saving_ns: tuple[int, int], step_ns: int) -> Finding:
-    """A saving of the mean step, which a long one lifts: never more than the step that is shown, the median.
+    """The finding with what its cure saves of the step.
 
     A cure that saves more than the rule thought at stake, such as device work where it looked at idle time, is as
     urgent as what it saves, and says so where that is markedly more.
     """
-    saving_ns = min(saving_ns[0], step_ns), min(saving_ns[1], step_ns)
     if saving_ns[1] == 0:
         reason = say("replayed, the step does not get shorter: something else holds it up")
         return replace(finding, saving_ns=None, saving_reason=reason)
-    worth = severity(saving_ns[1] / step_ns)
+    worth = severity(saving_ns[1] / max(step_ns, 1))
     worst = (
         finding.severity if finding.severity == "info" else min(finding.severity, worth, key=SEVERITIES.index)
     )
@@ -159,11 +167,15 @@ def _without_saving(finding: Finding, reason: str) -> Finding:
 
 
 def _combined(
-    replay: Replay, curable: Sequence[Finding], saving_ns: tuple[int, int] | None, distrust: str = ""
+    replay: Replay,
+    curable: Sequence[Finding],
+    step_ns: int,
+    saving_ns: tuple[int, int] | None,
+    distrust: str = "",
 ) -> Combined:
     graph = replay.graphs[0]
     codes = tuple(dict.fromkeys(f.code for f in curable))
     return Combined(
         codes, len(curable), graph.rank, replay.ranks, graph.first_step, graph.steps, graph.total_steps,
-        replay.step_ns, replay.error_share, saving_ns, distrust,
+        step_ns, replay.error_share, saving_ns, distrust,
     )  # fmt: skip
