@@ -59,6 +59,30 @@ def test_work_on_another_stream_goes_on_beside_it() -> None:
     assert step_us(asked(rows, speedup=(("gemm", 2.0),))) == (400, 400)
 
 
+@pytest.mark.parametrize("streams", [(7, 7, 7, 7), (7, 20, 21, 22)])
+def test_kernels_overlap_no_more_than_they_were_seen_to(streams: tuple[int, ...]) -> None:
+    """Each may fill the device: on streams of their own they still take their time one after the other."""
+    rows = Linked()
+    rows.step(1, 0, 400)
+    for i, stream in enumerate(streams):
+        rows.annotation("slow", 100 * i, 100 * i + 95)
+        rows.launch("gemm", 100 * i + 95, 100 * i + 100, 100 * i + 180, stream=stream)
+    assert asked(rows).measured_ns == 480 * US
+    low, _ = step_us(asked(rows, "slow"))
+    assert 4 * 80 <= low < 4 * 80 + 20
+    low, _ = step_us(asked(rows, "slow", speedup=(("gemm", 2.0),)))
+    assert 4 * 40 <= low < 4 * 40 + 20
+
+
+def test_kernels_that_were_seen_side_by_side_stay_there() -> None:
+    rows = Linked()
+    rows.step(1, 0, 200)
+    rows.annotation("slow", 0, 100)
+    rows.launch("gemm", 100, 110, 190)
+    rows.launch("side", 105, 115, 195, stream=20)
+    assert step_us(asked(rows, "slow")) == (100, 100)
+
+
 def test_a_call_that_waited_returns_sooner_when_its_work_ends_sooner() -> None:
     rows = Linked()
     rows.step(1, 0, 200)

@@ -114,4 +114,5 @@ def apply(graph: Graph, change: Change) -> Graph:
         host_waits=Edges(*(column[keep_wait] for column in waits)),
         events=Edges(events.target[keep_event], events.source[keep_event], event_lag[keep_event]),
         meeting=np.where(dropped, -1, graph.meeting),
+        computing=np.where(dropped, 0, np.floor(graph.computing * change.factor)).astype(np.int64),
     )

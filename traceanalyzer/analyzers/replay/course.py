@@ -50,9 +50,9 @@ class Course:
         """
         graph, end = self.graph, self.graph.begin_ns + self.total_ns
         if graph.backlog < 0:
-            return self.total_ns // graph.steps
+            return max(self.total_ns, graph.computing_ns) // graph.steps
         device_ns, host_ns = end - self.work_end[graph.backlog], self.call_end[-1] - graph.begin_ns
-        return max(device_ns, host_ns) // graph.steps
+        return max(device_ns, host_ns, graph.computing_ns) // graph.steps
 
 
 class Arrival(NamedTuple):

@@ -17,6 +17,7 @@ import numpy as np
 from traceanalyzer.analyzers.replay.rows import Calls, Works, select
 from traceanalyzer.analyzers.replay.waits import Edges, event_edges, host_waits, previous_on_stream
 from traceanalyzer.analyzers.thresholds import EMPTY_QUEUE_DELAY_NS, LAUNCH_QUEUE, SLOW_CALL_NS, US
+from traceanalyzer.analyzers.work import COMPUTE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +43,8 @@ class Graph:
     end makes room in the launch queue, -1 for none. `previous` is the work ahead on the stream. `inferred` counts
     event waits that no row of the trace proves. `backlog` is the last work of earlier steps that the device still had
     to do when the host began the stretch; -1 for none. `meeting` is the number of the collective that a work runs
-    together with other ranks, -1 for none: its `duration` is the transfer alone.
+    together with other ranks, -1 for none: its `duration` is the transfer alone. `computing` is what each work adds to
+    the time in which its device computes, beyond what ran beside it.
     """
 
     rank: int
@@ -66,6 +68,14 @@ class Graph:
     events: Edges  # work → work
     inferred: int
     meeting: Ints
+    computing: Ints
+
+    @property
+    def computing_ns(self) -> int:
+        """How long the busiest device computes, if kernels overlap no more than they were seen to."""
+        return (
+            int(np.bincount(self.works.device, self.computing).max(initial=0)) if len(self.computing) else 0
+        )
 
 
 def build(trace: Trace, host: HostActivity, own: Sequence[Step], first: int, last: int) -> Graph:
@@ -82,6 +92,7 @@ def build(trace: Trace, host: HostActivity, own: Sequence[Step], first: int, las
     events, inferred = event_edges(trace, calls, works, previous, rank)
     launch_lag, order_lag, event_lag = _lags(works, submitted, previous, events)
     waits, cost = host_waits(trace, calls, works)
+    backlog = _backlog(works, own[first])
     queued = (slot >= 0) & (freed > calls.start)
     cost = np.where(queued, np.minimum(cost, np.maximum(calls.end - freed, 0)), cost)
     return Graph(
@@ -91,7 +102,7 @@ def build(trace: Trace, host: HostActivity, own: Sequence[Step], first: int, las
         own[first].index,
         last - first + 1,
         len(own),
-        _backlog(works, own[first]),
+        backlog,
         begin,
         end - begin,
         before,
@@ -106,6 +117,7 @@ def build(trace: Trace, host: HostActivity, own: Sequence[Step], first: int, las
         Edges(events.target, events.source, event_lag),
         inferred,
         np.full(len(works.row), -1, np.int64),
+        _computing(works, begin if backlog < 0 else int(works.end[backlog])),
     )
 
 
@@ -132,6 +144,18 @@ def _backlog(works: Works, first: Step) -> int:
     """The work with whose end the window of the first step begins; -1 when it begins with the host's range."""
     rows = np.flatnonzero(works.end == first.start_ns)
     return int(rows[-1]) if len(rows) and first.start_ns > first.host_start_ns else -1
+
+
+def _computing(works: Works, begin_ns: int) -> Ints:
+    """What each kernel adds to the time in which its device computes, in the order of their starts; ns."""
+    adds = np.zeros(len(works.row), np.int64)
+    for device in np.unique(works.device):
+        rows = np.flatnonzero((works.device == device) & (works.kind == COMPUTE))
+        rows = rows[np.argsort(works.start[rows], kind="stable")]
+        reached = np.maximum.accumulate(np.append(begin_ns, works.end[rows]))
+        idle = np.maximum(works.start[rows] - reached[:-1], 0)
+        adds[rows] = np.diff(reached) - idle
+    return adds
 
 
 def _thread_order(calls: Calls) -> tuple[Ints, Ints]:
