@@ -16,6 +16,7 @@ from linked import Linked
 from traceanalyzer import pipeline
 from traceanalyzer.analyzers.matching import family_name, matched
 from traceanalyzer.cli.command_line import run
+from traceanalyzer.model.trace import Capability
 from traceanalyzer.reporters.comparison import gate, headline
 from traceanalyzer.rules.comparison import compare
 
@@ -89,6 +90,37 @@ def test_a_difference_within_the_spread_is_called_noise_and_not_shared_out() -> 
     assert found.step.share is None
     assert all(part.share is None for part in found.parts)
     assert "within the spread" in headline(found)
+
+
+@pytest.mark.parametrize(("after", "noise"), [([160, 160, 900], False), ([130, 130, 900], True)])
+def test_a_single_long_step_hides_no_change_of_all_others(after: Sequence[float], noise: bool) -> None:
+    """Where every step is longer by a fifth and more than any was before, one that is out of line is no spread."""
+    found = compared([100, 100, 100], after)
+    assert found.step is not None
+    assert found.step.within_spread is noise
+    back = compare(found.after, found.before)
+    assert back.step is not None
+    assert back.step.within_spread is noise
+
+
+def test_a_step_that_hardly_changes_is_not_shared_out() -> None:
+    """Else its parts, which balance each other, are many times the change."""
+    found = compare(training([100]), training([190], pad=11))
+    assert found.step is not None
+    assert found.step.change_ns == 1000
+    assert all(part.share is None for part in found.parts)
+    assert str(headline(found)) == "The step is 1.00 µs (0.5 %) slower, 211 µs instead of 210 µs."
+
+
+def test_causes_of_idle_time_that_one_run_cannot_tell_are_not_compared() -> None:
+    rows = Linked()
+    for i in range(2):
+        rows.step(i, 100 * i, 100 * i + 100)
+        rows.kernel("gemm", 100 * i + 10, 100 * i + 60)
+    blind = pipeline.analyze(rows.trace({Capability.DEVICE_WORK, Capability.STEPS}))
+    found = compare(blind, training([50, 50]))
+    assert found.idle_causes == ()
+    assert any("not compared" in note and "launches" in note for note in found.notes)
 
 
 def test_one_step_does_not_tell_how_far_steps_vary() -> None:

@@ -16,6 +16,11 @@ STEP_OUTLIER_SHARE: Final = 0.10
 STEP_OUTLIER_DEVIATIONS: Final = 5.0
 """… and this many scaled median absolute deviations away (own judgement, wider than the usual 3.5)."""
 
+STEPS_APART: Final = 0.20
+"""Two runs differ for sure when every step of one is longer by this part than all of the other (own judgement)."""
+HARDLY_A_CHANGE: Final = 0.01
+"""A change of the step by less than this part of it is not shared out over what explains it (own judgement)."""
+
 # --- devices ---
 ODD_DEVICE_SHARE: Final = 0.05
 """Of many devices, one is unlike the others when a part of its time takes a share that differs from the median by more

@@ -2,7 +2,9 @@
 
 Figures are means per step of one device (the partition) or of one rank (everything else), so that runs with other
 numbers of steps compare. A difference lies within the spread when the means of the steps are closer together than
-steps of one run let expect: Welch's t interval at 95 %, with the smaller sample's degrees of freedom.
+steps of one run let expect: Welch's t interval at 95 %, with the smaller sample's degrees of freedom; but not where
+every step of one run is longer than all of the other by `thresholds.STEPS_APART`, as one step out of line makes any
+interval wide.
 """
 
 from __future__ import annotations
@@ -12,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.host_time import KINDS
 from traceanalyzer.analyzers.matching import matched
 from traceanalyzer.analyzers.per_step import per_step
+from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules.comparison_results import Change, Comparison, FindingChange, LaunchChange, PeakChange
 from traceanalyzer.rules.vocabulary import capability
 from traceanalyzer.text import Text, join, said, say
@@ -44,7 +48,7 @@ def compare(before: Analysis, after: Analysis) -> Comparison:
     walls = tuple(_walls(a) if timed else np.array([]) for a in (before, after))
     parts = _parts(before, after, walls)
     step = _sum(parts, _change("step", walls[0], walls[1])) if parts else _change("step", walls[0], walls[1])
-    whole = step.change_ns if step and not step.within_spread else 0  # noise is not shared out
+    whole = _to_share_out(step)
     parts = tuple(_shared(part, whole) for part in parts)
     by_name = [per_step(a.trace, s) for a, s in zip((before, after), steps, strict=True)]
     tables = {
@@ -63,6 +67,14 @@ def compare(before: Analysis, after: Analysis) -> Comparison:
         _findings(before, after),
         _notes(before, after, steps),
     )
+
+
+def _to_share_out(step: Change | None) -> int:
+    """The step's change, where there is one: shares of noise, or of next to nothing, say nothing."""
+    if step is None or step.within_spread:
+        return 0
+    hardly = thresholds.HARDLY_A_CHANGE * max(step.before_ns or 0, step.after_ns or 0)
+    return 0 if abs(step.change_ns) < hardly else step.change_ns
 
 
 def _steps(analysis: Analysis) -> Steps:
@@ -150,6 +162,9 @@ def _within(before: Sample, after: Sample) -> bool | None:
     """Whether the means differ by no more than the spread over steps lets expect; None below two steps."""
     if min(len(before), len(after)) < 2:
         return None
+    shorter, longer = sorted((before, after), key=lambda sample: float(sample.min()))
+    if longer.min() > shorter.max() * (1 + thresholds.STEPS_APART):
+        return False
     error = float(np.sqrt(before.var(ddof=1) / len(before) + after.var(ddof=1) / len(after)))
     freedom = min(len(before), len(after)) - 1
     quantile = _T_95[freedom - 1] if freedom <= len(_T_95) else 1.96 + 2.7 / freedom
@@ -202,7 +217,8 @@ def _total(found: Mapping[Key, PerStep], keys: Sequence[Key]) -> PerStep | None:
 
 def _idle_causes(before: Analysis, after: Analysis, whole: int) -> tuple[Change, ...]:
     """Idle time by its cause; over the whole window, so its spread over steps is not known."""
-    if not (_devices(before) and _devices(after)):
+    told = all(_devices(a) and Capability.LAUNCHES in a.trace.capabilities for a in (before, after))
+    if not told:
         return ()
 
     def per_device_step(analysis: Analysis) -> dict[str, tuple[float, float]]:
