@@ -74,6 +74,13 @@ def test_kernels_overlap_no_more_than_they_were_seen_to(streams: tuple[int, ...]
     assert 4 * 40 <= low < 4 * 40 + 20
 
 
+def test_a_device_may_have_any_number() -> None:
+    rows = Linked()
+    rows.step(1, 0, 30)
+    rows.launch("gemm", 5, 10, 110, device=-1)
+    assert step_us(asked(rows, speedup=(("gemm", 2.0),))) == (60, 60)
+
+
 def test_kernels_that_were_seen_side_by_side_stay_there() -> None:
     rows = Linked()
     rows.step(1, 0, 200)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from traceanalyzer.model.trace import Capability, how_to_capture
 from traceanalyzer.reporters import names, units
 from traceanalyzer.reporters.quality import lacks_of_groups, quality_of
+from traceanalyzer.reporters.quality_ranks import lacks_of_ranks
 from traceanalyzer.rules.vocabulary import word
 from traceanalyzer.rules.wording import ranks
 from traceanalyzer.text import Text, join, said, say
@@ -194,6 +195,11 @@ class ReportFacts:
     def of_groups(self) -> tuple[Quality, ...]:
         """What is not known of communication kernels because their process groups were not recorded."""
         return lacks_of_groups(self)
+
+    @cached_property
+    def of_ranks(self) -> tuple[Quality, ...]:
+        """What is not known of some ranks, or of ranks that were not given."""
+        return tuple(lacks_of_ranks(self))
 
     @property
     def unknown_columns(self) -> frozenset[str]:

@@ -59,6 +59,7 @@ def document(analysis: Analysis) -> Document:
             {"capability": c.value, "needs": needs[c]} for c in Capability if c not in capabilities
         ],
         "warnings": list(analysis.warnings),
+        "quality": [{"level": q.level, "message": q.message, "remedy": q.remedy} for q in facts.quality],
         "verdict": asdict(analysis.verdict),
         "steps": _steps(facts),
         "breakdown": [_device(d) for d in facts.devices] if facts.breakdown else None,

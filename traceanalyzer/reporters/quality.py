@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from traceanalyzer.reporters.facts import ReportFacts
 
-_MISSING: Mapping[Capability, tuple[Text, Text]] = {
+MISSING: Mapping[Capability, tuple[Text, Text]] = {
     Capability.DEVICE_WORK: (say("work on an accelerator"), say("only the host can be looked at")),
     Capability.LAUNCHES: (say("launches"), say("idle time cannot be explained")),
     Capability.STEPS: (say("steps"), say("the whole trace counts as one, its edges included")),
@@ -28,6 +28,7 @@ _MISSING: Mapping[Capability, tuple[Text, Text]] = {
     ),
     Capability.DEVICE_PROPERTIES: (say("the accelerator's properties"), say("it cannot be rated")),
 }
+"""In a word or two, and what cannot be told without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def quality_of(facts: ReportFacts) -> tuple[Quality, ...]:
         Quality(note.kind, note.message, note.remedy) for source in trace.sources for note in source.notes
     )
     warnings = (Quality("partial", text, "") for text in facts.analysis.warnings)
-    unique = dict.fromkeys([*notes, *warnings, *_lacks(facts), *facts.of_groups])
+    unique = dict.fromkeys([*notes, *warnings, *_lacks(facts), *facts.of_groups, *facts.of_ranks])
     order = {"partial": 0, "repaired": 1, "missing": 2}
     return tuple(sorted(unique, key=lambda q: order.get(q.level, 3)))
 
@@ -79,13 +80,13 @@ def _lacks(facts: ReportFacts) -> Iterator[Quality]:
         what, so = say("the program around the kernels"), say("when they run is not known")
         yield Quality("missing", _not_recorded(what, so), say("give its trace as well"), what, so)
         return
-    for capability in _MISSING:
+    for capability in MISSING:
         if capability not in facts.analysis.trace.capabilities and _matters(facts, capability):
             yield _lack(facts, capability)
 
 
 def _lack(facts: ReportFacts, capability: Capability) -> Quality:
-    what, so = _MISSING[capability]
+    what, so = MISSING[capability]
     remedy = how_to_capture(facts.analysis.trace.sources)[capability]
     return Quality("missing", _not_recorded(what, so), remedy, what, so)
 

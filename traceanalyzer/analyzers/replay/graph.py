@@ -73,9 +73,8 @@ class Graph:
     @property
     def computing_ns(self) -> int:
         """How long the busiest device computes, if kernels overlap no more than they were seen to."""
-        return (
-            int(np.bincount(self.works.device, self.computing).max(initial=0)) if len(self.computing) else 0
-        )
+        device = self.works.device
+        return max((int(self.computing[device == one].sum()) for one in np.unique(device)), default=0)
 
 
 def build(trace: Trace, host: HostActivity, own: Sequence[Step], first: int, last: int) -> Graph:
