@@ -40,6 +40,12 @@ def test_parents_are_those_of_a_stack(intervals: list[tuple[int, int, int]]) -> 
         assert depth[row] == (0 if above < 0 else depth[above] + 1)
 
 
+def test_times_may_be_as_far_apart_as_the_reader_lets_them() -> None:
+    start = np.array([0, 1, 1 << 62], np.int64)
+    parent, depth = nest(np.zeros(3, np.int64), start, np.array([10, 5, 1 << 61], np.int64))
+    assert (parent.tolist(), depth.tolist()) == ([-1, 0, -1], [0, 1, 0])
+
+
 @given(INTERVALS)
 def test_self_times_of_a_tree_sum_to_the_roots(intervals: list[tuple[int, int, int]]) -> None:
     lane, start, duration = columns(intervals)

@@ -39,6 +39,13 @@ def test_a_time_beyond_64_bits_is_a_misfit_not_a_wrong_number() -> None:
     assert set(column.misfits) == {0, 1}
 
 
+@pytest.mark.parametrize("text", ["2305843009213694", "2305843009213693.952", "-4795424629463739.889"])
+def test_a_time_that_no_clock_shows_is_a_misfit(text: str) -> None:
+    column = values.nanoseconds(joined(text, "2305843009213692.951"), 2)
+    assert set(column.misfits) == {0}
+    assert column.values.tolist() == [0, 2305843009213692951]
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [("7", 7), ('"7"', 7), ('"0x1F"', 31), ("7.0", 7), ("18446744073709551615", -1), ("-3", -3)],

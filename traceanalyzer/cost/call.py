@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from traceanalyzer.cost.inputs import types_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -188,12 +190,12 @@ def parse_call(
     if not dims or not types:
         return None
     try:
-        shapes, kinds = msgspec.json.decode(dims), msgspec.json.decode(types)
+        shapes, kinds = msgspec.json.decode(dims), types_of(types)
         steps = msgspec.json.decode(strides) if strides else []
         said = msgspec.json.decode(values) if values else []
     except msgspec.DecodeError:
         return None
-    if not isinstance(shapes, list) or not isinstance(kinds, list) or not isinstance(steps, list):
+    if not isinstance(shapes, list) or not isinstance(steps, list):
         return None
     listed = next((dtype for pattern, dtype in _KERNEL_DTYPES if pattern.search(kernel)), None)
     inputs = tuple(

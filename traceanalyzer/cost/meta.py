@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from traceanalyzer.cost.call import DTYPES, Cost
+from traceanalyzer.cost.inputs import types_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,8 +67,7 @@ def _cost(call: Recorded, answer: tuple[float, float, bool] | None) -> Cost | No
     if answer is None:
         return None
     flops, nbytes, counted = answer
-    types = json.loads(call[2] or "[]")
-    dtype = next((DTYPES[t][0] for t in types if t in DTYPES), "fp32")
+    dtype = next((DTYPES[t][0] for t in types_of(call[2]) if t in DTYPES), "fp32")
     if counted:
         return Cost(flops, nbytes, dtype, matrix=True)
     return Cost(0.0, nbytes, dtype, assumes="its arithmetic is not counted, only its traffic")

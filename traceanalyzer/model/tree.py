@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Ints = NDArray[np.int64]
+    HalfTicks = NDArray[np.uint64]
 
 _CLIPPING_PASSES = 4
 
@@ -41,11 +42,12 @@ def nest(lane: Ints, start: Ints, duration: Ints) -> tuple[Ints, NDArray[np.int3
 
 def _nest_lane(start: Ints, end: Ints) -> tuple[Ints, NDArray[np.int32]]:
     # A zero-length interval must not end before it starts: ends of those count half a tick later.
-    begin, finish = start * 2, np.where(end > start, end * 2, start * 2 + 1)
+    begin, finish = ((time - start[:1]).astype(np.uint64) * 2 for time in (start, end))
+    finish = np.where(end > start, finish, begin + 1)
     for _ in range(_CLIPPING_PASSES):
         depth = np.arange(len(begin)) - np.searchsorted(np.sort(finish), begin, side="right")
         parent = _parents(depth)
-        until = np.where(parent >= 0, finish[np.maximum(parent, 0)], np.iinfo(np.int64).max)
+        until = np.where(parent >= 0, finish[np.maximum(parent, 0)], np.iinfo(np.uint64).max)
         outlasting = finish > until
         if not outlasting.any():
             return parent, depth.astype(np.int32)
@@ -77,7 +79,7 @@ def _parents(depth: Ints) -> Ints:
     return parent
 
 
-def _nest_by_stack(begin: Ints, finish: Ints) -> tuple[Ints, NDArray[np.int32]]:
+def _nest_by_stack(begin: HalfTicks, finish: HalfTicks) -> tuple[Ints, NDArray[np.int32]]:
     """The same, one interval after the other: for lanes where intervals overlap without nesting."""
     parent, depth = np.full(len(begin), -1, np.int64), np.zeros(len(begin), np.int32)
     stack: list[tuple[int, int]] = []

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
+from traceanalyzer.cost.inputs import shapes_of
 from traceanalyzer.cost.names import does_products
 from traceanalyzer.rules.base import DEVICE_WORK, WITH_SHAPES
 from traceanalyzer.rules.findings import Evidence, Finding, severity
@@ -158,10 +158,9 @@ class UnalignedProducts:
         )
 
 
-def _shapes(row: RooflineRow) -> list[list[int]]:
+def _shapes(row: RooflineRow) -> list[tuple[int, ...]]:
     """The shapes of the tensors among the arguments."""
-    found = json.loads(row.input_dims) if row.input_dims else []
-    return [s for s in found if s and all(isinstance(n, int) for n in s)]
+    return [shape for shape in shapes_of(row.input_dims) if shape]
 
 
 def _odd_sizes(row: RooflineRow) -> set[int]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
+from traceanalyzer.cost.inputs import shapes_of
 from traceanalyzer.cost.names import does_products
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.rules import counted
@@ -207,8 +207,7 @@ class OddSizes:
 def _odd_sizes(row: RooflineRow) -> set[int]:
     """Innermost sizes of the inputs, along which Tensor Cores load, that are no multiples of what the type needs."""
     unit = _SHORT_TYPES.get(row.dtype or "")
-    shapes = json.loads(row.input_dims) if row.input_dims and unit else []
-    plain = [s for s in shapes if len(s) >= 2 and all(isinstance(n, int) for n in s)]
+    plain = [shape for shape in shapes_of(row.input_dims) if len(shape) >= 2]
     return {shape[-1] for shape in plain if unit and shape[-1] > unit and shape[-1] % unit}
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
+from traceanalyzer.cost.inputs import types_of
 from traceanalyzer.rules.base import DEVICE_WORK
 from traceanalyzer.rules.findings import Finding, severity
 from traceanalyzer.rules.roofs import cure, evidence, share_of, time_of
@@ -56,5 +56,5 @@ class KernelRule:
 
 def changes_type(row: RooflineRow) -> bool:
     """Whether the first two inputs of the op have different types: what it is copied from, and to."""
-    types = json.loads(row.input_types) if row.input_types else []
+    types = types_of(row.input_types)
     return len(types) >= 2 and types[0] != types[1] and "" not in types[:2]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
+from traceanalyzer.cost.inputs import shapes_of
 from traceanalyzer.rules import counted
 from traceanalyzer.rules.base import DEVICE_WORK, WITH_SHAPES
 from traceanalyzer.rules.compute import unfused_attention
@@ -153,10 +153,10 @@ class WeightCasts(KernelRule):
         """Casts from fp32 of tensors with the shape of a linear layer's weight or a convolution's filter."""
         ops: Ops = facts.results["ops"]
         weights = {
-            tuple(shapes[1])
+            shapes[1]
             for row in ops.by_shape
             if row.name in ("aten::linear", "aten::conv2d", "aten::convolution")
-            for shapes in [json.loads(row.input_dims or "[]")]
+            for shapes in [shapes_of(row.input_dims)]
             if len(shapes) > 1 and shapes[1]
         }
         return [
@@ -170,8 +170,7 @@ class WeightCasts(KernelRule):
 
 
 def _first_shape(row: RooflineRow) -> tuple[int, ...]:
-    shapes = json.loads(row.input_dims) if row.input_dims else []
-    return tuple(shapes[0]) if shapes else ()
+    return next(iter(shapes_of(row.input_dims)), ())
 
 
 class MathAttention:
@@ -249,8 +248,8 @@ class BiasBeforeNorm:
     def check(self, facts: Facts) -> Iterable[Finding]:
         """One finding when convolutions with a bias have the channels of a batch normalisation."""
         ops: Ops = facts.results["ops"]
-        shapes = [(r, json.loads(r.input_dims or "[]")) for r in ops.by_shape]
-        normed = {tuple(s[0]) for r, s in shapes if r.name == "aten::batch_norm" and s and len(s[0]) >= 2}
+        shapes = [(r, shapes_of(r.input_dims)) for r in ops.by_shape]
+        normed = {s[0] for r, s in shapes if r.name == "aten::batch_norm" and s and len(s[0]) >= 2}
         channels = {shape[1] for shape in normed}
         biased = [
             (r, s[2][0])

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 FLOAT_LIMIT = 1e18
 """Larger than anything that is measured, and small enough for sums not to overflow."""
+TIME_LIMIT_NS = 1 << 61
+"""73 years: later than any clock until 2043, and small enough for sums and differences not to overflow."""
 _INT_MAX, _INT_MIN = np.iinfo(np.int64).max, np.iinfo(np.int64).min
 
 
@@ -58,7 +60,7 @@ def floats(blob: bytes, rows: int) -> Column:
 
 
 def nanoseconds(blob: bytes, rows: int) -> Column:
-    """Decimal microseconds as whole nanoseconds, exactly: the text is never read as a float.
+    """Decimal microseconds as whole nanoseconds below TIME_LIMIT_NS, exactly: the text is never read as a float.
 
     More than three decimals (no profiler writes them) are rounded half to even.
     """
@@ -69,10 +71,8 @@ def nanoseconds(blob: bytes, rows: int) -> Column:
         if values is not None and not _saturated(values):
             scale = _missing_decimals(text, rows)
             if scale is not None:
-                if not scale.any():
-                    return Column(values)
                 factor = np.power(10, scale)
-                if (np.abs(values) <= _INT_MAX // factor).all():
+                if (np.abs(values) < TIME_LIMIT_NS // factor).all():
                     return Column(values * factor)
     return _each(blob, rows, np.int64, _one_time)
 
@@ -243,7 +243,7 @@ def _one_float(raw: bytes) -> float | None:
 def _one_time(raw: bytes) -> int | None:
     try:
         value = Decimal(raw.strip(b'"').decode("ascii", "replace"))
-        if not value.is_finite() or abs(value) > Decimal(_INT_MAX // 1000):
+        if not value.is_finite() or abs(value) >= TIME_LIMIT_NS // 1000:
             return None
         return int((value * 1000).to_integral_value())
     except (InvalidOperation, ValueError, OverflowError):
