@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 import traceback
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,7 @@ def damage_values(data: bytes, random_: random.Random) -> bytes:
         if random_.random() < 0.15:
             target.pop(key, None)
         else:
-            target[key] = random_.choice(VALUES)
+            target[key] = deepcopy(random_.choice(VALUES))  # it may be damaged in its turn
     if random_.random() < 0.3:
         random_.shuffle(events)
     return json.dumps(document).encode()
