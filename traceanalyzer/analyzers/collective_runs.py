@@ -93,7 +93,7 @@ def collective_runs(trace: Trace) -> CollectiveRuns:
     counted = recording_at(trace.recordings, rank, ints(trace.kernels, "ts")[row])
     numbered = np.unique(codes_of(family, seq, np.where(seq < 0, counted, 0)), return_inverse=True)[1]
     call = np.unique(codes_of(numbered, turns(codes_of(numbered, rank))), return_inverse=True)[1]
-    call = np.where(_everywhere_as_often(numbered, rank), call, -1)
+    call = np.where(everywhere_as_often(numbered, rank), call, -1)
     message = messages(sent, codes_of(family, counted))
     call = np.where(pairs & (arguments >= 0), np.where(message >= 0, message + len(call), -1), call)
     assumed = size < 1
@@ -106,7 +106,7 @@ def _pairs(names: Sequence[str]) -> Flags:
     return np.array([POINT_TO_POINT.search(n) is not None for n in names] + [False])
 
 
-def _everywhere_as_often(kind: Ints, rank: Ints) -> Flags:
+def everywhere_as_often(kind: Ints, rank: Ints) -> Flags:
     """Whether all ranks that ran a kind ran it as often."""
     if not len(kind):
         return np.empty(0, np.bool_)

@@ -44,6 +44,7 @@ STALLS: Mapping[str, re.Pattern[str]] = {
     ),
     "host_copy": re.compile(r"^(cuda|hip)Memcpy(2D|3D|WithStream)?(_v\d+)?$|^cuMemcpy(HtoD|DtoH)(_v\d+)?$"),
     "dataloader": re.compile(r"DataLoader.*__next__|torch/utils/data/dataloader\.py\(\d+\): __next__"),
+    "host_collective": re.compile(r"^(gloo|mpi):"),  # on threads of their own: see `HostActivity.collectives`
 }
 # The normal course of a step; what is left is dispatch.
 ORDINARY: Mapping[str, re.Pattern[str]] = {
@@ -54,6 +55,8 @@ ORDINARY: Mapping[str, re.Pattern[str]] = {
     ),
 }
 KINDS: tuple[str, ...] = (*STALLS, *ORDINARY)
+_OPERATOR = re.compile(r"^(?!autograd::|torch::autograd::)\w+::")
+_COMMUNICATES = re.compile(r"^_?c10d(_functional)?::")
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ class HostActivity:
     copies: NDArray[
         np.bool_
     ]  # API calls that copy pageable memory to the device, or block for another reason
+    parent: NDArray[np.int64]  # the op that an op is within, -1 for none
     process: Mapping[int, tuple[int, int]]  # (rank, pid) of a thread
     launchers: frozenset[int]  # threads that launched device work
 
@@ -106,7 +110,8 @@ class HostActivity:
         waits = calls.named(STALLS["host_sync"]) | (blocking & to_host)
         launching = np.concatenate([ints(t, "api_call") for t in (trace.kernels, trace.copies)])
         launchers = frozenset(np.unique(calls.thread[launching[launching >= 0]]).tolist())
-        return cls(ops, annotations, calls, frames, waits, blocking & ~waits, process, launchers)
+        parent = ints(trace.ops, "parent")
+        return cls(ops, annotations, calls, frames, waits, blocking & ~waits, parent, process, launchers)
 
     @cached_property
     def autograd_threads(self) -> frozenset[int]:
@@ -127,7 +132,10 @@ class HostActivity:
         found: dict[str, Intervals] = {}
         taken = empty()
         for kind in KINDS:
-            busy = join(*(self._of_kind(kind).get(thread, empty()) for thread in crew))
+            if kind == "host_collective":
+                busy = self._waits_for_collectives(crew)
+            else:
+                busy = join(*(self._kinds[kind].get(thread, empty()) for thread in crew))
             found[kind] = subtract(busy, taken)
             taken = join(taken, busy)
         return found
@@ -145,8 +153,66 @@ class HostActivity:
         found["host_copy"] = _by_thread([(self.api_calls, self.copies)])
         return found
 
-    def _of_kind(self, kind: str) -> dict[int, Intervals]:
-        return self._kinds[kind]
+    def _waits_for_collectives(self, crew: frozenset[int]) -> Intervals:
+        """When collectives ran that a crew asked for, and it neither computed nor called the driver.
+
+        The calls that wait for a collective have no rows of their own without stacks.
+        """
+        rows, caller = self.collectives
+        mates = [t for t, process in self.process.items() if process in {self.process[c] for c in crew}]
+        mine = np.isin(caller, sorted(crew))
+        mine |= (caller < 0) & np.isin(self.annotations.thread[rows], mates)
+        if not mine.any():
+            return empty()
+        ran = union(self.annotations.start[rows[mine]], self.annotations.end[rows[mine]])
+        busy = []
+        for table, chosen in (
+            (self.ops, self.computes),
+            (self.api_calls, np.ones(len(self.waits), np.bool_)),
+        ):
+            of_crew = chosen & np.isin(table.thread, sorted(crew))
+            busy.append(union(table.start[of_crew], table.end[of_crew]))
+        return subtract(ran, join(*busy))
+
+    @cached_property
+    def computes(self) -> NDArray[np.bool_]:
+        """Which ops compute: operators, but not nodes of the autograd engine, nor what communicates within.
+
+        Such a node may be a function of the user that waits for a collective.
+        """
+        waits = np.zeros(len(self.parent), np.bool_)
+        rows = np.flatnonzero(self.ops.named(_COMMUNICATES))
+        while len(rows):
+            waits[rows] = True
+            rows = np.unique(self.parent[rows])
+            rows = rows[(rows >= 0) & ~waits[rows]]
+        return self.ops.named(_OPERATOR) & ~waits
+
+    @cached_property
+    def collectives(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The annotations that are collectives on the host, and the thread that asked for each; -1 is not known.
+
+        Gloo runs them on threads of its own. Asked for it has the last op of communication that began before, in the
+        same process.
+        """
+        rows = np.flatnonzero(
+            self.annotations.named(STALLS["host_collective"]) & (self.annotations.thread >= 0)
+        )
+        caller = np.full(len(rows), -1, np.int64)
+        if not len(rows):
+            return rows, caller
+        asks = np.flatnonzero(self.ops.named(_COMMUNICATES))
+        asks = asks[np.argsort(self.ops.start[asks], kind="stable")]
+        numbers = {process: number for number, process in enumerate(sorted(set(self.process.values())))}
+        threads = np.array(sorted(self.process))
+        number = np.array([numbers[self.process[t]] for t in threads.tolist()])
+        lanes = (self.annotations.thread[rows], self.ops.thread[asks])
+        own, asking = (number[np.searchsorted(threads, lane)] for lane in lanes)
+        for each in np.unique(own).tolist():
+            ran, asked = np.flatnonzero(own == each), asks[asking == each]
+            last = np.searchsorted(self.ops.start[asked], self.annotations.start[rows[ran]], side="right") - 1
+            caller[ran[last >= 0]] = self.ops.thread[asked[last[last >= 0]]]
+        return rows, caller
 
 
 def _threads(tables: list[pa.Table]) -> tuple[list[NDArray[np.int64]], dict[int, tuple[int, int]]]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from traceanalyzer.analyzers.results import Step
     from traceanalyzer.model.trace import Capability, Trace
 
-KINDS = ("gc", "compile", "dataloader", "optimizer", "autograd", "ops", "outside_ops")
+KINDS = ("gc", "compile", "dataloader", "host_collective", "optimizer", "autograd", "ops", "outside_ops")
 """`ops` are those outside of the others; what is in none of all these is Python, or waits."""
 
 
@@ -101,8 +101,10 @@ def _activity(host: HostActivity, crew: frozenset[int]) -> dict[str, Intervals]:
 def _crew(host: HostActivity, rank: int) -> frozenset[int]:
     """The thread of a rank that is in ranges and ops for most time, and those that run its backward nodes."""
     time: dict[int, int] = {}
-    for rows in (host.annotations, host.ops):
-        threads, number = np.unique(rows.thread, return_inverse=True)
+    annotated = host.annotations.thread.copy()
+    annotated[host.collectives[0]] = -1  # on threads that do nothing else
+    for rows, thread_of in ((host.annotations, annotated), (host.ops, host.ops.thread)):
+        threads, number = np.unique(thread_of, return_inverse=True)
         spent = np.zeros(len(threads), np.int64)
         np.add.at(spent, number, rows.end - rows.start)
         for thread, ns in zip(threads.tolist(), spent.tolist(), strict=True):

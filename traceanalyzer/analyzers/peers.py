@@ -45,7 +45,7 @@ class PeerRow:
     caused_ns: int
     last: int
     joined: int
-    longest: int | None = None  # row of `kernels`: where it waited, or made others wait, longest
+    longest: int | None = None  # row of the table: where it waited, or made others wait, longest
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,8 @@ class PeersAnalyzer:
             compute[work.rank] += total(work.busy(COMPUTE))
         took = np.maximum(ints(trace.kernels, "dur", 0), 0)[runs.row]
         kernels = sorted({names[c] for c in np.unique(codes[runs.row]).tolist() if c >= 0})
-        return Peers(_rows(runs, took, compute), tuple(kernels), tails, bool(runs.assumed.any()))
+        rows = peer_rows(runs.rank, runs.call, runs.row, took, compute)
+        return Peers(rows, tuple(kernels), tails, bool(runs.assumed.any()))
 
 
 def _matched(runs: CollectiveRuns) -> CollectiveRuns:
@@ -102,9 +103,24 @@ def _matched(runs: CollectiveRuns) -> CollectiveRuns:
     return runs.of((ranks > 1) & (~runs.assumed | (ranks == runs.size)))
 
 
-def _rows(runs: CollectiveRuns, took: NDArray[np.int64], compute: Mapping[int, int]) -> tuple[PeerRow, ...]:
-    ranks, rank = np.unique(runs.rank, return_inverse=True)
-    call = np.unique(runs.call, return_inverse=True)[1]
+def peer_rows(
+    rank: NDArray[np.int64],
+    call: NDArray[np.int64],
+    row: NDArray[np.int64],
+    took: NDArray[np.int64],
+    compute: Mapping[int, int],
+) -> tuple[PeerRow, ...]:
+    """Every rank, from how long each took for the collectives that several of them ran.
+
+    Args:
+        rank: of each execution, shape (executions,).
+        call: the number of the collective that it is of.
+        row: its row in the table.
+        took: how long it ran, ns.
+        compute: ns of compute of every rank.
+    """
+    ranks, rank = np.unique(rank, return_inverse=True)
+    call = np.unique(call, return_inverse=True)[1]
     order = np.lexsort((rank, took, call))
     last = order[np.flatnonzero(np.diff(call[order], prepend=-1))]  # the shortest of each call
     wait = took - took[last][call]
@@ -112,7 +128,7 @@ def _rows(runs: CollectiveRuns, took: NDArray[np.int64], compute: Mapping[int, i
     np.maximum.at(longest, call, wait)
     weight = wait.copy()
     weight[last] = longest
-    rows = runs.row[longest_of(rank, weight, len(ranks))]
+    rows = row[longest_of(rank, weight, len(ranks))]
 
     def of_each(of: NDArray[np.int64], values: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
         return np.bincount(of, values, len(ranks)).astype(np.int64)

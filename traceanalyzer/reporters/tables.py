@@ -333,6 +333,23 @@ HOST_TIME = Layout(
         Column("share", say("Share"), "share", brief=True),
     ),
 )
+HOST_COLLECTIVES = Layout(
+    "host-collectives",
+    say("Collectives on the host"),
+    (
+        Column("name", say("Collective"), "name", brief=True),
+        Column("total_ns", say("Total"), "duration", brief=True, bar=True),
+        Column("count", say("Calls"), "count", brief=True),
+        Column(
+            "min_ns",
+            say("Min"),
+            "duration",
+            brief=True,
+            hint=say("the closest to the bare transfer: the rest may be waiting"),
+        ),
+        Column("max_ns", say("Max"), "duration", brief=True),
+    ),
+)
 IDLE_GAPS = Layout(
     "idle-gaps",
     say("Longest idle gaps"),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.host import ORDINARY, STALLS
 from traceanalyzer.rules.findings import Finding, severity
+from traceanalyzer.rules.host_collectives import late_rank, waited
 from traceanalyzer.rules.idle import Compilation, GarbageCollection, ran
 from traceanalyzer.rules.loading import DataloaderStall
 from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from traceanalyzer.analyzers.host_time import HostTimeRow
     from traceanalyzer.analyzers.ranges import Ranges
@@ -100,6 +103,40 @@ class Compiles(HostStall):
     fix = Compilation.fix
 
 
+class WaitsForCollective(HostStall):
+    """The program waits for other ranks in a collective.
+
+    Without a device, ranks talk over Gloo or MPI on the host. Counted is the time of the steps in which such a
+    collective runs and the threads that compute do nothing: what is behind operators costs nothing.
+    """
+
+    code = "HOST005"
+    title = say("The program waits in collectives")
+    kind = "host_collective"
+    says = say("A collective runs, and no operator beside it, during {share}.")
+    late = say(
+        "A collective runs, and no operator beside it, during {share}. In {last} of {joined} the others wait for rank "
+        "{rank}."
+    )
+    fix = say(
+        "Give every rank as much work as the others. Then talk less often (`no_sync()` while gradients are "
+        "accumulated, no `barrier()` in the step), and begin early what is waited for late (`async_op=True`, smaller "
+        "buckets)."
+    )
+
+    def check(self, facts: Facts) -> Iterable[Finding]:
+        """One finding when it takes enough of the steps, with the rank that the others wait for."""
+        late, spent = late_rank(facts), facts.results["host_time"].of(self.kind)
+        for finding in self.found(facts):
+            found = replace(finding, evidence=tuple(waited(facts)))
+            if late is not None and finding.saving_ns is not None:
+                share = facts.of_step(spent.share)
+                says = self.late.filled(share=share, last=late.last, joined=late.joined, rank=late.rank)
+                most = int(_most_of_a_rank(facts, spent.step_ns) * facts.steps.median_ns)
+                found = replace(found, claim=says, saving_ns=(finding.saving_ns[0], most))
+            yield found
+
+
 class LoopingOptimizer(HostStall):
     """The optimizer updates parameters one by one.
 
@@ -126,4 +163,16 @@ class LoopingOptimizer(HostStall):
             yield from self.found(facts, ops=ops)
 
 
-RULES = (WaitsForBatch(), CollectsGarbage(), Compiles(), LoopingOptimizer())
+def _most_of_a_rank(facts: Facts, spent_ns: Sequence[int]) -> float:
+    """The largest part of its steps that a rank spends on what takes so long in each step.
+
+    When the late rank is on time, the one that waits for it longest is faster by that, and with it all others.
+    """
+    spent, whole = Counter[int](), Counter[int]()
+    for step, ns in zip(facts.steps.steps, spent_ns, strict=True):
+        spent[step.rank] += ns
+        whole[step.rank] += step.duration_ns
+    return max(spent[rank] / whole[rank] for rank in whole if whole[rank])
+
+
+RULES = (WaitsForBatch(), CollectsGarbage(), Compiles(), LoopingOptimizer(), WaitsForCollective())

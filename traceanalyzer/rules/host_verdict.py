@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _STALLED = {
     "dataloader": say("; on the host, the next batch is waited for during {share} of the {span}"),
     "gc": say("; on the host, Python collects garbage during {share} of the {span}"),
+    "host_collective": say("; on the host, a collective is waited for during {share} of the {span}"),
     "compile": say("; on the host, code is compiled or loaded during {share} of the {span}"),
 }
 
@@ -35,7 +36,7 @@ def host_verdict(facts: Facts) -> Verdict:
 
 
 def _host(facts: Facts) -> Text | str:
-    """A stall that takes more than any operator does, else the operator that takes most."""
+    """A stall that takes more than any operator does, else time without any, else the operator that takes most."""
     ops = facts.results.get("ops")
     top = max(ops.by_name, key=lambda row: row.self_ns, default=None) if ops is not None else None
     wall_ns = sum(step.duration_ns for step in facts.steps.steps)
@@ -44,6 +45,13 @@ def _host(facts: Facts) -> Text | str:
     stall = max((spent.of(kind) for kind in _STALLED), key=lambda row: row.total_ns)
     if stall.share > max(top.self_ns / wall_ns if top and wall_ns else 0.0, thresholds.IDLE_SHARE):
         return _STALLED[stall.kind].filled(share=percent(stall.share), span=span)
+    outside = spent.of("outside_ops").share
+    if outside >= thresholds.DOMINANT_SHARE:
+        return say(
+            "; the host is in Python, or waits, outside of operators during {share} of the {span}",
+            share=percent(outside),
+            span=span,
+        )
     if top is None:
         return ""
     share = say(", {share} of the {span}", share=percent(top.self_ns / wall_ns), span=span) if wall_ns else ""

@@ -34,6 +34,7 @@ _CAUSES_OF_IDLE = {
     "dataloader": say("data loader"),
     "host_copy": say("host copy"),
     "allocator": say("allocator"),
+    "host_collective": say("collective on the host"),
     "gc": say("garbage collection"),
     "compile": say("compilation"),
     "autograd": say("autograd"),
