@@ -14,7 +14,7 @@ from traceanalyzer.analyzers.contention import ContentionAnalyzer
 from traceanalyzer.analyzers.copies import CopiesAnalyzer
 from traceanalyzer.analyzers.fusion import FusionAnalyzer
 from traceanalyzer.analyzers.grids import GridsAnalyzer
-from traceanalyzer.analyzers.host_collectives import HostCollectivesAnalyzer
+from traceanalyzer.analyzers.host_communication import HostCommunicationAnalyzer
 from traceanalyzer.analyzers.host_stacks import HostStacksAnalyzer
 from traceanalyzer.analyzers.host_time import HostTimeAnalyzer
 from traceanalyzer.analyzers.kernel_metrics import KernelMetricsAnalyzer
@@ -73,7 +73,7 @@ ANALYZERS: tuple[Analyzer, ...] = (
     ContentionAnalyzer(),
     RangesAnalyzer(),
     HostTimeAnalyzer(),
-    HostCollectivesAnalyzer(),
+    HostCommunicationAnalyzer(),
     RecordedAnalyzer(),
     GridsAnalyzer(),
     StreamsAnalyzer(),

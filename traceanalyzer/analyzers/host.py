@@ -44,7 +44,9 @@ STALLS: Mapping[str, re.Pattern[str]] = {
     ),
     "host_copy": re.compile(r"^(cuda|hip)Memcpy(2D|3D|WithStream)?(_v\d+)?$|^cuMemcpy(HtoD|DtoH)(_v\d+)?$"),
     "dataloader": re.compile(r"DataLoader.*__next__|torch/utils/data/dataloader\.py\(\d+\): __next__"),
-    "host_collective": re.compile(r"^(gloo|mpi):"),  # on threads of their own: see `HostActivity.collectives`
+    "host_communication": re.compile(
+        r"^(gloo|mpi):"
+    ),  # on threads of their own: see `HostActivity.collectives`
 }
 # The normal course of a step; what is left is dispatch.
 ORDINARY: Mapping[str, re.Pattern[str]] = {
@@ -132,8 +134,8 @@ class HostActivity:
         found: dict[str, Intervals] = {}
         taken = empty()
         for kind in KINDS:
-            if kind == "host_collective":
-                busy = self._waits_for_collectives(crew)
+            if kind == "host_communication":
+                busy = self._waits_for_ranks(crew)
             else:
                 busy = join(*(self._kinds[kind].get(thread, empty()) for thread in crew))
             found[kind] = subtract(busy, taken)
@@ -153,7 +155,7 @@ class HostActivity:
         found["host_copy"] = _by_thread([(self.api_calls, self.copies)])
         return found
 
-    def _waits_for_collectives(self, crew: frozenset[int]) -> Intervals:
+    def _waits_for_ranks(self, crew: frozenset[int]) -> Intervals:
         """When collectives ran that a crew asked for, and it neither computed nor called the driver.
 
         The calls that wait for a collective have no rows of their own without stacks.
@@ -196,7 +198,7 @@ class HostActivity:
         same process.
         """
         rows = np.flatnonzero(
-            self.annotations.named(STALLS["host_collective"]) & (self.annotations.thread >= 0)
+            self.annotations.named(STALLS["host_communication"]) & (self.annotations.thread >= 0)
         )
         caller = np.full(len(rows), -1, np.int64)
         if not len(rows):

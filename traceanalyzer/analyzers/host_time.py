@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from traceanalyzer.analyzers.results import Step
     from traceanalyzer.model.trace import Capability, Trace
 
-KINDS = ("gc", "compile", "dataloader", "host_collective", "optimizer", "autograd", "ops", "outside_ops")
+KINDS = ("gc", "compile", "dataloader", "host_communication", "optimizer", "autograd", "ops", "outside_ops")
 """`ops` are those outside of the others; what is in none of all these is Python, or waits."""
 
 

@@ -47,7 +47,7 @@ CAUSES: Mapping[str, Text] = MappingProxyType(
         "dataloader": say("the host waits for the next batch"),
         "host_copy": say("the host is inside a copy of pageable memory"),
         "allocator": say("the host allocates or frees device memory"),
-        "host_collective": say("the host waits for a collective of its own"),
+        "host_communication": say("the host waits for other ranks"),
         "gc": say("Python collects garbage"),
         "compile": say("the host compiles or loads code"),
         "autograd": say("the autograd engine prepares the next kernel too slowly"),

@@ -19,7 +19,7 @@ from traceanalyzer.text import Text, join, said, say
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from traceanalyzer.analyzers.host_collectives import HostCollectives
+    from traceanalyzer.analyzers.host_communication import HostCommunication
     from traceanalyzer.analyzers.host_stacks import HostStacks
     from traceanalyzer.analyzers.host_time import HostTime
     from traceanalyzer.analyzers.kernel_metrics import ProfiledLaunch
@@ -71,7 +71,7 @@ class ReportFacts:
     python_stacks: PythonStacks | None
     host_stacks: HostStacks | None
     host_time: HostTime | None
-    host_collectives: HostCollectives | None
+    host_communication: HostCommunication | None
 
     @classmethod
     def of(cls, analysis: Analysis) -> ReportFacts:

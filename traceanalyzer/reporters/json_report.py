@@ -78,7 +78,7 @@ def document(analysis: Analysis) -> Document:
         "host_stacks": _host_stacks(facts),
         "copies": _rows(facts.copies.rows if facts.copies else None),
         "collectives": _rows(facts.collectives.rows if facts.collectives else None),
-        "host_collectives": _rows(facts.host_collectives.rows if facts.host_collectives else None),
+        "host_communication": _rows(facts.host_communication.rows if facts.host_communication else None),
         "collective_totals": _without(facts.collectives, "rows"),
         "launches": _launches(facts),
         "memory": _memory(facts),

@@ -333,9 +333,9 @@ HOST_TIME = Layout(
         Column("share", say("Share"), "share", brief=True),
     ),
 )
-HOST_COLLECTIVES = Layout(
-    "host-collectives",
-    say("Collectives on the host"),
+HOST_COMMUNICATION = Layout(
+    "host-communication",
+    say("Communication on the host"),
     (
         Column("name", say("Collective"), "name", brief=True),
         Column("total_ns", say("Total"), "duration", brief=True, bar=True),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.host import ORDINARY, STALLS
 from traceanalyzer.rules.findings import Finding, severity
-from traceanalyzer.rules.host_collectives import late_rank, waited
+from traceanalyzer.rules.host_communication import late_rank, waited
 from traceanalyzer.rules.idle import Compilation, GarbageCollection, ran
 from traceanalyzer.rules.loading import DataloaderStall
 from traceanalyzer.text import Text, say
@@ -103,20 +103,20 @@ class Compiles(HostStall):
     fix = Compilation.fix
 
 
-class WaitsForCollective(HostStall):
-    """The program waits for other ranks in a collective.
+class WaitsForOthers(HostStall):
+    """The program waits for other ranks in communication on the host.
 
     Without a device, ranks talk over Gloo or MPI on the host. Counted is the time of the steps in which such a
     collective runs and the threads that compute do nothing: what is behind operators costs nothing.
     """
 
     code = "HOST005"
-    title = say("The program waits in collectives")
-    kind = "host_collective"
-    says = say("A collective runs, and no operator beside it, during {share}.")
+    title = say("The program waits for other ranks")
+    kind = "host_communication"
+    says = say("Communication runs, and no operator beside it, during {share}.")
     late = say(
-        "A collective runs, and no operator beside it, during {share}. In {last} of {joined} the others wait for rank "
-        "{rank}."
+        "Communication runs, and no operator beside it, during {share}. In {last} of {joined} collectives the others "
+        "wait for rank {rank}."
     )
     fix = say(
         "Give every rank as much work as the others. Then talk less often (`no_sync()` while gradients are "
@@ -175,4 +175,4 @@ def _most_of_a_rank(facts: Facts, spent_ns: Sequence[int]) -> float:
     return max(spent[rank] / whole[rank] for rank in whole if whole[rank])
 
 
-RULES = (WaitsForBatch(), CollectsGarbage(), Compiles(), LoopingOptimizer(), WaitsForCollective())
+RULES = (WaitsForBatch(), CollectsGarbage(), Compiles(), LoopingOptimizer(), WaitsForOthers())

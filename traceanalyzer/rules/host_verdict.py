@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _STALLED = {
     "dataloader": say("; on the host, the next batch is waited for during {share} of the {span}"),
     "gc": say("; on the host, Python collects garbage during {share} of the {span}"),
-    "host_collective": say("; on the host, a collective is waited for during {share} of the {span}"),
+    "host_communication": say("; on the host, other ranks are waited for during {share} of the {span}"),
     "compile": say("; on the host, code is compiled or loaded during {share} of the {span}"),
 }
 

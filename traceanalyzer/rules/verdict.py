@@ -42,7 +42,7 @@ REASONS = {
     "dataloader": say("the step waits for the next batch"),
     "host_copy": say("the host is busy with copies of pageable memory"),
     "allocator": say("the host allocates and frees memory"),
-    "host_collective": say("the host waits for a collective of its own"),
+    "host_communication": say("the host waits for other ranks"),
     "gc": say("Python collects garbage"),
     "compile": say("the host compiles or loads code"),
     "launch_latency": say("the gaps between launched kernels add up"),
@@ -52,7 +52,7 @@ REASONS = {
 }
 # The findings whose cures the replay knows.
 CURED_BY = {"slow_launches": "IDLE001", "pauses": "IDLE004", "host_sync": "SYNC001", "dataloader": "INPUT001",
-            "host_copy": "COPY001", "allocator": "ALLOC001", "host_collective": "COMM006",
+            "host_copy": "COPY001", "allocator": "ALLOC001", "host_communication": "COMM006",
             "gc": "GC001", "compile": "COMPILE001"}  # fmt: skip
 # What limits the kernels of a label, as part of a headline.
 LIMITS = {

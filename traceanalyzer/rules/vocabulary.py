@@ -34,7 +34,7 @@ _CAUSES_OF_IDLE = {
     "dataloader": say("data loader"),
     "host_copy": say("host copy"),
     "allocator": say("allocator"),
-    "host_collective": say("collective on the host"),
+    "host_communication": say("waiting for other ranks"),
     "gc": say("garbage collection"),
     "compile": say("compilation"),
     "autograd": say("autograd"),

@@ -357,7 +357,7 @@ RULES: Mapping[str, Callable[[Fixes], Bounds]] = {
     "COMM001": Fixes.overlapped,
     "ALLOC001": lambda fixes: fixes.no_stall("allocator"),
     "GC001": lambda fixes: fixes.no_stall("gc"),
-    "COMM006": lambda fixes: fixes.no_stall("host_collective"),
+    "COMM006": lambda fixes: fixes.no_stall("host_communication"),
     "COMPILE001": lambda fixes: fixes.no_stall("compile"),
 }
 

@@ -328,7 +328,7 @@ def _sheets(facts: ReportFacts, top: int) -> dict[str, tables.Sheet]:
         (tables.MODULES, _largest_modules(facts.modules.rows, top) if facts.modules else None),
         (tables.COPIES, facts.copies.rows if facts.copies else None),
         (tables.COLLECTIVES, facts.collectives.rows if facts.collectives else None),
-        (tables.HOST_COLLECTIVES, facts.host_collectives.rows if facts.host_collectives else None),
+        (tables.HOST_COMMUNICATION, facts.host_communication.rows if facts.host_communication else None),
         (tables.LAUNCHES, facts.launches.devices if facts.launches else None),
         (tables.API_CALLS, facts.launches.api if facts.launches else None),
     ]

@@ -1,4 +1,4 @@
-"""Collectives that the host runs itself: what they cost a device, and which rank the others wait for."""
+"""Communication that the host runs itself: what it costs a device, and which rank the others wait for."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from traceanalyzer.text import Text, say
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from traceanalyzer.analyzers.host_collectives import HostCollectives
+    from traceanalyzer.analyzers.host_communication import HostCommunication
     from traceanalyzer.analyzers.peers import PeerRow
     from traceanalyzer.rules.base import Facts
 
 SHOWN = 3
 
 
-class HostCollective(IdleRule):
-    """The host waits for other ranks in a collective of its own, and launches nothing.
+class WaitsForRanks(IdleRule):
+    """The host waits for other ranks in communication of its own, and launches nothing.
 
     Tensors on the CPU, objects (`all_gather_object`, `broadcast_object_list`) and barriers go over Gloo where the
     process group has it. Until all ranks have joined, the thread that launches stands still. Counted is the idle time
@@ -31,10 +31,10 @@ class HostCollective(IdleRule):
     """
 
     code = "COMM006"
-    title = say("The host waits in a collective of its own")
-    causes = ("host_collective",)
-    says = say("the host waits for a collective of its own")
-    late = say("the host waits for a collective of its own, mostly for rank {rank} to join it")
+    title = say("The host waits for other ranks")
+    causes = ("host_communication",)
+    says = say("the host waits for other ranks")
+    late = say("the host waits for other ranks, mostly for rank {rank}")
     fix = say(
         "Take barriers, objects and tensors on the CPU out of the step: exchange them every so many steps, as device "
         "tensors over NCCL, or from another thread."
@@ -46,14 +46,14 @@ class HostCollective(IdleRule):
         return self.says if late is None else self.late.filled(rank=late.rank)
 
     def facts(self, facts: Facts) -> Iterable[Evidence]:
-        """The collectives, and the ranks beside each other."""
+        """The communication, and the ranks beside each other."""
         yield from super().facts(facts)
         yield from waited(facts)
 
 
 def late_rank(facts: Facts) -> PeerRow | None:
     """The rank that most of the waiting is for; None where there is none, or it is not known."""
-    found: HostCollectives | None = facts.results.get("host_collectives")
+    found: HostCommunication | None = facts.results.get("host_communication")
     if found is None or not found.ranks:
         return None
     worst = max(found.ranks, key=lambda r: (r.caused_ns, -r.rank))
@@ -64,8 +64,8 @@ def late_rank(facts: Facts) -> PeerRow | None:
 
 
 def waited(facts: Facts) -> Iterable[Evidence]:
-    """The collectives that ran longest, then how long each rank waited for the others."""
-    found: HostCollectives | None = facts.results.get("host_collectives")
+    """The kinds of communication that ran longest, then how long each rank waited for the others."""
+    found: HostCommunication | None = facts.results.get("host_communication")
     if found is None:
         return
     for row in found.rows[:SHOWN]:
@@ -82,8 +82,8 @@ def waited(facts: Facts) -> Iterable[Evidence]:
             table="annotations",
             row=rank.longest,
         )
-    if not found.ranks:
+    if len({step.rank for step in facts.steps.steps}) < 2:
         yield Evidence(say("the traces of all ranks together would tell which one comes last"))
 
 
-RULES = (HostCollective(),)
+RULES = (WaitsForRanks(),)

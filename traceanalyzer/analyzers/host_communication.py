@@ -1,4 +1,4 @@
-"""Collectives that the host runs itself (Gloo, MPI), and who waits for whom in them.
+"""Communication that the host runs itself (Gloo, MPI), and who waits for whom in its collectives.
 
 As on devices, the rank that takes the shortest time for a collective is the one that came last. The profiler records
 neither the process group nor a number of these collectives: the n-th of a name on every rank is taken to be one.
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from traceanalyzer.analyzers.collective_runs import everywhere_as_often
+from traceanalyzer.analyzers.collective_runs import POINT_TO_POINT, everywhere_as_often
 from traceanalyzer.analyzers.groups import turns
 from traceanalyzer.analyzers.host import STALLS, HostActivity
 from traceanalyzer.analyzers.peers import peer_rows
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class HostCollectiveRow:
-    """All executions of one collective; `total_ns` is how long they ran, on threads of their own."""
+class HostCommunicationRow:
+    """All executions of one collective, or of sending or receiving; `total_ns` is how long they ran."""
 
     name: str
     count: int
@@ -43,23 +43,23 @@ class HostCollectiveRow:
 
 
 @dataclass(frozen=True, slots=True)
-class HostCollectives:
+class HostCommunication:
     """Rows by name, most time first; `ranks` is empty unless two ranks and more ran the same collectives."""
 
-    rows: tuple[HostCollectiveRow, ...]
+    rows: tuple[HostCommunicationRow, ...]
     ranks: tuple[PeerRow, ...] = ()
 
 
-class HostCollectivesAnalyzer:
+class HostCommunicationAnalyzer:
     """Looks at the whole trace."""
 
-    name: ClassVar[str] = "host_collectives"
+    name: ClassVar[str] = "host_communication"
     requires: ClassVar[frozenset[Capability]] = frozenset()
 
-    def analyze(self, trace: Trace, results: Mapping[str, Any]) -> HostCollectives:  # noqa: ARG002
-        """The collectives of all ranks."""
-        if not any(STALLS["host_collective"].search(name) for name in texts(trace.annotations, "name")[1]):
-            return HostCollectives(())
+    def analyze(self, trace: Trace, results: Mapping[str, Any]) -> HostCommunication:  # noqa: ARG002
+        """The communication of all ranks."""
+        if not any(STALLS["host_communication"].search(name) for name in texts(trace.annotations, "name")[1]):
+            return HostCommunication(())
         host = HostActivity.of(trace)
         rows = host.collectives[0]
         ranges = host.annotations
@@ -68,17 +68,19 @@ class HostCollectivesAnalyzer:
         for each in np.unique(code).tolist():
             times = took[code == each]
             found.append(
-                HostCollectiveRow(
+                HostCommunicationRow(
                     ranges.names[each], len(times), int(times.sum()), int(times.min()), int(times.max())
                 )
             )
         found.sort(key=lambda row: (-row.total_ns, row.name))
-        return HostCollectives(tuple(found), _ranks(trace, host, rows, code, took))
+        return HostCommunication(tuple(found), _ranks(trace, host, rows, code, took))
 
 
 def _ranks(trace: Trace, host: HostActivity, rows: Ints, code: Ints, took: Ints) -> tuple[PeerRow, ...]:
     start = host.annotations.start[rows]
     order = np.argsort(start, kind="stable")
+    pairs = np.array([POINT_TO_POINT.search(name) is not None for name in host.annotations.names])
+    order = order[~pairs[code[order]]]
     rows, code, took, start = rows[order], code[order], took[order], start[order]
     rank = ints(trace.annotations, "rank")[rows]
     kind = np.unique(codes_of(code, recording_at(trace.recordings, rank, start)), return_inverse=True)[1]
