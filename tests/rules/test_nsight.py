@@ -9,7 +9,7 @@ from linked import Linked
 from written_cases import CASES, Case
 
 from traceanalyzer.analyzers import run_analyzers
-from traceanalyzer.rules import ALL_RULES, RULES, Judgement, host_stalls, judge, nsight
+from traceanalyzer.rules import ALL_RULES, ON_HOST_ALONE, RULES, Judgement, judge, nsight
 
 
 def judged(b: Linked, **source: Any) -> Judgement:
@@ -70,4 +70,4 @@ def test_other_traces_are_not_asked() -> None:
     asked = judged(synced("cudaDeviceSynchronize"), format="chrome")
     codes = {row.code for group in asked[1:4] for row in group}
     assert not codes & {rule.code for rule in nsight.RULES}
-    assert set(ALL_RULES) - set(RULES) == {*nsight.RULES, *host_stalls.RULES}
+    assert set(ALL_RULES) - set(RULES) == {*nsight.RULES, *ON_HOST_ALONE}

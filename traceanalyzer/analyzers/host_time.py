@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from traceanalyzer.analyzers.evidence import Evidence
 from traceanalyzer.analyzers.host import HostActivity
+from traceanalyzer.analyzers.host_pauses import HostPause, pauses
 from traceanalyzer.model.columns import ints
 from traceanalyzer.model.intervals import Intervals, contains, covered, join, subtract, union
 
@@ -40,10 +42,14 @@ class HostTime:
     """The kinds that occur, most time first; they add up to the steps.
 
     `optimizer_ops` is how many ops an optimizer's step runs one after the other; None where no optimizer steps.
+    `pause_ns` is the part of the time outside of ops that comes in stretches of `thresholds.LONG_PAUSE_NS` and more,
+    of which `pauses` are the longest.
     """
 
     rows: tuple[HostTimeRow, ...]
     optimizer_ops: float | None = None
+    pause_ns: int = 0
+    pauses: tuple[HostPause, ...] = ()
 
     def of(self, kind: str) -> HostTimeRow:
         """One kind, with no time where it does not occur."""
@@ -65,15 +71,21 @@ class HostTimeAnalyzer:
         host = HostActivity.of(trace)
         outermost = ints(trace.ops, "depth") == 0
         by_step = {kind: np.zeros(len(steps), np.int64) for kind in KINDS}
-        ops, updates = 0, 0
+        ops = updates = pause_ns = 0
+        longest: list[HostPause] = []
+        evidence = Evidence(trace, host)
         for rank in sorted({step.rank for step in steps}):
-            crew = _crew(host, rank)
+            thread, crew = _crew(host, rank)
             spent = _activity(host, crew)
             own = np.flatnonzero([step.rank == rank for step in steps])
             start = np.array([steps[i].start_ns for i in own], np.int64)
             end = np.array([steps[i].window_end_ns for i in own], np.int64)
             for kind, when in spent.items():
                 by_step[kind][own] = covered(when, start, end)
+            outside = subtract(union(start, end), join(*spent.values()))
+            paused, places = pauses(outside, rank, thread, evidence)
+            pause_ns += paused
+            longest += places
             mine = outermost & np.isin(host.ops.thread, sorted(crew))
             ops += int(contains(spent["optimizer"], host.ops.start[mine]).sum())
             updates += len(spent["optimizer"].start)
@@ -85,7 +97,10 @@ class HostTimeAnalyzer:
             if ns.any()
         )
         return HostTime(
-            tuple(sorted(rows, key=lambda row: -row.total_ns)), ops / updates if updates else None
+            tuple(sorted(rows, key=lambda row: -row.total_ns)),
+            ops / updates if updates else None,
+            pause_ns,
+            tuple(sorted(longest, key=lambda pause: -pause.duration_ns)),
         )
 
 
@@ -98,8 +113,8 @@ def _activity(host: HostActivity, crew: frozenset[int]) -> dict[str, Intervals]:
     return found | {"ops": subtract(ops, join(*found.values()))}
 
 
-def _crew(host: HostActivity, rank: int) -> frozenset[int]:
-    """The thread of a rank that is in ranges and ops for most time, and those that run its backward nodes."""
+def _crew(host: HostActivity, rank: int) -> tuple[int, frozenset[int]]:
+    """The thread of a rank that is in ranges and ops for most time; then with those that run its backward nodes."""
     time: dict[int, int] = {}
     annotated = host.annotations.thread.copy()
     annotated[host.collectives[0]] = -1  # on threads that do nothing else
@@ -111,7 +126,7 @@ def _crew(host: HostActivity, rank: int) -> frozenset[int]:
             if thread >= 0 and host.process[thread][0] == rank:
                 time[thread] = time.get(thread, 0) + ns
     if not time:
-        return frozenset()
+        return -1, frozenset()
     main = max(time, key=lambda thread: time[thread])
     backward = (t for t in host.autograd_threads if host.process[t] == host.process[main])
-    return frozenset({main, *backward})
+    return main, frozenset({main, *backward})

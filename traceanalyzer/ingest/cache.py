@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-PARSER_VERSION = 8
+PARSER_VERSION = 9
 """To be raised whenever a parser writes other values for the same file; changed columns are noticed."""
 
 DEFAULT_MAX_BYTES = 5 << 30

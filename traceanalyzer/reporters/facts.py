@@ -12,6 +12,7 @@ from traceanalyzer.model.trace import Capability, how_to_capture
 from traceanalyzer.reporters import names, units
 from traceanalyzer.reporters.quality import lacks_of_groups, quality_of
 from traceanalyzer.reporters.quality_ranks import lacks_of_ranks
+from traceanalyzer.reporters.quality_threads import lacks_of_threads
 from traceanalyzer.rules.vocabulary import word
 from traceanalyzer.rules.wording import ranks
 from traceanalyzer.text import Text, join, said, say
@@ -202,6 +203,11 @@ class ReportFacts:
     def of_ranks(self) -> tuple[Quality, ...]:
         """What is not known of some ranks, or of ranks that were not given."""
         return tuple(lacks_of_ranks(self))
+
+    @cached_property
+    def of_threads(self) -> tuple[Quality, ...]:
+        """What is not known of device work because the operators that launched it were not recorded."""
+        return tuple(lacks_of_threads(self))
 
     @property
     def unknown_columns(self) -> frozenset[str]:

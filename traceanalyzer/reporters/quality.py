@@ -49,7 +49,9 @@ def quality_of(facts: ReportFacts) -> tuple[Quality, ...]:
         Quality(note.kind, note.message, note.remedy) for source in trace.sources for note in source.notes
     )
     warnings = (Quality("partial", text, "") for text in facts.analysis.warnings)
-    unique = dict.fromkeys([*notes, *warnings, *_lacks(facts), *facts.of_groups, *facts.of_ranks])
+    unique = dict.fromkeys(
+        [*notes, *warnings, *_lacks(facts), *facts.of_groups, *facts.of_ranks, *facts.of_threads]
+    )
     order = {"partial": 0, "repaired": 1, "missing": 2}
     return tuple(sorted(unique, key=lambda q: order.get(q.level, 3)))
 

@@ -16,6 +16,7 @@ from traceanalyzer.rules import (
     filling,
     host,
     host_communication,
+    host_pauses,
     host_stalls,
     idle,
     kernels,
@@ -70,7 +71,8 @@ RULES: tuple[Rule, ...] = (
     *capture.RULES,
     *recording.RULES,
 )
-ALL_RULES: tuple[Rule, ...] = (*RULES, *host_stalls.RULES, *nsight.RULES)
+ON_HOST_ALONE: tuple[Rule, ...] = (*host_stalls.RULES, *host_pauses.RULES)
+ALL_RULES: tuple[Rule, ...] = (*RULES, *ON_HOST_ALONE, *nsight.RULES)
 """Also those that are asked about some traces only: without device work, and exports of Nsight Systems."""
 _SURENESS = {"high": 1.0, "medium": 0.6, "low": 0.3}
 
@@ -98,7 +100,7 @@ def judge(trace: Trace, results: Mapping[str, Any]) -> Judgement:
     findings: list[Finding] = []
     not_assessed: list[NotAssessed] = []
     passed: list[Passed] = []
-    on_host_alone = () if Capability.DEVICE_WORK in capabilities or facts.memory_only else host_stalls.RULES
+    on_host_alone = () if Capability.DEVICE_WORK in capabilities or facts.memory_only else ON_HOST_ALONE
     for rule in (*RULES, *on_host_alone, *(nsight.RULES if facts.of_nsys else ())):
         _apply(rule, facts, findings, not_assessed, passed)
     findings = [placed(trace, finding) for finding in findings]

@@ -8,17 +8,22 @@ from traceanalyzer.model.trace import Note
 from traceanalyzer.text import say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from traceanalyzer.ingest.chrome.assemble import Assembled
     from traceanalyzer.ingest.chrome.damage import Damage
     from traceanalyzer.ingest.chrome.share import Share
 
 
+_WRITTEN_BY_TORCH = {"schemaVersion", "deviceProperties"}
+_OTHER_THREADS = say(
+    "Start it in the thread that runs the model, while the model runs: it sees that thread only, unless "
+    "experimental_config=torch._C._profiler._ExperimentalConfig(profile_all_threads=True) is set."
+)
 _TORCH_WRITES = ("ops", "annotations", "python_calls", "api_calls", "kernels", "copies", "allocations")
 
 
-def notes_of(shares: Sequence[Share], done: Assembled) -> Iterator[Note]:
+def notes_of(shares: Sequence[Share], done: Assembled, header: Mapping[str, object]) -> Iterator[Note]:
     """What was lost of the file first, then what was mended, then what was left out of its events."""
     damages = [share.damage for share in shares]
     yield from _cut_off(shares, damages)
@@ -52,7 +57,9 @@ def notes_of(shares: Sequence[Share], done: Assembled) -> Iterator[Note]:
             count=done.negative_durations,
         )
         yield Note("repaired", message, say("The recording clock stepped back; record again."))
-    if done.events and not any(done.tables[name].num_rows for name in _TORCH_WRITES):
+    if header.keys() >= _WRITTEN_BY_TORCH and not any(done.tables[n].num_rows for n in _TORCH_WRITES):
+        yield Note("info", say("the profiler recorded no work"), _OTHER_THREADS)
+    elif done.events and not any(done.tables[name].num_rows for name in _TORCH_WRITES):
         message = say("no event in it is of a kind that torch.profiler writes")
         yield Note(
             "info", message, say("Record with torch.profiler: traces of other programs show nothing here.")

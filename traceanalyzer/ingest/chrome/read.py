@@ -91,6 +91,7 @@ def _trace(path: Path, shares: list[Share]) -> Trace:
             say("holds no events of a trace"),
             say("Give a trace written by torch.profiler's export_chrome_trace."),
         )
+    notes = tuple(notes_of(shares, done, header))
     done.tables["devices"] = _devices(header.pop("deviceProperties", None), rank)
     base = header.get("baseTimeNanoseconds")
     epoch = done.start_ns + base if isinstance(base, int) else done.start_ns
@@ -104,7 +105,7 @@ def _trace(path: Path, shares: list[Share]) -> Trace:
         epoch_ns=epoch if epoch > 10**18 else None,  # later than 2001: a wall clock, not time since boot
         simulated=header.get("simulated") is True,
         metadata=header,
-        notes=tuple(notes_of(shares, done)),
+        notes=notes,
     )
     return Trace((source,), done.tables, capabilities_of(done.tables))
 
