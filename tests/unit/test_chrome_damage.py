@@ -268,7 +268,13 @@ def test_negative_durations_count_as_zero_and_are_kept_in_extras(tmp_path: Path)
         (b'{"a": 1}', "holds no traceEvents"),
         (b'{"traceEvents": 3}', "holds no traceEvents"),
         (b"{", "holds no traceEvents"),
-        (b"[[1795674753001805, 1795674753001805], [0, 4194304]]", "holds no events of a trace"),
+        (b"[[1795674753001805, 1795674753001805], [0, 4194304]]", "is a memory timeline"),
+        (b"[[-1, 1, 16384, 0], [-1, 1, 256, 0]]", "is a memory timeline"),
+        (b'{\n  "schema": "1.1.1-chakra.0.0.4", "pid": 808,\n  "nodes": []}', "is an execution trace"),
+        (b'{"$schema":"https://www.speedscope.app/file-format-schema.json","profiles":[]}', "for speedscope"),
+        (b"-------------  ------------  \n   Name    Self CPU %  \n", "is a table of key_averages()"),
+        (b"Time (%),Total Time (ns),Num Calls\n", "is a table of nsys stats"),
+        (b"mk.py(6):_<module>;torch/profiler/profiler.py(1118):___enter__ 2\n", "is a list of stacks"),
         (b"\x1f\x8b\x08\x00broken", "broken compression"),
         (b"\x80\x05\x95pickle", "is not of a known format"),
     ],
@@ -284,6 +290,14 @@ def test_what_cannot_be_read_is_one_line_with_the_file_and_a_remedy(
     assert problem in message
     assert message.endswith(".")
     assert "\n" not in message
+
+
+def test_what_torch_save_wrote_is_told_from_other_archives(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "model.pt"
+    torch.save({"weight": torch.ones(3)}, path)
+    with pytest.raises(InputError, match=r"is what torch\.save wrote"):
+        read(path)
 
 
 def test_a_missing_file_a_directory_and_an_unreadable_file(tmp_path: Path) -> None:
