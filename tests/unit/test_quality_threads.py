@@ -50,6 +50,12 @@ def test_without_any_operator_they_are_missing(tmp_path: Path):
     assert any("Not recorded: operators" in line and "profile_all_threads=True" in line for line in found)
 
 
+def test_a_graph_needs_no_operator(tmp_path: Path):
+    events = launched(1, 1, 300, op=False)
+    events[0]["name"] = "cudaGraphLaunch"
+    assert not any("operator" in line for line in told(tmp_path, events, TORCH))
+
+
 def test_a_recording_of_nothing_says_which_threads_the_profiler_sees(tmp_path: Path):
     mark = {"ph": "i", "name": "Record Window End", "pid": "", "tid": "", "ts": 2000, "s": "g"}
     (found,) = [line for line in told(tmp_path, [mark], TORCH) if "recorded no work" in line]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from traceanalyzer.model.columns import ints
+from traceanalyzer.model.columns import ints, texts
 from traceanalyzer.model.join import codes_of
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.reporters.quality import Quality
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 NOT_SEEN = 0.05
 """Part of the kernel time from which on it is said (own judgement; of 14 recorded traces none has any)."""
+_GRAPH = "GraphLaunch"
 _HOW = say(
     "Start the profiler in the thread that runs the model, with ProfilerActivity.CPU, or record all threads: "
     "experimental_config=torch._C._profiler._ExperimentalConfig(profile_all_threads=True)"
@@ -32,21 +33,25 @@ def lacks_of_threads(facts: ReportFacts) -> Iterator[Quality]:
     trace = facts.analysis.trace
     if facts.of_nsys or facts.memory_only or Capability.DEVICE_WORK not in trace.capabilities:
         return
+    share = _without_ops(trace)
+    if share < NOT_SEEN:
+        return
     if not trace.ops.num_rows:
         what, so = say("operators"), say("nothing tells what launched the kernels")
         yield Quality("missing", say("Not recorded: {what}; {so}", what=what, so=so), _HOW, what, so)
         return
-    share = _without_ops(trace)
-    if share >= NOT_SEEN:
-        message = say(
-            "{share} of the kernel time was launched by threads of which no operator was recorded",
-            share=percent(share),
-        )
-        yield Quality("missing", message, _HOW)
+    message = say(
+        "{share} of the kernel time was launched by threads of which no operator was recorded",
+        share=percent(share),
+    )
+    yield Quality("missing", message, _HOW)
 
 
 def _without_ops(trace: Trace) -> float:
-    """Part of the time of kernels with a known launch that threads without any op launched."""
+    """Part of the time of kernels with a known launch that threads without any op launched.
+
+    A graph is launched without an operator: its kernels are none of them.
+    """
     calls = trace.api_calls.num_rows
     lanes = (
         np.concatenate([ints(t, c) for t in (trace.api_calls, trace.ops)]) for c in ("rank", "pid", "tid")
@@ -54,6 +59,8 @@ def _without_ops(trace: Trace) -> float:
     thread = codes_of(*lanes)
     call, duration = ints(trace.kernels, "api_call"), np.maximum(ints(trace.kernels, "dur", 0), 0)
     known = call >= 0
-    unseen = ~np.isin(thread[:calls][call[known]], np.unique(thread[calls:]))
+    codes, names = texts(trace.api_calls, "name")
+    graph = np.array([_GRAPH in name for name in names] + [False])[codes[call[known]]]
+    unseen = ~np.isin(thread[:calls][call[known]], np.unique(thread[calls:])) & ~graph
     whole = int(duration[known].sum())
     return int(duration[known][unseen].sum()) / whole if whole else 0.0
