@@ -7,7 +7,7 @@ import io
 from typing import Any
 
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from traceanalyzer.analyzers.nsys.printed import write_csv
@@ -37,6 +37,7 @@ def by_python(rows: list[tuple[Any, ...]]) -> str:
 
 
 @given(ROWS)
+@example([(None, None, 0.0, None, None), (None, None, -0.0, None, None)])
 def test_cells_are_printed_and_quoted_as_by_python(rows: list[tuple[Any, ...]]) -> None:
     columns = list(zip(*rows, strict=True)) or [()] * len(COLUMNS)
     types = (pa.int64(), pa.float64(), pa.float64(), pa.string(), pa.string())

@@ -56,9 +56,10 @@ def _text(column: pa.Array, name: str) -> pa.Array:
 
 
 def _decimals(column: pa.Array, digits: int) -> pa.Array:
-    """Distinct numbers are printed once."""
-    distinct, place = np.unique(column.to_numpy(zero_copy_only=False), return_inverse=True)
-    printed = pa.array([f"{value:.{digits}f}" for value in distinct.tolist()], _TEXT)
+    """Distinct numbers are printed once; 0 and -0, which are equal, are told apart by their bits."""
+    numbers = column.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
+    bits, place = np.unique(numbers.view(np.int64), return_inverse=True)
+    printed = pa.array([f"{value:.{digits}f}" for value in bits.view(np.float64).tolist()], _TEXT)
     mask = np.asarray(column.is_null().to_numpy(zero_copy_only=False))
     return printed.take(pa.array(place, mask=mask))
 
