@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from traceanalyzer.ingest.chrome import values
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from decimal import Decimal
+
+    from traceanalyzer.ingest.chrome.values import Column
 
 
 def joined(*texts: str) -> bytes:
@@ -91,3 +94,12 @@ def test_floats_refuse_not_a_number() -> None:
     column = values.floats(joined("1.5", '"NaN"', "2"), 3)
     assert np.isclose(column.values[[0, 2]], [1.5, 2]).all()
     assert set(column.misfits) == {1}
+
+
+@pytest.mark.parametrize("read", [values.ints, values.nanoseconds, values.floats])
+@pytest.mark.parametrize("text", ["1e999999999", "-1e999999999", "1E99999999999999999999", "NaN", "Infinity"])
+def test_a_number_is_not_written_out_before_it_is_known_to_fit(
+    text: str, read: Callable[..., Column]
+) -> None:
+    column = read(joined(text, "1"), 2)
+    assert column.misfits == {0: text.encode()}

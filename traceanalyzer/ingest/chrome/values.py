@@ -27,6 +27,7 @@ FLOAT_LIMIT = 1e18
 """Larger than anything that is measured, and small enough for sums not to overflow."""
 TIME_LIMIT_NS = 1 << 61
 """73 years: later than any clock until 2043, and small enough for sums and differences not to overflow."""
+_TOO_LARGE = 1 << 64
 _INT_MAX, _INT_MIN = np.iinfo(np.int64).max, np.iinfo(np.int64).min
 
 
@@ -222,6 +223,10 @@ def _one_int(raw: bytes) -> int | None:
     except ValueError:
         try:
             number = Decimal(text.decode("ascii", "replace"))
+            if (
+                not number.copy_abs() < _TOO_LARGE
+            ):  # before all digits of 1e999999999 are written out; also NaN
+                return None
             value = int(number)
             if value != number:
                 return None
@@ -243,7 +248,7 @@ def _one_float(raw: bytes) -> float | None:
 def _one_time(raw: bytes) -> int | None:
     try:
         value = Decimal(raw.strip(b'"').decode("ascii", "replace"))
-        if not value.is_finite() or abs(value) >= TIME_LIMIT_NS // 1000:
+        if not value.is_finite() or value.copy_abs() >= TIME_LIMIT_NS // 1000:
             return None
         return int((value * 1000).to_integral_value())
     except (InvalidOperation, ValueError, OverflowError):
