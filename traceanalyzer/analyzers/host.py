@@ -44,9 +44,8 @@ STALLS: Mapping[str, re.Pattern[str]] = {
     ),
     "host_copy": re.compile(r"^(cuda|hip)Memcpy(2D|3D|WithStream)?(_v\d+)?$|^cuMemcpy(HtoD|DtoH)(_v\d+)?$"),
     "dataloader": re.compile(r"DataLoader.*__next__|torch/utils/data/dataloader\.py\(\d+\): __next__"),
-    "host_communication": re.compile(
-        r"^(gloo|mpi):"
-    ),  # on threads of their own: see `HostActivity.collectives`
+    # On threads of its own: see `HostActivity.collectives`.
+    "host_communication": re.compile(r"^(gloo|mpi):"),
 }
 # The normal course of a step; what is left is dispatch.
 ORDINARY: Mapping[str, re.Pattern[str]] = {
@@ -161,11 +160,11 @@ class HostActivity:
         The calls that wait for a collective have no rows of their own without stacks.
         """
         rows, caller = self.collectives
-        mates = [t for t, process in self.process.items() if process in {self.process[c] for c in crew}]
-        mine = np.isin(caller, sorted(crew))
-        mine |= (caller < 0) & np.isin(self.annotations.thread[rows], mates)
-        if not mine.any():
+        if not len(rows):
             return empty()
+        mine = np.isin(caller, sorted(crew))
+        for process in {self.process[thread] for thread in crew}:
+            mine |= (caller < 0) & np.isin(self.annotations.thread[rows], self._threads_of(process))
         ran = union(self.annotations.start[rows[mine]], self.annotations.end[rows[mine]])
         busy = []
         for table, chosen in (
@@ -205,16 +204,16 @@ class HostActivity:
             return rows, caller
         asks = np.flatnonzero(self.ops.named(_COMMUNICATES))
         asks = asks[np.argsort(self.ops.start[asks], kind="stable")]
-        numbers = {process: number for number, process in enumerate(sorted(set(self.process.values())))}
-        threads = np.array(sorted(self.process))
-        number = np.array([numbers[self.process[t]] for t in threads.tolist()])
-        lanes = (self.annotations.thread[rows], self.ops.thread[asks])
-        own, asking = (number[np.searchsorted(threads, lane)] for lane in lanes)
-        for each in np.unique(own).tolist():
-            ran, asked = np.flatnonzero(own == each), asks[asking == each]
+        for process in {self.process[t] for t in np.unique(self.annotations.thread[rows]).tolist()}:
+            threads = self._threads_of(process)
+            ran = np.flatnonzero(np.isin(self.annotations.thread[rows], threads))
+            asked = asks[np.isin(self.ops.thread[asks], threads)]
             last = np.searchsorted(self.ops.start[asked], self.annotations.start[rows[ran]], side="right") - 1
             caller[ran[last >= 0]] = self.ops.thread[asked[last[last >= 0]]]
         return rows, caller
+
+    def _threads_of(self, process: tuple[int, int]) -> list[int]:
+        return [thread for thread, own in self.process.items() if own == process]
 
 
 def _threads(tables: list[pa.Table]) -> tuple[list[NDArray[np.int64]], dict[int, tuple[int, int]]]:

@@ -90,8 +90,8 @@ def _ranks(trace: Trace, host: HostActivity, rows: Ints, code: Ints, took: Ints)
     shared = everywhere & everywhere_as_often(kind, rank)
     if len(ranks) < 2 or not shared.any():
         return ()
-    compute = {}
+    compute, of_op = {}, ints(trace.ops, "rank")
     for one in ranks.tolist():
-        mine = host.computes & (ints(trace.ops, "rank") == one)
+        mine = host.computes & (of_op == one)
         compute[one] = total(union(host.ops.start[mine], host.ops.end[mine]))
     return peer_rows(rank[shared], call[shared], rows[shared], took[shared], compute)

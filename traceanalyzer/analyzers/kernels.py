@@ -116,14 +116,19 @@ class _Columns:
 
 def _graph_share(trace: Trace, duration: NDArray[np.int64]) -> float | None:
     """The share of kernel time that graph launches started."""
-    call = ints(trace.kernels, "api_call")
-    if not (call >= 0).any():
+    if not (ints(trace.kernels, "api_call") >= 0).any():
         return None
+    total = int(duration.sum())
+    return int(duration[launched_by_graphs(trace)].sum()) / total if total else None
+
+
+def launched_by_graphs(trace: Trace) -> NDArray[np.bool_]:
+    """Which kernels a graph launch started; shape (kernels,)."""
+    call = ints(trace.kernels, "api_call")
     codes, names = texts(trace.api_calls, "name")
     launches_graph = np.array(["GraphLaunch" in n for n in names] + [False])
-    in_graph = (call >= 0) & launches_graph[codes[call]]
-    total = int(duration.sum())
-    return int(duration[in_graph].sum()) / total if total else None
+    in_graph: NDArray[np.bool_] = (call >= 0) & launches_graph[np.append(codes, -1)[call]]
+    return in_graph
 
 
 def _optimizer_kernels(trace: Trace) -> float | None:

@@ -56,6 +56,11 @@ class Steps:
     outliers: tuple[int, ...] = ()  # indexes into `steps` that lie far from the median
     launched_ns: Mapping[str, NDArray[np.int64]] = field(default_factory=dict, compare=False)
 
+    @property
+    def total_ns(self) -> int:
+        """All steps of all ranks together."""
+        return sum(step.duration_ns for step in self.steps)
+
 
 @dataclass(frozen=True, slots=True)
 class Partition:

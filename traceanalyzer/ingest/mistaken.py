@@ -8,6 +8,7 @@ from traceanalyzer.text import Text, say
 
 _UNPACK = say("Unpack it and give what is inside.")
 _INFLATE = say("Inflate it first; gzip and zstd are read as they are.")
+_EXPORT = say("Give the trace of the same profiler: prof.export_chrome_trace().")
 _BEGINS: tuple[tuple[bytes, Text, Text], ...] = (
     (b"PK\x03\x04", say("is a zip archive"), _UNPACK),
     (b"BZh", say("is compressed with bzip2"), _INFLATE),
@@ -47,7 +48,7 @@ _HOLDS: tuple[tuple[re.Pattern[bytes], Text, Text], ...] = (
     (
         re.compile(rb"-{9}[- ]*\r?\n\s+Name\s+Self CPU"),
         say("is a table of key_averages(), without times of events"),
-        say("Give the trace of the same profiler: prof.export_chrome_trace()."),
+        _EXPORT,
     ),
     (
         re.compile(rb"(Time ?\(%\),Total Time|Start ?\(ns\),Duration ?\(ns\)),?"),
@@ -57,7 +58,7 @@ _HOLDS: tuple[tuple[re.Pattern[bytes], Text, Text], ...] = (
     (
         re.compile(rb"[^\n;]+\(\d+\): ?[^\n;]+(;[^\n]*)? \d+\r?\n"),
         say("is a list of stacks, without times of events"),
-        say("Give the trace of the same profiler: prof.export_chrome_trace()."),
+        _EXPORT,
     ),
 )
 _TAR = slice(257, 262)  # POSIX.1-1988, the field `magic` of a header

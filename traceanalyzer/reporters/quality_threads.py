@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from traceanalyzer.model.columns import ints, texts
+from traceanalyzer.analyzers.kernels import launched_by_graphs
+from traceanalyzer.model.columns import ints
 from traceanalyzer.model.join import codes_of
 from traceanalyzer.model.trace import Capability
 from traceanalyzer.reporters.quality import Quality
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 NOT_SEEN = 0.05
 """Part of the kernel time from which on it is said (own judgement; of 14 recorded traces none has any)."""
-_GRAPH = "GraphLaunch"
 _HOW = say(
     "Start the profiler in the thread that runs the model, with ProfilerActivity.CPU, or record all threads: "
     "experimental_config=torch._C._profiler._ExperimentalConfig(profile_all_threads=True)"
@@ -59,8 +59,8 @@ def _without_ops(trace: Trace) -> float:
     thread = codes_of(*lanes)
     call, duration = ints(trace.kernels, "api_call"), np.maximum(ints(trace.kernels, "dur", 0), 0)
     known = call >= 0
-    codes, names = texts(trace.api_calls, "name")
-    graph = np.array([_GRAPH in name for name in names] + [False])[codes[call[known]]]
-    unseen = ~np.isin(thread[:calls][call[known]], np.unique(thread[calls:])) & ~graph
+    unseen = ~np.isin(np.append(thread[:calls], -1)[call], np.unique(thread[calls:])) & ~launched_by_graphs(
+        trace
+    )
     whole = int(duration[known].sum())
-    return int(duration[known][unseen].sum()) / whole if whole else 0.0
+    return int(duration[known & unseen].sum()) / whole if whole else 0.0

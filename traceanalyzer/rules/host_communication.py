@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from traceanalyzer.analyzers import thresholds
 from traceanalyzer.analyzers.ranges import RangeRow
 from traceanalyzer.rules.findings import Evidence
 from traceanalyzer.rules.idle import IdleRule, ran
+from traceanalyzer.rules.ranks import waited_for
 from traceanalyzer.rules.wording import duration
 from traceanalyzer.text import Text, say
 
@@ -56,11 +56,7 @@ def late_rank(facts: Facts) -> PeerRow | None:
     found: HostCommunication | None = facts.results.get("host_communication")
     if found is None or not found.ranks:
         return None
-    worst = max(found.ranks, key=lambda r: (r.caused_ns, -r.rank))
-    spent = sum(step.duration_ns for step in facts.steps.steps)
-    enough = worst.caused_ns * len(found.ranks) >= thresholds.CAUSE_SHARE * spent
-    mostly = worst.last >= thresholds.DOMINANT_SHARE * worst.joined
-    return worst if enough and mostly and worst.caused_ns >= 2 * worst.wait_ns else None
+    return waited_for(found.ranks, facts.steps.total_ns)
 
 
 def waited(facts: Facts) -> Iterable[Evidence]:

@@ -36,8 +36,7 @@ class Pauses:
     def check(self, facts: Facts) -> Iterable[Finding]:
         """One finding when the pauses take enough of the steps."""
         spent: HostTime = facts.results["host_time"]
-        whole = sum(step.duration_ns for step in facts.steps.steps)
-        share = spent.pause_ns / whole if whole else 0.0
+        share = spent.pause_ns / max(facts.steps.total_ns, 1)
         if share < thresholds.CAUSE_SHARE:
             return
         time = share * facts.steps.median_ns

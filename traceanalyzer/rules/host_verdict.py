@@ -39,7 +39,7 @@ def _host(facts: Facts) -> Text | str:
     """A stall that takes more than any operator does, else time without any, else the operator that takes most."""
     ops = facts.results.get("ops")
     top = max(ops.by_name, key=lambda row: row.self_ns, default=None) if ops is not None else None
-    wall_ns = sum(step.duration_ns for step in facts.steps.steps)
+    wall_ns = facts.steps.total_ns
     span = say("trace") if facts.steps.kind == "window" else say("step")
     spent: HostTime = facts.results["host_time"]
     stall = max((spent.of(kind) for kind in _STALLED), key=lambda row: row.total_ns)

@@ -14,7 +14,7 @@ from traceanalyzer.rules.wording import count, duration, percent, size
 from traceanalyzer.text import Text, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from traceanalyzer.analyzers.peers import PeerRow, Peers
     from traceanalyzer.analyzers.ranges import Ranges
@@ -104,8 +104,13 @@ def straggler(facts: Facts) -> PeerRow | None:
     peers: Peers | None = facts.results.get("peers")
     if peers is None or not peers.rows:
         return None
-    worst = max(peers.rows, key=lambda r: (r.caused_ns, -r.rank))
-    enough = facts.share(worst.caused_ns * len(peers.rows)) >= thresholds.CAUSE_SHARE
+    return waited_for(peers.rows, facts.wall_ns)
+
+
+def waited_for(rows: Sequence[PeerRow], whole_ns: int) -> PeerRow | None:
+    """The rank that the others wait for, where it costs enough of all ranks' time and is one rank, not each in turn."""
+    worst = max(rows, key=lambda r: (r.caused_ns, -r.rank))
+    enough = whole_ns > 0 and worst.caused_ns * len(rows) / whole_ns >= thresholds.CAUSE_SHARE
     mostly = worst.last >= thresholds.DOMINANT_SHARE * worst.joined
     alone = worst.caused_ns >= 2 * worst.wait_ns  # they do not take turns in waiting for each other
     return worst if enough and mostly and alone else None

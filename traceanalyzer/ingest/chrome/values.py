@@ -223,9 +223,8 @@ def _one_int(raw: bytes) -> int | None:
     except ValueError:
         try:
             number = Decimal(text.decode("ascii", "replace"))
-            if (
-                not number.copy_abs() < _TOO_LARGE
-            ):  # before all digits of 1e999999999 are written out; also NaN
+            # Asked before all digits of 1e999999999 are written out. A NaN is not less, either.
+            if not number.copy_abs() < _TOO_LARGE:
                 return None
             value = int(number)
             if value != number:
