@@ -175,6 +175,32 @@ def test_what_ends_the_command_stops_its_workers_and_leaves_no_files(tmp_path: P
     assert not any(folder.iterdir())
 
 
+@pytest.mark.skipif(os.name != "posix", reason="there are no such signals elsewhere")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_within_a_callback_of_python_ends_the_command_all_the_same(number: int, code: int) -> None:
+    """What is raised there is dropped: a command that was told to end went on for as long as it took."""
+    program = (
+        "import os, time, weakref\n"
+        "from traceanalyzer.cli import command_line, main\n"
+        "class Lock: pass\n"
+        "def told_to_end(_):\n"
+        f"    os.kill(os.getpid(), {int(number)})\n"
+        "    for _ in range(1000): pass\n"
+        "def command(*_, **__):\n"
+        "    lock = Lock()\n"
+        "    watched = weakref.ref(lock, told_to_end)\n"
+        "    del lock\n"
+        "    time.sleep(20)\n"
+        "command_line.trace_analyze.main = command\n"
+        "main()\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=15, check=False
+    )
+    assert ended.returncode == code
+    assert "Traceback" not in ended.stderr
+
+
 @pytest.mark.parametrize(
     "imported", ["click", "typing", "traceanalyzer.languages", "traceanalyzer.cli.group"]
 )

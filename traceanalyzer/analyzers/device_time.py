@@ -67,7 +67,7 @@ def below_same(parent: Ints, key: Ints) -> NDArray[np.bool_]:
     found = np.zeros(len(parent), bool)
     rows, ancestor = np.arange(len(parent)), parent
     while True:
-        alive = ancestor >= 0
+        alive = (ancestor >= 0) & ~found[rows]  # the nearest one decides
         if not alive.any():
             return found
         rows, ancestor = rows[alive], ancestor[alive]

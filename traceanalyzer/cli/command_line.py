@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from contextlib import suppress
 from io import TextIOWrapper
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ from traceanalyzer.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_ASK_AGAIN_S = 0.05
 
 # Name and one line of help; the module of the same name holds `command`. In the order of --help.
 COMMANDS: tuple[tuple[str, str], ...] = (
@@ -67,12 +70,24 @@ def start(arguments: Sequence[str] | None = None) -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP
             signal.signal(number, _terminated)
+    sys.unraisablehook = _end_after_all
     sys.exit(run(arguments))
 
 
 def _terminated(number: int, _: object) -> None:
     """Unwind as after Ctrl+C, so that workers are stopped and temporary files removed."""
     raise SystemExit(128 + number)
+
+
+def _end_after_all(lost: sys.UnraisableHookArgs) -> None:
+    """Python drops what is raised within a callback of its own, as of an import: there the signal is sent anew."""
+    match lost.exc_value:
+        case SystemExit(code=int(code)) if code > 128:
+            threading.Timer(_ASK_AGAIN_S, os.kill, (os.getpid(), code - 128)).start()
+        case KeyboardInterrupt():
+            threading.Timer(_ASK_AGAIN_S, os.kill, (os.getpid(), signal.SIGINT)).start()
+        case _:
+            sys.__unraisablehook__(lost)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
